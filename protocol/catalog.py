@@ -1,0 +1,39 @@
+"""The one list: wire name <-> message class, per direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from protocol import session, vault
+from protocol.envelope import Message
+
+
+def _by_name(classes: Iterable[type[Message]]) -> Mapping[str, type[Message]]:
+    listed: dict[str, type[Message]] = {}
+    for cls in classes:
+        name = cls.SHAPE.wire_type
+        assert name not in listed, f"two messages of one direction are called {name}"
+        listed[name] = cls
+    return MappingProxyType(listed)
+
+
+TO_SERVER = _by_name(
+    [
+        session.Hello, session.Ack, session.Ping, session.Exit,
+        vault.SubmitPuzzle, vault.AskStatus, vault.CancelTask,
+        vault.UpdateStatus, vault.AcceptAssignment, vault.ReportProgress, vault.SubmitAnswer, vault.ReturnAssignment,
+    ]
+)  # fmt: skip
+"""What clients and solvers send."""
+
+FROM_SERVER = _by_name(
+    [
+        session.Challenge, session.Welcome, session.Pong, session.Exit, session.Error,
+        vault.PuzzleAccepted, vault.TaskState, vault.TaskCancelled, vault.PuzzleAnswered, vault.TaskFailed,
+        vault.TaskProgress,
+        vault.StatusUpdated, vault.PuzzleOffered, vault.AssignmentAccepted, vault.AnswerTaken, vault.AssignmentReturned,
+        vault.AssignmentEnded,
+    ]
+)  # fmt: skip
+"""What the server sends."""

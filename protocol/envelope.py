@@ -1,0 +1,98 @@
+"""What wraps every message (`id`, `re`, `seq`), and how a message class declares its fields.
+
+A message is a frozen dataclass whose fields are `Annotated` with a `protocol.fields` field; `@message` reads them once
+and keeps them as `Shape`. `id` is the sender's number for a request, `re` names the request this answers, `seq` numbers
+a durable push that its receiver acknowledges (design §6).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+from protocol.fields import Field, Integer
+
+ENVELOPE_NUMBER = Integer(minimum=0)
+"""`id`, `re` and `seq` are plain integers."""
+
+
+class Kind(Enum):
+    """What a message expects of its receiver."""
+
+    REQUEST = "request"
+    """Needs `id`, is answered by exactly one reply or error."""
+    REPLY = "reply"
+    """Answers the request in `re`."""
+    PUSH = "push"
+    """Durable: carries `seq`, comes again until acknowledged."""
+    SIGNAL = "signal"
+    """Neither answered nor kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One field of a message: its wire name, how it travels, and whether it may be absent."""
+
+    name: str
+    field: Field
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the codec needs to know of one message class."""
+
+    wire_type: str
+    kind: Kind
+    fields: tuple[FieldSpec, ...]
+    names: frozenset[str]
+
+
+class Message:
+    """Base of all messages; `SHAPE` is filled in by `@message`."""
+
+    __slots__ = ()
+    SHAPE: ClassVar[Shape]
+
+
+M = TypeVar("M", bound=type[Message])
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def message(wire_type: str, kind: Kind) -> Callable[[M], M]:
+    """Turn a class of annotated fields into a frozen message of that wire name."""
+
+    def build(cls: M) -> M:
+        built = dataclass(frozen=True, kw_only=True, slots=True)(cls)
+        hints = typing.get_type_hints(built, include_extras=True)
+        specs = tuple(_spec(f.name, hints[f.name], f) for f in dataclasses.fields(built))  # type: ignore[arg-type]
+        built.SHAPE = Shape(wire_type, kind, specs, frozenset(s.name for s in specs))
+        return built  # type: ignore[return-value]
+
+    return build
+
+
+def _spec(name: str, hint: Any, field: dataclasses.Field[Any]) -> FieldSpec:
+    optional = False
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        inner = [h for h in typing.get_args(hint) if h is not type(None)]
+        assert len(inner) == 1, f"field {name}: only `X | None` unions travel"
+        hint, optional = inner[0], True
+    assert typing.get_origin(hint) is typing.Annotated, f"field {name}: needs a protocol.fields annotation"
+    assert not optional or field.default is None, f"field {name}: an optional field defaults to None"
+    return FieldSpec(name, typing.get_args(hint)[1], optional)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message with what wraps it."""
+
+    message: Message
+    id: int | None = None
+    re: int | None = None
+    seq: int | None = None

@@ -1,0 +1,141 @@
+"""The one table of error codes and the one of close codes: name, whether trying again can help, meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class ProtocolError(Exception):
+    """Root of what this package raises about somebody else's bytes."""
+
+
+class Code(StrEnum):
+    """Every error code that can stand in an `error` message. `ERRORS` says what each means."""
+
+    # the frame and the message
+    MALFORMED = "MALFORMED"
+    TOO_LARGE = "TOO_LARGE"
+    TOO_DEEP = "TOO_DEEP"
+    WRONG_FRAME = "WRONG_FRAME"
+    UNSUPPORTED_TYPE = "UNSUPPORTED_TYPE"
+    MISSING_FIELD = "MISSING_FIELD"
+    UNKNOWN_FIELD = "UNKNOWN_FIELD"
+    BAD_FIELD = "BAD_FIELD"
+    # the handshake
+    HELLO_REFUSED = "HELLO_REFUSED"
+    HELLO_LATE = "HELLO_LATE"
+    WRONG_AUTHORITY = "WRONG_AUTHORITY"
+    BAD_SEAL = "BAD_SEAL"
+    TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
+    # puzzles
+    SQUARINGS_OUT_OF_RANGE = "SQUARINGS_OUT_OF_RANGE"
+    PRODUCT_TOO_SMALL = "PRODUCT_TOO_SMALL"
+    PRODUCT_TOO_LARGE = "PRODUCT_TOO_LARGE"
+    PRODUCT_EVEN = "PRODUCT_EVEN"
+    PRODUCT_SMALL_FACTOR = "PRODUCT_SMALL_FACTOR"
+    PRODUCT_PERFECT_POWER = "PRODUCT_PERFECT_POWER"
+    PRODUCT_PRIME = "PRODUCT_PRIME"
+    BASE_OUT_OF_RANGE = "BASE_OUT_OF_RANGE"
+    BASE_NOT_COPRIME = "BASE_NOT_COPRIME"
+    # tasks and assignments
+    TASK_NOT_FOUND = "TASK_NOT_FOUND"
+    TASK_ENDED = "TASK_ENDED"
+    TOO_MANY_OPEN_TASKS = "TOO_MANY_OPEN_TASKS"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    ASSIGNMENT_NOT_FOUND = "ASSIGNMENT_NOT_FOUND"
+    ASSIGNMENT_ENDED = "ASSIGNMENT_ENDED"
+    ALREADY_ANSWERED = "ALREADY_ANSWERED"
+    ANSWER_OUT_OF_RANGE = "ANSWER_OUT_OF_RANGE"
+    # the server
+    WRONG_ENDPOINT = "WRONG_ENDPOINT"
+    QUEUE_FULL = "QUEUE_FULL"
+    DRAINING = "DRAINING"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMeaning:
+    """One row of the table of errors: `retryable` says whether the same request can succeed later."""
+
+    retryable: bool
+    meaning: str
+
+
+ERRORS: dict[Code, ErrorMeaning] = {
+    Code.MALFORMED: ErrorMeaning(False, "The frame is not one message in the chosen format."),
+    Code.TOO_LARGE: ErrorMeaning(False, "The frame has more bytes than `frame_bytes_max`."),
+    Code.TOO_DEEP: ErrorMeaning(False, "The message nests deeper than messages do."),
+    Code.WRONG_FRAME: ErrorMeaning(False, "A text frame where a binary one is due, or the other way round."),
+    Code.UNSUPPORTED_TYPE: ErrorMeaning(False, "No message of this type exists in this direction."),
+    Code.MISSING_FIELD: ErrorMeaning(False, "A field that the message needs is absent."),
+    Code.UNKNOWN_FIELD: ErrorMeaning(False, "A request has a field that its message does not."),
+    Code.BAD_FIELD: ErrorMeaning(False, "A field has the wrong type, length or range."),
+    Code.HELLO_REFUSED: ErrorMeaning(False, "The hello's key, nonce, shared secret or signature does not hold."),
+    Code.HELLO_LATE: ErrorMeaning(True, "The hello did not arrive within `handshake_ms_max`."),
+    Code.WRONG_AUTHORITY: ErrorMeaning(False, "The hello names an authority (host:port) that this server is not."),
+    Code.BAD_SEAL: ErrorMeaning(True, "A sealed frame did not open: altered, repeated, lost or out of order."),
+    Code.TOO_MANY_CONNECTIONS: ErrorMeaning(True, "The server, the key or the address has all its connections."),
+    Code.SQUARINGS_OUT_OF_RANGE: ErrorMeaning(False, "t is below 1 or above `squarings_max`."),
+    Code.PRODUCT_TOO_SMALL: ErrorMeaning(False, "product has fewer bits than `modulus_bits_min`."),
+    Code.PRODUCT_TOO_LARGE: ErrorMeaning(False, "product has more bits than `modulus_bits_max`."),
+    Code.PRODUCT_EVEN: ErrorMeaning(False, "product is even."),
+    Code.PRODUCT_SMALL_FACTOR: ErrorMeaning(False, "product has a prime factor below 65,536."),
+    Code.PRODUCT_PERFECT_POWER: ErrorMeaning(False, "product is a perfect power."),
+    Code.PRODUCT_PRIME: ErrorMeaning(False, "product is prime, so anybody can take the short cut."),
+    Code.BASE_OUT_OF_RANGE: ErrorMeaning(False, "baseg is not in 2..product-2."),
+    Code.BASE_NOT_COPRIME: ErrorMeaning(False, "baseg shares a factor with product."),
+    Code.TASK_NOT_FOUND: ErrorMeaning(False, "No such task, or it is not yours."),
+    Code.TASK_ENDED: ErrorMeaning(False, "The task has been answered, cancelled or has failed."),
+    Code.TOO_MANY_OPEN_TASKS: ErrorMeaning(True, "You have `open_tasks_max` tasks that have not ended."),
+    Code.IDEMPOTENCY_CONFLICT: ErrorMeaning(False, "The idempotency key was used with another request."),
+    Code.ASSIGNMENT_NOT_FOUND: ErrorMeaning(False, "No such assignment, or it is not yours."),
+    Code.ASSIGNMENT_ENDED: ErrorMeaning(False, "The assignment has expired, was released or was returned."),
+    Code.ALREADY_ANSWERED: ErrorMeaning(False, "This assignment has its answer; a second one is not taken."),
+    Code.ANSWER_OUT_OF_RANGE: ErrorMeaning(False, "The answer is not in 1..product-1."),
+    Code.WRONG_ENDPOINT: ErrorMeaning(False, "This message belongs to the server's other endpoint."),
+    Code.QUEUE_FULL: ErrorMeaning(True, "You have `queue_messages_max` requests waiting for their replies."),
+    Code.DRAINING: ErrorMeaning(True, "The server is stopping and takes no new work."),
+    Code.UNAVAILABLE: ErrorMeaning(True, "The storage cannot take the request now; nothing was stored."),
+    Code.INTERNAL: ErrorMeaning(True, "A defect in the server; it has been logged and nothing was stored."),
+}
+
+
+class Close(IntEnum):
+    """WebSocket close codes of this protocol (RFC 6455 §7.4.2 leaves 4000 to 4999 to applications)."""
+
+    RENEW = 4000
+    REPLACED = 4001
+    BAD_MESSAGE = 4400
+    HANDSHAKE_FAILED = 4401
+    HANDSHAKE_TIMEOUT = 4408
+    TOO_LARGE = 4413
+    TOO_SLOW = 4420
+    TOO_MANY_CONNECTIONS = 4429
+
+
+CLOSES: dict[Close, str] = {
+    Close.RENEW: "The session keys have served their time; connect again.",
+    Close.REPLACED: "The same key has connected again; the newer connection stays.",
+    Close.BAD_MESSAGE: "Too many frames that are no message, or one that did not open.",
+    Close.HANDSHAKE_FAILED: "The hello was refused; the error before this says why.",
+    Close.HANDSHAKE_TIMEOUT: "No valid hello in time.",
+    Close.TOO_LARGE: "A frame above `frame_bytes_max`.",
+    Close.TOO_SLOW: "The peer reads too slowly; nothing durable is lost, connect again.",
+    Close.TOO_MANY_CONNECTIONS: "The server, this key or this address has all its connections.",
+}
+
+
+class MessageError(ProtocolError):
+    """A refusal of one message: what the wire's `error` message is made of.
+
+    `code` is a row of `ERRORS`, `message` names the thing, `suggestion` the next step.
+    """
+
+    def __init__(self, code: Code, message: str, suggestion: str, *, retry_after_ms: int | None = None) -> None:
+        super().__init__(f"{code}: {message} {suggestion}")
+        self.code = code
+        self.message = message
+        self.suggestion = suggestion
+        self.retry_after_ms = retry_after_ms

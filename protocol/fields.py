@@ -1,0 +1,235 @@
+"""The value types that messages are made of: each parses one wire value, or refuses it by name, and writes it back.
+
+A field never guesses: a boolean is not a number, a string not a key. Big naturals are big-endian bytes in msgpack and
+lower-case hex in JSON (design §6); everything else looks the same in both.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from protocol.errors import Code, MessageError
+
+INTEGER_MAX = 2**53 - 1
+"""Largest plain integer: what every JSON reader keeps exactly (RFC 8259 §6)."""
+
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
+
+
+class Field(Protocol):
+    """How one kind of value travels. `binary` is true for msgpack, false for JSON."""
+
+    def parse(self, name: str, value: Any, binary: bool) -> Any:
+        """Return the Python value, or raise MessageError(BAD_FIELD)."""
+
+    def dump(self, value: Any, binary: bool) -> Any:
+        """Return what the codec writes."""
+
+    def describe(self) -> str:
+        """One line for docs and error messages."""
+
+
+def _bad(name: str, value: Any, field: Field) -> MessageError:
+    # The value itself stays out of the message: it may be a secret parameter.
+    return MessageError(
+        Code.BAD_FIELD,
+        f"Field {name!r} has a {type(value).__name__} that does not fit.",
+        f"Send {field.describe()}.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Natural:
+    """A natural number of any size up to `bytes_max` bytes, big-endian; leading zero bytes are allowed."""
+
+    bytes_max: int = 1024
+
+    def parse(self, name: str, value: Any, binary: bool) -> int:
+        raw = _octets(name, value, binary, self)
+        if not 1 <= len(raw) <= self.bytes_max:
+            raise _bad(name, value, self)
+        return int.from_bytes(raw, "big")
+
+    def dump(self, value: int, binary: bool) -> bytes | str:
+        raw = value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big")
+        return raw if binary else raw.hex()
+
+    def describe(self) -> str:
+        return f"a natural number as 1 to {self.bytes_max} big-endian bytes (hex in JSON)"
+
+
+@dataclass(frozen=True, slots=True)
+class Octets:
+    """Raw bytes (hex in JSON), between `bytes_min` and `bytes_max` of them."""
+
+    bytes_min: int
+    bytes_max: int
+
+    def parse(self, name: str, value: Any, binary: bool) -> bytes:
+        raw = _octets(name, value, binary, self)
+        if not self.bytes_min <= len(raw) <= self.bytes_max:
+            raise _bad(name, value, self)
+        return raw
+
+    def dump(self, value: bytes, binary: bool) -> bytes | str:
+        return value if binary else value.hex()
+
+    def describe(self) -> str:
+        size = f"{self.bytes_min}" if self.bytes_min == self.bytes_max else f"{self.bytes_min} to {self.bytes_max}"
+        return f"{size} bytes (hex in JSON)"
+
+
+def _octets(name: str, value: Any, binary: bool, field: Field) -> bytes:
+    if binary:
+        if not isinstance(value, bytes):
+            raise _bad(name, value, field)
+        return value
+    if not isinstance(value, str) or not _HEX.fullmatch(value):
+        raise _bad(name, value, field)
+    return bytes.fromhex(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A plain integer, `minimum` to `maximum`, both included."""
+
+    minimum: int = 0
+    maximum: int = INTEGER_MAX
+
+    def parse(self, name: str, value: Any, binary: bool) -> int:
+        if type(value) is not int or not self.minimum <= value <= self.maximum:
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: int, binary: bool) -> int:
+        return value
+
+    def describe(self) -> str:
+        return f"an integer from {self.minimum} to {self.maximum}"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A finite number, not negative."""
+
+    def parse(self, name: str, value: Any, binary: bool) -> float:
+        if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+            raise _bad(name, value, self)
+        return float(value)
+
+    def dump(self, value: float, binary: bool) -> float:
+        return value
+
+    def describe(self) -> str:
+        return "a finite number, 0 or more"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+    def parse(self, name: str, value: Any, binary: bool) -> bool:
+        if type(value) is not bool:
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: bool, binary: bool) -> bool:
+        return value
+
+    def describe(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string of `length_min` to `length_max` characters, printable throughout."""
+
+    length_max: int
+    length_min: int = 0
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:
+        if not isinstance(value, str) or not self.length_min <= len(value) <= self.length_max:
+            raise _bad(name, value, self)
+        if not value.isprintable():
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: str, binary: bool) -> str:
+        return value
+
+    def describe(self) -> str:
+        return f"{self.length_min} to {self.length_max} printable characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: str, binary: bool) -> str:
+        return str(value)
+
+    def describe(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class HexKey:
+    """Lower-case hex digits, `digits` of them, as text in both formats: fingerprints (32), hotkeys (64)."""
+
+    digits: int
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:
+        if not isinstance(value, str) or len(value) != self.digits or not _HEX.fullmatch(value):
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: str, binary: bool) -> str:
+        return value
+
+    def describe(self) -> str:
+        return f"{self.digits} lower-case hex digits"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A map from short names to integers, with at most `entries_max` of them."""
+
+    entries_max: int
+    key_length_max: int = 64
+
+    def parse(self, name: str, value: Any, binary: bool) -> dict[str, int]:
+        if not isinstance(value, dict) or len(value) > self.entries_max:
+            raise _bad(name, value, self)
+        for key, count in value.items():
+            if not isinstance(key, str) or not 1 <= len(key) <= self.key_length_max or not key.isprintable():
+                raise _bad(name, value, self)
+            if type(count) is not int or not 0 <= count <= INTEGER_MAX:
+                raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: Mapping[str, int], binary: bool) -> dict[str, int]:
+        return dict(value)
+
+    def describe(self) -> str:
+        return f"a map of at most {self.entries_max} names to integers from 0 to {INTEGER_MAX}"
+
+
+MILLISECONDS = Integer()
+"""UTC milliseconds since 1970, or a span of them."""
+
+FINGERPRINT = HexKey(32)
+"""The first 16 bytes of SHA-256 of an Ed25519 public key, or a task's random 16 bytes."""
+
+HOTKEY = HexKey(64)
+"""An Ed25519 public key."""

@@ -1,0 +1,219 @@
+"""The vault's messages (seed 000 §4), client's and solver's endpoint.
+
+A puzzle asks for y = baseg^(2^t) mod product. Names of the seed in snake case: `tlp`, `tlp_request`, `tlp_response`,
+`status_update`. `tlp_response` and `progress` exist in both directions with different fields: the catalogue keeps one
+list per direction.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from protocol.envelope import Kind, Message, message
+from protocol.fields import FINGERPRINT, MILLISECONDS, Choice, Counts, Integer, Natural, Number, Octets, Text
+
+CLIENT_PATH = "/client"
+SOLVER_PATH = "/solver"
+
+MODULUS_BYTES_MAX = 1024
+"""What a frame may carry; `modulus_bits_max` of the server is lower and is in `welcome`."""
+
+TASK = FINGERPRINT
+ASSIGNMENT = Integer(minimum=1)
+BIG = Natural(MODULUS_BYTES_MAX)
+SQUARINGS = Integer(minimum=-(2**53 - 1))
+"""Any integer travels, so that a t out of range is refused by its own code and not as a wrong type."""
+
+TASK_STATUSES = ("waiting", "assigned", "answered", "settled", "cancelled", "failed")
+JUDGEMENTS = ("computed", "commitment", "agreed")
+"""How an answer was judged: by computing it, by the client's commitment, by two solvers agreeing."""
+SOLVER_STATES = ("ready", "paused", "draining")
+
+
+# client -> server
+
+
+@message("tlp", Kind.REQUEST)
+class SubmitPuzzle(Message):
+    """Ask for y = baseg^(2^t) mod product. Answered by `tlp_accepted`; the answer follows as a push."""
+
+    t: Annotated[int, SQUARINGS]
+    baseg: Annotated[int, BIG]
+    product: Annotated[int, BIG]
+    commitment: Annotated[bytes, Octets(32, 32)] | None = None
+    idempotency_key: Annotated[str, Text(length_max=64, length_min=1)] | None = None
+
+
+@message("task_status", Kind.REQUEST)
+class AskStatus(Message):
+    """Ask how one of your tasks stands. Answered by `task_state`."""
+
+    task: Annotated[str, TASK]
+
+
+@message("cancel", Kind.REQUEST)
+class CancelTask(Message):
+    """Give up a task that has no answer yet. Answered by `task_cancelled`."""
+
+    task: Annotated[str, TASK]
+
+
+# server -> client
+
+
+@message("tlp_accepted", Kind.REPLY)
+class PuzzleAccepted(Message):
+    """The puzzle is on disk. `effort_seconds` is the estimate on the reference machine, `promised_by` a time in ms."""
+
+    task: Annotated[str, TASK]
+    difficulty: Annotated[float, Number()]
+    effort_seconds: Annotated[float, Number()]
+    assigned: Annotated[int, Integer(0, 2)]
+    promised_by: Annotated[int, MILLISECONDS] | None = None
+
+
+@message("task_state", Kind.REPLY)
+class TaskState(Message):
+    """How a task stands now; `answer` and `judged_by` once it has been answered, `reason` once it has failed."""
+
+    task: Annotated[str, TASK]
+    status: Annotated[str, Choice(TASK_STATUSES)]
+    assigned: Annotated[int, Integer(0, 2)]
+    num_assignments: Annotated[int, Integer()]
+    created: Annotated[int, MILLISECONDS]
+    promised_by: Annotated[int, MILLISECONDS] | None = None
+    answer: Annotated[int, BIG] | None = None
+    judged_by: Annotated[str, Choice(JUDGEMENTS)] | None = None
+    reason: Annotated[str, Text(length_max=200)] | None = None
+
+
+@message("task_cancelled", Kind.REPLY)
+class TaskCancelled(Message):
+    """The task is cancelled; its solvers are told."""
+
+    task: Annotated[str, TASK]
+
+
+@message("tlp_response", Kind.PUSH)
+class PuzzleAnswered(Message):
+    """The answer to your task, and how it was judged."""
+
+    task: Annotated[str, TASK]
+    answer: Annotated[int, BIG]
+    judged_by: Annotated[str, Choice(JUDGEMENTS)]
+
+
+@message("task_failed", Kind.PUSH)
+class TaskFailed(Message):
+    """Your task has ended without an answer; `reason` is a word of docs/protocol.md."""
+
+    task: Annotated[str, TASK]
+    reason: Annotated[str, Text(length_max=200)]
+
+
+@message("progress", Kind.SIGNAL)
+class TaskProgress(Message):
+    """The solver that is furthest has done `done` of `total` squarings. Not durable."""
+
+    task: Annotated[str, TASK]
+    done: Annotated[int, Integer()]
+    total: Annotated[int, Integer()]
+
+
+# solver -> server
+
+
+@message("status_update", Kind.REQUEST)
+class UpdateStatus(Message):
+    """What this solver offers: `capacity` tasks at once, `speeds` as squarings a second by modulus bits ("2048").
+
+    Declares the sizes it takes: any modulus up to its largest size in `speeds`. Answered by `status_updated`.
+    """
+
+    state: Annotated[str, Choice(SOLVER_STATES)]
+    capacity: Annotated[int, Integer(0, 1024)]
+    speeds: Annotated[dict[str, int], Counts(entries_max=16, key_length_max=5)]
+
+
+@message("accept", Kind.REQUEST)
+class AcceptAssignment(Message):
+    """Take the assignment that `tlp_request` offered; also acknowledges that push. Answered by `accepted`."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+
+
+@message("progress", Kind.SIGNAL)
+class ReportProgress(Message):
+    """`done` squarings of this assignment are behind us. Send one a second at most."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+    done: Annotated[int, Integer()]
+
+
+@message("tlp_response", Kind.REQUEST)
+class SubmitAnswer(Message):
+    """The y of this assignment. Answered by `answer_taken`."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+    answer: Annotated[int, BIG]
+
+
+@message("return", Kind.REQUEST)
+class ReturnAssignment(Message):
+    """Hand an assignment back before its deadline, without blame. Answered by `returned`."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+
+
+# server -> solver
+
+
+@message("status_updated", Kind.REPLY)
+class StatusUpdated(Message):
+    """What the server counts with: at most `capacity` tasks at once, `holding` of them in hand now."""
+
+    capacity: Annotated[int, Integer()]
+    holding: Annotated[int, Integer()]
+
+
+@message("tlp_request", Kind.PUSH)
+class PuzzleOffered(Message):
+    """Work: compute baseg^(2^t) mod product by `deadline`. Names no client."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+    task: Annotated[str, TASK]
+    t: Annotated[int, Integer(minimum=1)]
+    baseg: Annotated[int, BIG]
+    product: Annotated[int, BIG]
+    deadline: Annotated[int, MILLISECONDS]
+
+
+@message("accepted", Kind.REPLY)
+class AssignmentAccepted(Message):
+    """The assignment is yours until `deadline`."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+    deadline: Annotated[int, MILLISECONDS]
+
+
+@message("answer_taken", Kind.REPLY)
+class AnswerTaken(Message):
+    """The answer is on disk. `verdict` is `pending` while it waits to be judged."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+    verdict: Annotated[str, Choice(("valid", "invalid", "unproved", "pending"))]
+
+
+@message("returned", Kind.REPLY)
+class AssignmentReturned(Message):
+    """The slot is free again."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+
+
+@message("assignment_ended", Kind.PUSH)
+class AssignmentEnded(Message):
+    """Stop working on this: it was judged later than its reply, was released without blame, or has expired."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+    outcome: Annotated[str, Choice(("valid", "invalid", "unproved", "released", "expired"))]

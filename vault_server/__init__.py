@@ -1,0 +1,1 @@
+"""The server: endpoints, dispatcher, storage and the systems that stand on them."""

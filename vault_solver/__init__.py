@@ -1,0 +1,1 @@
+"""The worker that solves. Imports nothing of ours but `protocol`."""
