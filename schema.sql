@@ -1,1 +1,146 @@
--- x
+-- Every table and index, in SQL that SQLite and PostgreSQL both accept. The first file to read.
+--
+-- Times are integer UTC milliseconds; fingerprints and hotkeys lower-case hex. BYTEA columns of tasks and
+-- task_assignments hold AES-256-GCM ciphertexts (exchange/cipher.py), except `commitment`, a hash.
+--
+-- SQLite runs this file as it stands. For PostgreSQL storage/schema.py reads two marks:
+--   INTEGER PRIMARY KEY AUTOINCREMENT   becomes a generated BIGINT identity; both never use a number twice
+--   /*forward*/                         this line's REFERENCES is added after all tables exist (tables in a circle)
+-- Triggers stand in storage/triggers/, one file per dialect, same names, same effects.
+
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,            -- 'schema_version'
+    value TEXT NOT NULL
+);
+
+CREATE TABLE master_keys (             -- which master keys this database has been written with; never the keys
+    version     BIGINT PRIMARY KEY CHECK (version >= 1),
+    check_value BYTEA NOT NULL,        -- a known text under the key: a wrong key is noticed before it writes
+    created_at  BIGINT NOT NULL
+);
+
+CREATE TABLE participants (            -- one key, one row, whatever it does (seed 001)
+    hotkey           TEXT PRIMARY KEY CHECK (length(hotkey) = 64),
+    fingerprint      TEXT NOT NULL UNIQUE CHECK (length(fingerprint) = 32),
+    reputation_score DOUBLE PRECISION NOT NULL DEFAULT 50 CHECK (reputation_score BETWEEN 0 AND 100),
+    registered_at    BIGINT NOT NULL
+);
+
+-- The vault (seed 000)
+
+CREATE TABLE clients (
+    client_id       TEXT PRIMARY KEY REFERENCES participants (fingerprint),
+    tasks_requested BIGINT NOT NULL DEFAULT 0 CHECK (tasks_requested >= 0),
+    open_tasks      BIGINT NOT NULL DEFAULT 0 CHECK (open_tasks >= 0)       -- waiting or assigned
+);
+
+CREATE TABLE solvers (
+    db_key           INTEGER PRIMARY KEY AUTOINCREMENT,
+    solver_id        TEXT NOT NULL UNIQUE REFERENCES participants (fingerprint),
+    is_online        INTEGER NOT NULL DEFAULT 0 CHECK (is_online IN (0, 1)),
+    reputation_score DOUBLE PRECISION NOT NULL DEFAULT 50 CHECK (reputation_score BETWEEN 0 AND 100),
+    tasks_taken      BIGINT NOT NULL DEFAULT 0 CHECK (tasks_taken >= 0),    -- assignments ever made
+    in_hand          BIGINT NOT NULL DEFAULT 0 CHECK (in_hand >= 0),        -- offered or accepted now
+    valid_answers    BIGINT NOT NULL DEFAULT 0 CHECK (valid_answers >= 0),
+    state            TEXT NOT NULL DEFAULT 'paused' CHECK (state IN ('ready', 'paused', 'draining')),
+    capacity         BIGINT NOT NULL DEFAULT 0 CHECK (capacity >= 0),
+    modulus_bits_max BIGINT NOT NULL DEFAULT 0 CHECK (modulus_bits_max >= 0),
+    speeds           TEXT NOT NULL DEFAULT '{}',                            -- JSON: modulus bits -> squarings a second
+    address          TEXT NOT NULL DEFAULT '',                              -- where it connected from last
+    last_assigned_at BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE INDEX solvers_available ON solvers (reputation_score) WHERE is_online = 1;
+
+CREATE TABLE tasks (
+    db_key               INTEGER PRIMARY KEY AUTOINCREMENT,
+    fingerprint          TEXT NOT NULL UNIQUE CHECK (length(fingerprint) = 32),
+    client_id            TEXT NOT NULL REFERENCES clients (client_id),
+    parameter_t          BYTEA NOT NULL,
+    parameter_baseg      BYTEA NOT NULL,
+    parameter_product    BYTEA NOT NULL,
+    commitment           BYTEA,                                             -- SHA-256 of y, by the client
+    modulus_bits         BIGINT NOT NULL CHECK (modulus_bits > 0),
+    difficulty           DOUBLE PRECISION NOT NULL,                         -- seed 000 §7, as written
+    effort               DOUBLE PRECISION NOT NULL,                         -- seconds on the reference machine
+    status               TEXT NOT NULL CHECK (status IN
+                             ('waiting', 'assigned', 'answered', 'settled', 'cancelled', 'failed')),
+    first_assignment_id  BIGINT REFERENCES task_assignments (db_key), /*forward*/
+    second_assignment_id BIGINT REFERENCES task_assignments (db_key), /*forward*/
+    open_slots           BIGINT NOT NULL CHECK (open_slots BETWEEN 0 AND 2),
+    num_assignments      BIGINT NOT NULL DEFAULT 0 CHECK (num_assignments >= 0),
+    answer               BYTEA,
+    judged_by            TEXT CHECK (judged_by IN ('computed', 'commitment', 'agreed')),
+    reason               TEXT,                                              -- why it failed
+    promised_by          BIGINT,
+    created_at           BIGINT NOT NULL,
+    updated_at           BIGINT NOT NULL,
+    CHECK (first_assignment_id IS NULL OR first_assignment_id <> second_assignment_id),
+    CHECK ((status IN ('answered', 'settled')) = (answer IS NOT NULL)),
+    CHECK ((answer IS NULL) = (judged_by IS NULL)),
+    CHECK ((status = 'failed') = (reason IS NOT NULL)),
+    CHECK (open_slots = 0 OR status IN ('waiting', 'assigned'))
+);
+
+CREATE INDEX tasks_open ON tasks (open_slots DESC, db_key) WHERE open_slots > 0;
+CREATE INDEX tasks_of_client ON tasks (client_id, db_key);
+
+CREATE TABLE task_assignments (
+    db_key             INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id            TEXT NOT NULL REFERENCES tasks (fingerprint),
+    task_key           BIGINT NOT NULL REFERENCES tasks (db_key),
+    solver_id          TEXT NOT NULL REFERENCES solvers (solver_id),
+    slot               INTEGER NOT NULL CHECK (slot IN (1, 2)),
+    status             TEXT NOT NULL CHECK (status IN
+                           ('offered', 'accepted', 'delivered', 'valid', 'invalid', 'unproved', 'expired', 'released')),
+    deadline           BIGINT NOT NULL,
+    complaint_deadline BIGINT NOT NULL CHECK (complaint_deadline >= deadline),
+    ranking            TEXT NOT NULL,                                       -- JSON: what was seen when it was chosen
+    answer             BYTEA,
+    assigned_at        BIGINT NOT NULL,
+    accepted_at        BIGINT,
+    delivered_at       BIGINT,
+    ended_at           BIGINT,
+    CHECK ((delivered_at IS NULL) = (answer IS NULL)),
+    CHECK (status IN ('offered', 'accepted', 'expired', 'released') OR answer IS NOT NULL)
+);
+
+CREATE UNIQUE INDEX task_assignments_solver_once ON task_assignments (task_id, solver_id);
+CREATE UNIQUE INDEX task_assignments_slot_once ON task_assignments (task_id, slot)
+    WHERE status IN ('offered', 'accepted', 'delivered');
+CREATE INDEX task_assignments_live ON task_assignments (solver_id)
+    WHERE status IN ('offered', 'accepted', 'delivered');
+
+-- What all systems stand on
+
+CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays until its receiver is done with it
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    receiver   TEXT NOT NULL,          -- key:<fingerprint>
+    endpoint   TEXT NOT NULL,          -- client, solver
+    kind       TEXT NOT NULL,          -- the wire name of the push
+    subject    TEXT NOT NULL,          -- what it is about: a task's fingerprint or an assignment's db_key
+    detail     TEXT NOT NULL DEFAULT '',
+    created_at BIGINT NOT NULL
+);
+
+CREATE INDEX outbox_of_receiver ON outbox (receiver, endpoint, kind, subject);
+
+CREATE TABLE deadlines (               -- everything that is due some day; each row leads to one operation, once
+    name    TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    due     BIGINT NOT NULL,
+    PRIMARY KEY (name, subject)
+);
+
+CREATE INDEX deadlines_due ON deadlines (due);
+
+CREATE TABLE idempotency (             -- which request a client's key stood for, and what came of it
+    owner        TEXT NOT NULL,        -- key:<fingerprint>
+    key          TEXT NOT NULL,
+    request_hash BYTEA NOT NULL,       -- keyed hash: says whether a repetition is the same, and nothing else
+    outcome      TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    PRIMARY KEY (owner, key)
+);
+
+CREATE INDEX idempotency_age ON idempotency (created_at);

@@ -1,0 +1,1 @@
+"""Words that every layer shares: operations, callers, refusals, transition tables. No I/O."""

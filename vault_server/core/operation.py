@@ -1,0 +1,181 @@
+"""What an operation is: an order, who may give it, and the function that carries it out in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from protocol.envelope import Message
+from protocol.errors import MessageError
+
+Row = Mapping[str, Any]
+
+
+class Refusal(MessageError):
+    """The caller's order cannot be carried out, and nothing has happened: code, message, suggestion."""
+
+
+class Endpoint(StrEnum):
+    """Where a caller speaks from. `SERVER` is the server itself: passing time, its own jobs."""
+
+    CLIENT = "client"
+    SOLVER = "solver"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who gives an order: a proved key, on an endpoint, from an address."""
+
+    fingerprint: str
+    hotkey: str
+    endpoint: Endpoint
+    address: str
+
+    @property
+    def subject(self) -> str:
+        """How limits, outbox and idempotency name this caller."""
+        return f"key:{self.fingerprint}"
+
+
+SERVER = Caller("", "", Endpoint.SERVER, "")
+"""The server as its own caller."""
+
+
+class Query(str):
+    """One named SQL statement, as the driver takes it. `.name` is what metrics and errors call it."""
+
+    name: str
+
+    def __new__(cls, name: str, sql: str) -> Query:
+        """Wrap `sql`; placeholders are the driver's."""
+        query = super().__new__(cls, sql)
+        query.name = name
+        return query
+
+
+class Reader(Protocol):
+    """Rows to look at."""
+
+    def one(self, query: Query, **values: Any) -> Row | None:
+        """The first row, or None."""
+
+    def all(self, query: Query, **values: Any) -> Sequence[Row]:
+        """All rows."""
+
+
+class Transaction(Reader, Protocol):
+    """One message's part of a transaction: its changes and effects stand or fall together."""
+
+    def run(self, query: Query, **values: Any) -> int:
+        """Change rows; the number changed."""
+
+    def after(self, effect: Effect) -> None:
+        """Have `effect` carried out once this is on disk, and never if it is rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """A line for the log, once it is true."""
+
+    event: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A message for whoever is connected now; not durable."""
+
+    receiver: str
+    endpoint: Endpoint
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class JobDue:
+    """Slow work that the new rows ask for."""
+
+    job: str
+    key: str
+
+
+Effect = LogEvent | Relay | JobDue
+
+
+def log(tx: Transaction, event: str, **fields: Any) -> None:
+    """Log `event` once the transaction is on disk."""
+    tx.after(LogEvent(event, fields))
+
+
+Handler = Callable[[Transaction, Caller, Any, int], Message | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One order's handler: `handler(tx, caller, order, now_ms) -> reply`.
+
+    `check`, when given, costs milliseconds of CPU and runs before the transaction, off the loop; `checked` says that
+    it is not needed for this order. Both raise MessageError. They see the order and nothing else.
+    """
+
+    order: type
+    callers: frozenset[Endpoint]
+    handler: Handler
+    check: Callable[[Any], None] | None = None
+    checked: Callable[[Any], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """How an outbox row of one kind becomes a message, or None when it has no object any more.
+
+    `standing` rows are not removed by acknowledgement: the system removes them when what they are about ends.
+    """
+
+    kind: str
+    render: Callable[[Reader, Row], Message | None]
+    standing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Slow work outside transactions: `load` reads (None: nothing left to do), `compute` burns, the result is an order.
+
+    `pending` finds the keys that a server which was killed left undone.
+    """
+
+    name: str
+    load: Callable[[Reader, str], Any | None]
+    compute: Callable[[Any], Any]
+    conclude: Callable[[str, Any], Any]
+    pending: Callable[[Reader], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A WebSocket path of a system. `joined` and `left` are orders given when a key comes and when it is gone.
+
+    `exclusive`: a key has one connection here; a newer one replaces it.
+    """
+
+    path: str
+    endpoint: Endpoint
+    exclusive: bool = False
+    joined: Callable[[Caller], Any] | None = None
+    left: Callable[[Caller], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What one system hands to `app.py`."""
+
+    name: str
+    doors: Sequence[Door]
+    operations: Sequence[Operation]
+    pushes: Sequence[Push]
+    jobs: Sequence[Job] = ()
+    deadlines: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    starting: Sequence[Any] = ()
+    """Orders given once before the first connection is accepted."""

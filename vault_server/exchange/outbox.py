@@ -1,0 +1,62 @@
+"""Durable pushes: rows that stay until their receiver is done with them. Rows hold ids, never parameters or answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from protocol.session import Ack
+from vault_server.core.operation import Caller, Endpoint, Operation, Push, Reader, Row, Transaction
+from vault_server.storage.queries import load
+
+q = load(__package__)
+
+BATCH = 512
+"""Rows looked at in one read."""
+
+
+def push(
+    tx: Transaction, key: str, endpoint: Endpoint, kind: str, subject: str, now_ms: int, *, detail: str = ""
+) -> None:
+    """Record a push of wire name `kind` about `subject` for the key with that fingerprint."""
+    tx.run(
+        q.insert_push,
+        receiver=f"key:{key}",
+        endpoint=endpoint.value,
+        kind=kind,
+        subject=subject,
+        detail=detail,
+        created_at=now_ms,
+    )
+
+
+def withdraw(tx: Transaction, key: str, endpoint: Endpoint, kind: str, subject: str) -> None:
+    """Take back what has no object any more."""
+    tx.run(q.delete_push_about, receiver=f"key:{key}", endpoint=endpoint.value, kind=kind, subject=subject)
+
+
+def since(reader: Reader, seq: int) -> Sequence[Row]:
+    """The next rows after `seq`, whoever they are for."""
+    return reader.all(q.pushes_since, seq=seq, count=BATCH)
+
+
+def of_receiver(reader: Reader, receiver: str, endpoint: Endpoint, seq: int, count: int) -> Sequence[Row]:
+    """The next `count` rows after `seq` for one receiver."""
+    return reader.all(q.pushes_of_receiver, receiver=receiver, endpoint=endpoint.value, seq=seq, count=count)
+
+
+def last(reader: Reader) -> int:
+    """The highest number in the box now."""
+    row = reader.one(q.last_push)
+    assert row is not None, "an aggregate has a row"
+    return int(row["seq"])
+
+
+def acknowledgement(pushes: Mapping[str, Push], callers: frozenset[Endpoint]) -> Operation:
+    """The operation behind `ack`: forget a push of the caller. Unknown numbers are ignored: the ack was a double."""
+
+    def acknowledge(tx: Transaction, caller: Caller, order: Ack, _now_ms: int) -> None:
+        row = tx.one(q.push_by_seq, seq=order.push, receiver=caller.subject, endpoint=caller.endpoint.value)
+        if row is not None and not pushes[row["kind"]].standing:
+            tx.run(q.delete_push, seq=order.push)
+
+    return Operation(Ack, callers, acknowledge)

@@ -1,0 +1,64 @@
+-- name: insert_participant!
+INSERT INTO participants (hotkey, fingerprint, registered_at)
+VALUES (:hotkey, :fingerprint, :registered_at)
+ON CONFLICT (hotkey) DO NOTHING;
+
+-- name: insert_push!
+INSERT INTO outbox (receiver, endpoint, kind, subject, detail, created_at)
+VALUES (:receiver, :endpoint, :kind, :subject, :detail, :created_at);
+
+-- name: delete_push_about!
+DELETE FROM outbox
+WHERE receiver = :receiver AND endpoint = :endpoint AND kind = :kind AND subject = :subject;
+
+-- name: push_by_seq^
+SELECT seq, kind FROM outbox WHERE seq = :seq AND receiver = :receiver AND endpoint = :endpoint;
+
+-- name: delete_push!
+DELETE FROM outbox WHERE seq = :seq;
+
+-- name: pushes_since
+SELECT seq, receiver, endpoint, kind, subject, detail FROM outbox
+WHERE seq > :seq ORDER BY seq LIMIT :count;
+
+-- name: pushes_of_receiver
+SELECT seq, receiver, endpoint, kind, subject, detail FROM outbox
+WHERE receiver = :receiver AND endpoint = :endpoint AND seq > :seq ORDER BY seq LIMIT :count;
+
+-- name: last_push^
+SELECT coalesce(max(seq), 0) AS seq FROM outbox;
+
+-- name: set_deadline!
+INSERT INTO deadlines (name, subject, due) VALUES (:name, :subject, :due)
+ON CONFLICT (name, subject) DO UPDATE SET due = excluded.due;
+
+-- name: clear_deadline!
+DELETE FROM deadlines WHERE name = :name AND subject = :subject;
+
+-- name: take_deadline!
+DELETE FROM deadlines WHERE name = :name AND subject = :subject AND due <= :now;
+
+-- name: postpone_deadline!
+UPDATE deadlines SET due = :due WHERE name = :name AND subject = :subject;
+
+-- name: deadlines_due
+SELECT name, subject, due FROM deadlines WHERE due <= :now ORDER BY due LIMIT :count;
+
+-- name: next_deadline^
+SELECT min(due) AS due FROM deadlines;
+
+-- name: idempotent_outcome^
+SELECT request_hash, outcome FROM idempotency WHERE owner = :owner AND key = :key /*for update*/;
+
+-- name: insert_idempotent!
+INSERT INTO idempotency (owner, key, request_hash, outcome, created_at)
+VALUES (:owner, :key, :request_hash, :outcome, :created_at);
+
+-- name: forget_idempotent!
+DELETE FROM idempotency WHERE created_at < :created_before;
+
+-- name: master_keys
+SELECT version, check_value FROM master_keys ORDER BY version;
+
+-- name: insert_master_key!
+INSERT INTO master_keys (version, check_value, created_at) VALUES (:version, :check_value, :created_at);

@@ -1,0 +1,117 @@
+"""Every setting and limit of the server, with unit and bounds; each can be set in the environment as VAULT_<NAME>."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from protocol.peer import FRAME_BYTES_MAX
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+
+class Settings(BaseSettings):
+    """All settings. Names carry their unit; `docs/protocol.md` lists those that a peer can meet."""
+
+    model_config = SettingsConfigDict(env_prefix="VAULT_", extra="forbid", frozen=True)
+
+    # where
+    database: Path = Field(Path("vault.db"), description="the SQLite file; its keys stand beside it")
+    host: str = Field("127.0.0.1", description="address to listen on; loopback unless told otherwise")
+    port: int = Field(8765, ge=0, le=65535, description="port of the WebSocket endpoints; 0 picks a free one")
+    public_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="host:port by which peers dial this server, comma-separated; loopback names are always good"
+    )
+    tls_certificate: Path | None = Field(None, description="PEM chain; with tls_key the server speaks wss")
+    tls_key: Path | None = Field(None, description="PEM private key of tls_certificate")
+    plain_frames: Literal["loopback", "always", "never"] = Field(
+        "loopback", description="who may use unsealed subprotocols: loopback peers; all (TLS is in front); nobody"
+    )
+    master_key: str | None = Field(
+        None,
+        repr=False,
+        pattern=r"[0-9a-f]{64}",
+        description="64 hex digits, instead of the key file beside the database",
+    )
+
+    # connections
+    connections_max: int = Field(10_000, ge=1, description="connections in all")
+    connections_per_key_max: int = Field(16, ge=1, description="client connections of one key")
+    handshake_ms_max: int = Field(10_000, ge=50, description="time from connection to a valid hello")
+    frame_bytes_max: int = Field(FRAME_BYTES_MAX, ge=4096, le=16 * 2**20, description="bytes of one frame, sealed")
+    queue_messages_max: int = Field(1024, ge=1, description="requests of one connection that wait for their replies")
+    buffer_bytes_max: int = Field(
+        4 * 2**20, ge=65_536, description="unsent bytes of one connection before it is closed"
+    )
+    bad_messages_max: int = Field(16, ge=0, description="frames that are no message before the connection is closed")
+    push_window: int = Field(256, ge=1, description="pushes sent on one connection and not yet acknowledged")
+    silence_ms_max: int = Field(90_000, ge=1000, description="time without a byte, our pings answered, before closing")
+    drain_ms_max: int = Field(10_000, ge=0, description="time for replies and closing handshakes at shutdown")
+
+    # batches
+    batch_messages_max: int = Field(256, ge=1, description="messages in one transaction")
+    check_threads: int = Field(2, ge=1, le=64, description="threads that check puzzles before they are stored")
+    checks_waiting_max: int = Field(1024, ge=1, description="puzzles waiting to be checked, in all")
+    judge_threads: int = Field(1, ge=1, le=64, description="threads that compute answers of small puzzles")
+
+    # the vault
+    modulus_bits_min: int = Field(2048, ge=64, description="smallest product, in bits")
+    modulus_bits_max: int = Field(4096, le=8192, description="largest product, in bits")
+    squarings_max: int = Field(2**40, ge=1, le=2**53 - 1, description="largest t")
+    open_tasks_max: int = Field(1000, ge=1, description="tasks of one client that have not ended")
+    assignments_max: int = Field(6, ge=2, description="assignments of one task before it fails")
+    computed_squarings_max: int = Field(4096, ge=0, le=65_536, description="largest t the server computes to judge")
+    capacity_max: int = Field(64, ge=1, le=1024, description="assignments one solver may hold, whatever it announces")
+    deadline_ms_unknown: int = Field(8 * HOUR_MS, ge=1, description="deadline when a solver's speed is not known")
+    deadline_ms_min: int = Field(MINUTE_MS, ge=1, description="shortest deadline")
+    deadline_ms_max: int = Field(365 * DAY_MS, ge=1, description="longest deadline")
+    deadline_slack: float = Field(3.0, ge=1.0, description="deadline as a multiple of the solver's own estimate")
+    complaint_ms: int = Field(16 * HOUR_MS, ge=0, description="complaint window after the deadline")
+    idempotency_ms: int = Field(30 * DAY_MS, ge=1000, description="how long an idempotency key is remembered")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_names(cls, values: dict[str, object]) -> dict[str, object]:
+        names = values.get("public_names")
+        if isinstance(names, str):
+            values["public_names"] = tuple(name.strip() for name in names.split(",") if name.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        if self.modulus_bits_min > self.modulus_bits_max:
+            raise ValueError("modulus_bits_min is above modulus_bits_max")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key come together")
+        if self.plain_frames == "always" and not self.public_names:
+            raise ValueError("plain_frames=always needs public_names: without seals, names keep a relay out")
+        return self
+
+    def limits(self) -> dict[str, int]:
+        """What `welcome` tells every peer."""
+        return {name: getattr(self, name) for name in LIMITS}
+
+
+LIMITS = (
+    "assignments_max",
+    "bad_messages_max",
+    "buffer_bytes_max",
+    "capacity_max",
+    "computed_squarings_max",
+    "connections_per_key_max",
+    "frame_bytes_max",
+    "handshake_ms_max",
+    "modulus_bits_max",
+    "modulus_bits_min",
+    "open_tasks_max",
+    "push_window",
+    "queue_messages_max",
+    "silence_ms_max",
+    "squarings_max",
+)
+"""The settings that a peer can meet, as `welcome` names them."""

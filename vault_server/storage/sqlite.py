@@ -1,0 +1,192 @@
+"""The embedded database: one SQLite file, one writer connection, a few readers; aiosqlite owns the threads.
+
+A whole batch runs in one hop to the writer's thread: BEGIN, a savepoint per work, COMMIT (which waits for the disk). If
+COMMIT fails, the batch is rolled back and each work is run again alone, so one bad work cannot take the others with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from vault_server.core.operation import Effect, Query, Reader, Row, Transaction
+from vault_server.storage.database import Outcome, StorageError, Work
+from vault_server.storage.schema import SCHEMA_VERSION, sqlite_script
+
+T = TypeVar("T")
+
+READERS = 2
+BUSY_MS = 5_000
+STATEMENTS_CACHED = 512
+
+
+class SqliteTransaction:
+    """Rows of one connection, as `core.operation.Transaction`. Lives in the connection's thread."""
+
+    __slots__ = ("_execute", "effects")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self.effects: list[Effect] = []
+
+    def one(self, query: Query, **values: Any) -> Row | None:
+        """The first row, or None."""
+        cursor = self._execute(query, values)
+        row: Row | None = cursor.fetchone()
+        if row is not None:
+            cursor.close()  # an open cursor would hold its statement, and with INSERT … RETURNING the change
+        return row
+
+    def all(self, query: Query, **values: Any) -> Sequence[Row]:
+        """All rows."""
+        return self._execute(query, values).fetchall()
+
+    def run(self, query: Query, **values: Any) -> int:
+        """The number of rows changed."""
+        return self._execute(query, values).rowcount
+
+    def after(self, effect: Effect) -> None:
+        """Keep `effect` until the work is on disk."""
+        self.effects.append(effect)
+
+
+class SqliteDatabase:
+    """See `storage.database.Database`. `path` is created when it does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: aiosqlite.Connection | None = None
+        self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        self._opened: list[aiosqlite.Connection] = []
+
+    async def start(self) -> None:
+        """Open the file. Raises StorageError, naming it, when it is no database of ours or cannot be written."""
+        if self._writer is not None:
+            return
+        try:
+            self._writer = await self._open()
+            await _in_thread(self._writer, _prepare)
+            for _ in range(READERS):
+                reader = await self._open()
+                await reader.execute("PRAGMA query_only = ON")
+                self._readers.put_nowait(reader)
+        except (sqlite3.Error, OSError) as error:
+            await self.stop()
+            raise StorageError(f"cannot use {self._path} as the database: {error}") from error
+        except StorageError:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close all connections; the write-ahead log is folded into the file."""
+        self._writer = None
+        self._readers = asyncio.Queue()
+        opened, self._opened = self._opened, []
+        for connection in reversed(opened):
+            await connection.close()
+
+    async def transact(self, batch: Sequence[Work]) -> list[Outcome]:
+        """One transaction for all of `batch`."""
+        assert self._writer is not None, "start() comes first"
+        return await _in_thread(self._writer, _run_batch, batch)
+
+    async def read(self, function: Callable[[Reader], T]) -> T:
+        """Run `function` in a reader's thread, on one snapshot."""
+        reader = await self._readers.get()
+        try:
+            return await _in_thread(reader, _run_read, function)
+        except sqlite3.Error as error:
+            raise _storage_error(error) from error
+        finally:
+            self._readers.put_nowait(reader)
+
+    async def _open(self) -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(
+            self._path, isolation_level=None, cached_statements=STATEMENTS_CACHED, timeout=BUSY_MS / 1000
+        )
+        self._opened.append(connection)
+        connection.row_factory = sqlite3.Row
+        await connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+
+async def _in_thread(connection: aiosqlite.Connection, function: Callable[..., T], *arguments: Any) -> T:
+    # The one private call: a public one per statement would cost a hop per statement. Guarded by a test.
+    result: T = await connection._execute(function, connection._conn, *arguments)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _prepare(raw: sqlite3.Connection) -> None:
+    version = raw.execute("PRAGMA user_version").fetchone()[0]
+    tables = raw.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StorageError(f"the database has schema version {version}; this server knows {SCHEMA_VERSION}: upgrade it")
+    if version == 0 and tables:
+        raise StorageError("the database file belongs to another program; name another file with --database")
+    raw.execute("PRAGMA journal_mode = WAL").fetchone()
+    raw.execute("PRAGMA synchronous = FULL")
+    if version == 0:
+        raw.executescript(f"BEGIN IMMEDIATE;\n{sqlite_script()}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+
+
+def _run_read(raw: sqlite3.Connection, function: Callable[[Reader], T]) -> T:
+    raw.execute("BEGIN")
+    try:
+        return function(SqliteTransaction(raw))
+    finally:
+        raw.execute("COMMIT")
+
+
+def _run_batch(raw: sqlite3.Connection, batch: Sequence[Work]) -> list[Outcome]:
+    try:
+        return _run_together(raw, batch)
+    except sqlite3.Error as error:
+        _rollback(raw)
+        if len(batch) == 1:
+            return [Outcome(error=_storage_error(error))]
+    return [outcome for work in batch for outcome in _run_batch(raw, [work])]
+
+
+def _run_together(raw: sqlite3.Connection, batch: Sequence[Work]) -> list[Outcome]:
+    """One transaction; raises sqlite3.Error when the transaction as a whole is lost."""
+    raw.execute("BEGIN IMMEDIATE")
+    outcomes = [_run_one(raw, work) for work in batch]
+    raw.execute("COMMIT")
+    return outcomes
+
+
+def _run_one(raw: sqlite3.Connection, work: Work) -> Outcome:
+    raw.execute("SAVEPOINT work")
+    tx = SqliteTransaction(raw)
+    try:
+        value = work(tx)
+    except Exception as error:
+        if not raw.in_transaction:  # SQLite itself rolled everything back: disk full, input/output error
+            raise sqlite3.OperationalError(f"the transaction is gone: {error}") from error
+        if isinstance(error, sqlite3.OperationalError):
+            raise  # the medium, not the work: let the batch be rolled back and each be tried alone
+        raw.execute("ROLLBACK TO work")
+        raw.execute("RELEASE work")
+        return Outcome(error=error)
+    raw.execute("RELEASE work")
+    return Outcome(value=value, effects=tx.effects)
+
+
+def _rollback(raw: sqlite3.Connection) -> None:
+    if raw.in_transaction:
+        raw.execute("ROLLBACK")
+
+
+def _storage_error(error: sqlite3.Error) -> StorageError:
+    cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    full = code == sqlite3.SQLITE_FULL
+    return StorageError("the disk is full" if full else f"the database refused: {cause}", full=full)
+
+
+_: type[Transaction] = SqliteTransaction
