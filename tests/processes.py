@@ -217,7 +217,7 @@ class Server(LoggingProcess):
 
 
 class Solver(LoggingProcess):
-    """`vault-solver run` with a key of its own (`identity`), pinned to its server; `arguments` go to its command line."""
+    """`vault-solver run` with a key of its own, pinned to its server; `arguments` go to its command line."""
 
     def __init__(
         self, server: Server, folder: Path, name: str, arguments: Sequence[str] = (), workers: int = 1

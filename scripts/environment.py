@@ -1,0 +1,136 @@
+"""Makes the clone's `.venv` from requirements.lock, and nothing when it is there already. Standard library only.
+
+It never mends a `.venv` whose packages are in doubt: another lock file, another Python, a clone that was moved or a run
+that was cut short all mean a new one. A change of pyproject.toml alone means installing the project itself again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOCK = ROOT / "requirements.lock"
+PACKAGES_STAMP = VENV / "packages.stamp"
+PROJECT_STAMP = VENV / "project.stamp"
+SHOWN_LINES = 30
+
+
+class SetupFailed(Exception):
+    """A step that did not work; the message says which, what it printed, and what to do."""
+
+
+def main() -> None:
+    """Make `.venv` if need be. Exits with 1 and a message when a step fails."""
+    try:
+        with alone():
+            make()
+    except SetupFailed as failed:
+        sys.exit(f"{failed}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the next run begins again")
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the clone's folder, so that two runs at once make one environment, not half of each."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def make() -> None:
+    """Packages when they are not what the lock file says; then the project itself when it is not."""
+    uv = working_uv()
+    started = time.monotonic()
+    packages = digest(LOCK.read_bytes(), sys.version.encode(), sys.base_prefix.encode(), str(VENV).encode())
+    if not holds(PACKAGES_STAMP, packages):
+        say(f"making .venv with Python {sys.version.split()[0]} and {'uv' if uv else 'pip'} from requirements.lock …")
+        make_packages(uv)
+        PACKAGES_STAMP.write_text(packages)
+    project = digest((ROOT / "pyproject.toml").read_bytes())
+    if not holds(PROJECT_STAMP, project):
+        PROJECT_STAMP.unlink(missing_ok=True)
+        # Build tools come from the lock file too: nothing is downloaded here.
+        run("the project's own install", *installer(uv), "--no-deps", "--no-build-isolation", "--editable", ROOT)
+        PROJECT_STAMP.write_text(project)
+        say(f".venv is ready ({time.monotonic() - started:.0f} s)")
+
+
+def make_packages(uv: str | None) -> None:
+    """A new `.venv` with exactly the packages of the lock file, each checked against its hashes."""
+    shutil.rmtree(VENV, ignore_errors=True)
+    if uv:
+        run("uv venv", uv, "venv", "--python", sys.executable, VENV)
+    else:
+        run("python -m venv", sys.executable, "-m", "venv", VENV)
+    run("the download of the locked packages", *installer(uv), "--require-hashes", "-r", LOCK)
+
+
+def installer(uv: str | None) -> list[str]:
+    """The command that installs into `.venv`, up to its arguments."""
+    if uv:
+        return [uv, "pip", "install", "--python", str(PYTHON)]
+    return [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
+
+
+def working_uv() -> str | None:
+    """uv when it is on PATH and runs; a version manager's shim may only say that it is not installed."""
+    uv = shutil.which("uv")
+    if uv and subprocess.run([uv, "--version"], capture_output=True, check=False).returncode == 0:
+        return uv
+    return None
+
+
+def digest(*parts: bytes) -> str:
+    """One line that changes when any part does."""
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def holds(stamp: Path, expected: str) -> bool:
+    """Whether that stamp says so, and the interpreter it speaks of still runs."""
+    return stamp.is_file() and stamp.read_text() == expected and os.access(PYTHON, os.X_OK)
+
+
+def run(step: str, *command: object) -> None:
+    """Run one step in silence. Raises SetupFailed with the end of what it printed."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONHOME")}
+    arguments: Sequence[str] = [str(word) for word in command]
+    done = subprocess.run(
+        arguments, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        shown = "\n".join(done.stdout.splitlines()[-SHOWN_LINES:])
+        raise SetupFailed(f"{shown}\n\nset-up failed at {step} (above). {advice(done.stdout)}")
+
+
+def advice(printed: str) -> str:
+    """What to do next, drawn from what a failed step printed."""
+    if "ensurepip" in printed:
+        return "Install your system's package for Python's venv module (often called python3-venv), or uv."
+    if "hash" in printed.lower():
+        return "A package is not the one that requirements.lock names; do not use it. Is a mirror in between?"
+    return "Is the network there, and is there room on the disk? Then run this again."
+
+
+def say(line: str) -> None:
+    """One line for the person who waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
