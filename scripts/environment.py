@@ -122,7 +122,7 @@ def advice(printed: str) -> str:
     """What to do next, drawn from what a failed step printed."""
     if "ensurepip" in printed:
         return "Install your system's package for Python's venv module (often called python3-venv), or uv."
-    if "hash" in printed.lower():
+    if any(words in printed.lower() for words in ("hash mismatch", "do not match the hashes")):
         return "A package is not the one that requirements.lock names; do not use it. Is a mirror in between?"
     return "Is the network there, and is there room on the disk? Then run this again."
 

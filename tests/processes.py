@@ -49,6 +49,7 @@ class LoggingProcess(ABC):
         self.name = name
         self.folder = folder
         self.settings = settings or {}
+        self.interpreter = Path(sys.executable)
         self.errors_expected: set[str] = set()
         self.log_path = folder / f"{name}.log"
         self.stderr_path = folder / f"{name}.stderr"
@@ -59,14 +60,14 @@ class LoggingProcess(ABC):
 
     @abstractmethod
     def command(self) -> Sequence[str | Path]:
-        """What to run, behind `python`."""
+        """What to run, behind the interpreter."""
 
     def launch(self) -> None:
         """Start it, without waiting until it is ready."""
         assert not self.running, f"{self.name} runs already"
         with self.log_path.open("ab") as log, self.stderr_path.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, *map(str, self.command())],
+                [str(self.interpreter), *map(str, self.command())],
                 cwd=self.folder,
                 env=environment(self.settings),
                 stdin=subprocess.DEVNULL,

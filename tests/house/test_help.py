@@ -1,0 +1,53 @@
+"""What the three programs say of themselves is enough to use them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = {
+    "vault_server": ["serve"],
+    "vault_solver": ["run"],
+    "vault_client": ["keygen", "lock", "unlock", "submit", "status", "cancel"],
+}
+
+
+def call(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", program, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("program", COMMANDS)
+def test_help_names_every_command_and_says_what_each_is_for(program: str) -> None:
+    shown = call(program, "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert program.replace("_", "-") in shown.stdout
+    for command in COMMANDS[program]:
+        [line] = [line for line in shown.stdout.splitlines() if line.strip(" │").split()[:1] == [command]]
+        assert len(line.strip(" │").split()) > 4, f"{command}: {line}"
+
+
+@pytest.mark.parametrize(("program", "command"), [(p, c) for p, commands in COMMANDS.items() for c in commands])
+def test_help_of_a_command_explains_it(program: str, command: str) -> None:
+    shown = call(program, command, "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert f"{program.replace('_', '-')} {command}" in shown.stdout
+    options = [line for line in shown.stdout.splitlines() if line.strip(" │*").startswith("--")]
+    assert options
+    unexplained = [line for line in options if len(line.strip(" │*").split()) < 4 and "--help" not in line]
+    assert not unexplained
+
+
+@pytest.mark.parametrize("program", COMMANDS)
+def test_an_unknown_command_is_refused_with_a_hint(program: str) -> None:
+    refused = call(program, "frobnicate")
+    assert refused.returncode == 2
+    assert "frobnicate" in refused.stderr
+    assert "--help" in refused.stderr
