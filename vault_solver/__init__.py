@@ -1,1 +1,1 @@
-"""The worker that solves. Imports nothing of ours but `protocol`."""
+"""The worker that solves time-lock puzzles for a vault server. Imports nothing of ours but `protocol`."""

@@ -1,0 +1,1 @@
+"""The solver: its arithmetic, processes, files and decisions, and the whole program against a real server."""

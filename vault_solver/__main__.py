@@ -1,0 +1,187 @@
+"""The command line of `vault-solver`. Reads options, starts the solver, and says what went wrong; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from protocol.address import BadAddress, parse_address
+from protocol.peer import SEALED, SUBPROTOCOLS
+from vault_solver import logs
+from vault_solver.calibration import SECONDS_PER_SIZE, SIZES, measure
+from vault_solver.errors import SolverError
+from vault_solver.keyfile import default_key_path
+from vault_solver.logs import LogFormat
+from vault_solver.options import CAPACITY_MAX, GRACE_SECONDS, WORKERS_MAX, Options, usable_cpus
+from vault_solver.pins import default_known_servers_path
+from vault_solver.solver import run as run_solver
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they hold puzzles
+    rich_markup_mode="markdown",
+    help="""Solve time-lock puzzles for a vault server.
+
+    A puzzle asks for `baseg^(2^t) mod product`: **t squarings that nobody can do in parallel**. One puzzle keeps one
+    processor busy, so a machine solves as many at once as it has processors.
+
+    Start with `vault-solver run --server ws://HOST:PORT`. Everything it needs is made on first start.""",
+)
+
+
+def _server_key(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value.strip()):
+        raise typer.BadParameter("this is not 64 hex digits; copy it from what `vault-server serve` prints")
+    return value.strip().lower()
+
+
+def _subprotocol(value: str) -> str:
+    if value not in SUBPROTOCOLS:
+        raise typer.BadParameter(f"choose one of {', '.join(SUBPROTOCOLS)}")
+    return value
+
+
+@app.command()
+def run(
+    server: Annotated[
+        str, typer.Option(envvar="VAULT_SOLVER_SERVER", help="Where the server is: ws://HOST:PORT or wss://HOST:PORT.")
+    ] = "ws://127.0.0.1:8765",
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VAULT_SOLVER_KEY",
+            help="File of the key that your reputation belongs to; made on first start, readable by you alone. "
+            "Two solvers need two keys.",
+            show_default="~/.config/vault/solver.key",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=WORKERS_MAX,
+            envvar="VAULT_SOLVER_WORKERS",
+            help="Worker processes: puzzles solved at once.",
+            show_default="one per processor",
+        ),
+    ] = None,
+    capacity: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=CAPACITY_MAX,
+            envvar="VAULT_SOLVER_CAPACITY",
+            help="Assignments held at once; those above --workers wait their turn.",
+            show_default="as --workers",
+        ),
+    ] = None,
+    server_key: Annotated[
+        str | None,
+        typer.Option(
+            callback=_server_key,
+            envvar="VAULT_SOLVER_SERVER_KEY",
+            help="The server's key, 64 hex digits, when you know it: no other server is spoken to. "
+            "Without it the first key seen is trusted and remembered.",
+        ),
+    ] = None,
+    known_servers: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VAULT_SOLVER_KNOWN_SERVERS",
+            help="File of the servers seen before and their keys.",
+            show_default="~/.config/vault/known-servers",
+        ),
+    ] = None,
+    subprotocol: Annotated[
+        str,
+        typer.Option(
+            callback=_subprotocol,
+            envvar="VAULT_SOLVER_SUBPROTOCOL",
+            help=f"How messages travel: {', '.join(SUBPROTOCOLS)}. "
+            "Unsealed ones only to this machine or over wss, for looking at what is said.",
+        ),
+    ] = SEALED.name,
+    grace: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            envvar="VAULT_SOLVER_GRACE",
+            help="Seconds that started work may go on after SIGTERM or ctrl-C; the rest is handed back, without blame. "
+            "A second signal hands back everything at once.",
+        ),
+    ] = GRACE_SECONDS,
+    calibration: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=60, envvar="VAULT_SOLVER_CALIBRATION", help="Seconds to measure the speed at each size."
+        ),
+    ] = SECONDS_PER_SIZE,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(envvar="VAULT_SOLVER_LOG_FORMAT", help="auto: pretty on a terminal, else one JSON object a line."),
+    ] = LogFormat.AUTO,
+) -> None:
+    """Connect to a server and solve what it assigns, until told to stop.
+
+    The solver reconnects by itself and keeps computing meanwhile; answers wait until the server has them on disk.
+
+        vault-solver run --server ws://127.0.0.1:8765 --workers 2
+    """
+    logs.configure(log_format)
+    try:
+        options = Options(
+            address=parse_address(server),
+            key_path=key or default_key_path(),
+            known_servers_path=known_servers or default_known_servers_path(),
+            server_key=server_key,
+            workers=workers or usable_cpus(),
+            capacity=capacity or workers or usable_cpus(),
+            subprotocol=SUBPROTOCOLS[subprotocol],
+            grace_seconds=grace,
+            calibration_seconds=calibration,
+        )
+        asyncio.run(run_solver(options))
+    except BadAddress as error:
+        raise typer.BadParameter(f"{error}.", param_hint="--server") from None
+    except SolverError as error:
+        structlog.get_logger().critical("solver.failed", message=error.message, suggestion=error.suggestion)
+        if not sys.stdout.isatty():
+            typer.echo(f"vault-solver: {error.message}\n{error.suggestion}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def calibrate(
+    seconds: Annotated[float, typer.Option(min=0.01, max=60, help="Seconds to measure at each size.")] = 1.0,
+) -> None:
+    """Print how many squarings a second one processor of this machine does, by modulus size.
+
+    Divide a puzzle's t by the number for its size: so many seconds it takes here.
+    """
+    table = Table("modulus bits", "squarings a second", "nanoseconds each", box=None)
+    for column in table.columns:
+        column.justify = "right"
+    for bits in SIZES:
+        speed = measure(bits, seconds)
+        table.add_row(f"{bits}", f"{speed:,}", f"{1e9 / speed:,.0f}")
+    Console().print(table)
+
+
+def main() -> None:
+    """Console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

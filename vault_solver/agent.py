@@ -1,0 +1,255 @@
+"""What this solver holds, and what to do about everything that happens to it. Touches no socket and no process.
+
+Each method takes one event and returns the effects it asks for, in order. What is sent with no connection is lost, and
+need not be kept: `opened` says everything again that the server may not know.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from protocol.envelope import Envelope, Message
+from protocol.errors import Code
+from protocol.peer import reconnect_delay
+from protocol.session import Error
+from protocol.vault import (
+    AcceptAssignment,
+    AnswerTaken,
+    AssignmentAccepted,
+    AssignmentEnded,
+    AssignmentReturned,
+    PuzzleOffered,
+    ReportProgress,
+    ReturnAssignment,
+    StatusUpdated,
+    SubmitAnswer,
+    UpdateStatus,
+)
+from vault_solver.effects import Acknowledge, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
+from vault_solver.errors import Refused
+from vault_solver.pipe import Crashed, Progressed, Report, Solve, Solved
+
+OVER = frozenset({Code.ASSIGNMENT_ENDED, Code.ASSIGNMENT_NOT_FOUND, Code.ALREADY_ANSWERED})
+"""Refusals after which nothing more is to be done for an assignment."""
+
+
+@dataclass(slots=True)
+class Held:
+    """One assignment in hand. `answer_sent` speaks of this connection alone."""
+
+    offer: PuzzleOffered
+    seq: int
+    solving: bool = False
+    answer: int | None = None
+    answer_sent: bool = False
+    returning: bool = False
+
+
+class Agent:
+    """Takes up to `capacity` assignments and has `workers` of them solved at once.
+
+    `speeds`: squarings a second by modulus bits, as announced; a modulus above the largest size is handed back.
+    """
+
+    def __init__(self, *, capacity: int, workers: int, speeds: Mapping[str, int]) -> None:
+        self._capacity = capacity
+        self._workers = workers
+        self._speeds = dict(speeds)
+        self._bits_max = max(int(bits) for bits in speeds)
+        self._held: dict[int, Held] = {}
+        self._refusals: Counter[tuple[type[Message], int]] = Counter()
+        self._draining = False
+
+    @property
+    def holding(self) -> int:
+        """Assignments in hand."""
+        return len(self._held)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it drains and has nothing left."""
+        return self._draining and not self._held
+
+    # the connection
+
+    def opened(self) -> list[Effect]:
+        """A conversation is open: say what the server may not know. What it thinks is ours it offers again."""
+        self._refusals.clear()
+        effects: list[Effect] = [Request(self._status())]
+        for number, held in self._held.items():
+            held.answer_sent = False
+            effects += [Request(ReturnAssignment(assignment=number))] if held.returning else self._answer(held)
+        return effects
+
+    def due(self, request: Message) -> list[Effect]:
+        """A refused request's time has come: send it again if it still means something."""
+        match request:
+            case UpdateStatus():
+                return [Request(self._status())]
+            case AcceptAssignment(assignment=number) if (held := self._held.get(number)) is not None:
+                return self._accept(held)
+            case SubmitAnswer(assignment=number) if (held := self._held.get(number)) is not None:
+                return self._answer(held)
+            case ReturnAssignment(assignment=number) if number in self._held:
+                return [Request(request)]
+        return []
+
+    # what the server says
+
+    def pushed(self, envelope: Envelope) -> list[Effect]:
+        """A message that answers no request of ours."""
+        match envelope.message:
+            case PuzzleOffered() as offer:
+                assert envelope.seq is not None, "the codec reads no push without its number"
+                return self._offered(offer, envelope.seq)
+            case AssignmentEnded() as ended:
+                assert envelope.seq is not None, "the codec reads no push without its number"
+                note = Note("assignment.ended", {"assignment": ended.assignment, "outcome": ended.outcome})
+                return [*self._drop(ended.assignment), note, Acknowledge(envelope.seq)]
+            case Error() as error:
+                return [Note("server.complained", _shown(error), "warning")]
+            case other:
+                note = Note("message.unexpected", {"type": other.SHAPE.wire_type}, "warning")
+                return [note] if envelope.seq is None else [note, Acknowledge(envelope.seq)]
+
+    def replied(self, request: Message, reply: Message) -> list[Effect]:
+        """The answer to a request of ours. Raises Refused when the server will have none of this solver."""
+        match reply:
+            case Error() as error:
+                return self._refused(request, error)
+            case StatusUpdated() as status:
+                return [Note("solver.ready", {"capacity": status.capacity, "holding": status.holding})]
+            case AssignmentAccepted(assignment=number):
+                return [Note("assignment.accepted", {"assignment": number})]
+            case AnswerTaken(assignment=number, verdict=verdict):
+                note = Note("assignment.verdict", {"assignment": number, "verdict": verdict})
+                return [note, *self._drop(number)]
+            case AssignmentReturned(assignment=number):
+                return [Note("assignment.returned", {"assignment": number}), *self._drop(number)]
+        return []
+
+    # what the workers say
+
+    def reported(self, report: Report) -> list[Effect]:
+        """Progress, an answer, or that no worker survives this puzzle."""
+        held = self._held.get(report.assignment)
+        if held is None or held.returning:
+            return []
+        match report:
+            case Progressed(assignment=number, done=done):
+                return [Signal(ReportProgress(assignment=number, done=done))]
+            case Solved(assignment=number, answer=answer):
+                held.answer, held.solving = answer, False
+                note = Note("assignment.solved", {"assignment": number, "task": held.offer.task})
+                return [note, *self._answer(held), *self._start_next()]
+            case Crashed():
+                return [*self._hand_back(held, "worker_died", "error"), *self._start_next()]
+
+    # what the operator says
+
+    def drain(self) -> list[Effect]:
+        """Take nothing new, hand back what has not been begun, finish the rest."""
+        self._draining = True
+        waiting = [held for held in self._held.values() if not held.solving and held.answer is None]
+        return [Request(self._status()), *(e for held in waiting for e in self._hand_back(held, "draining"))]
+
+    def give_up(self) -> list[Effect]:
+        """Hand back everything that has no answer."""
+        unsolved = [held for held in self._held.values() if held.answer is None]
+        return [effect for held in unsolved for effect in self._hand_back(held, "draining")]
+
+    # how
+
+    def _status(self) -> UpdateStatus:
+        state = "draining" if self._draining else "ready"
+        return UpdateStatus(state=state, capacity=self._capacity, speeds=self._speeds)
+
+    def _offered(self, offer: PuzzleOffered, seq: int) -> list[Effect]:
+        known = self._held.get(offer.assignment)
+        if known is not None:  # pushed again: repeated, or after a reconnect
+            known.seq = seq
+            return self._accept(known)
+        held = self._held[offer.assignment] = Held(offer, seq)
+        bits = offer.product.bit_length()
+        note = Note("assignment.offered", {"assignment": offer.assignment, "task": offer.task, "modulus_bits": bits})
+        if (reason := self._objection(offer)) is not None:
+            return [note, *self._hand_back(held, reason)]
+        return [note, *self._accept(held), *self._start_next()]
+
+    def _objection(self, offer: PuzzleOffered) -> str | None:
+        if self._draining:
+            return "draining"
+        if offer.product.bit_length() > self._bits_max or offer.product < 3 or offer.product % 2 == 0:
+            return "unsupported_modulus"
+        working = sum(not held.returning for held in self._held.values())  # this one included
+        return "over_capacity" if working > self._capacity else None
+
+    def _start_next(self) -> list[Effect]:
+        effects: list[Effect] = []
+        solving = sum(held.solving for held in self._held.values())
+        for number, held in self._held.items():
+            if solving >= self._workers:
+                break
+            if not held.solving and held.answer is None and not held.returning:
+                held.solving = True
+                solving += 1
+                effects.append(Start(Solve(number, held.offer.t, held.offer.baseg, held.offer.product)))
+        return effects
+
+    def _accept(self, held: Held) -> list[Effect]:
+        if held.returning or held.answer_sent:  # the other request is on its way, and says more
+            return []
+        return [Request(AcceptAssignment(assignment=held.offer.assignment))]
+
+    def _answer(self, held: Held) -> list[Effect]:
+        """Send the answer, once on each connection. It need not wait until the acceptance is confirmed."""
+        if held.answer is None or held.answer_sent or held.returning:
+            return []
+        held.answer_sent = True
+        return [Request(SubmitAnswer(assignment=held.offer.assignment, answer=held.answer))]
+
+    def _hand_back(self, held: Held, reason: str, level: str = "info") -> list[Effect]:
+        if held.returning:
+            return []
+        held.returning = True
+        number = held.offer.assignment
+        stop: list[Effect] = [Stop(number)] if held.solving else []
+        held.solving = False
+        note = Note("assignment.handed_back", {"assignment": number, "reason": reason}, level)
+        return [*stop, note, Request(ReturnAssignment(assignment=number))]
+
+    def _drop(self, number: int) -> list[Effect]:
+        held = self._held.pop(number, None)
+        if held is None:
+            return []
+        for kind in (AcceptAssignment, SubmitAnswer, ReturnAssignment):
+            self._refusals.pop((kind, number), None)
+        stop: list[Effect] = [Stop(number)] if held.solving else []
+        return [*stop, Forget(held.seq), *([] if self._draining else self._start_next())]
+
+    def _refused(self, request: Message, error: Error) -> list[Effect]:
+        number = getattr(request, "assignment", 0)
+        note = Note("request.refused", {"request": request.SHAPE.wire_type, "assignment": number, **_shown(error)})
+        held = self._held.get(number)
+        if isinstance(request, SubmitAnswer) and held is not None:
+            held.answer_sent = False
+        if error.retryable:
+            return [note, self._retry(request, number, error.retry_after_ms)]
+        if isinstance(request, UpdateStatus):
+            raise Refused(f"The server refuses this solver: {error.message}", error.suggestion)
+        if held is None or error.code in OVER or isinstance(request, ReturnAssignment):
+            return [note, *self._drop(number)]
+        return [note, *self._hand_back(held, "refused", "error")]
+
+    def _retry(self, request: Message, number: int, retry_after_ms: int | None) -> Retry:
+        self._refusals[type(request), number] += 1
+        if retry_after_ms is not None:
+            return Retry(request, retry_after_ms / 1000)
+        return Retry(request, reconnect_delay(self._refusals[type(request), number]))
+
+
+def _shown(error: Error) -> dict[str, Any]:
+    return {"code": error.code, "message": error.message, "suggestion": error.suggestion}

@@ -1,0 +1,71 @@
+"""What the agent asks for: everything that leaves it is one of these values. Performed by `vault_solver.solver`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocol.envelope import Message
+from vault_solver.pipe import Solve
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Send this; its reply comes back through `replied`."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send this; nobody answers."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """This push has been acted upon."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """This push was acknowledged by a request; should it come again, it is a double."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Call `due(request)` after so many seconds, on this connection only."""
+
+    request: Message
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Have this solved."""
+
+    job: Solve
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Solve this no longer."""
+
+    assignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Log this. Holds no parameter and no answer."""
+
+    event: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    level: str = "info"
+
+
+Effect = Request | Signal | Acknowledge | Forget | Retry | Start | Stop | Note

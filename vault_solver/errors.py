@@ -1,0 +1,28 @@
+"""What the solver raises for the person who runs it: each error says what went wrong and what to do next."""
+
+from __future__ import annotations
+
+
+class SolverError(Exception):
+    """Root of what ends the solver with exit code 1. `message` says what went wrong, `suggestion` the next step."""
+
+    def __init__(self, message: str, suggestion: str) -> None:
+        super().__init__(f"{message} {suggestion}")
+        self.message = message
+        self.suggestion = suggestion
+
+
+class BadFile(SolverError):
+    """A key or known-servers file that cannot be read, written or trusted."""
+
+
+class Refused(SolverError):
+    """A server that must not, or will not, be spoken to: trying again by oneself cannot help."""
+
+
+class PoolFailed(SolverError):
+    """The worker processes do not start."""
+
+
+class Unreachable(Exception):
+    """No conversation now; trying again later can help. Its text is fit for a log."""

@@ -1,0 +1,225 @@
+"""One connection to the server, greeted on both sides. Knows nothing of assignments and never reconnects by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import ssl
+from collections.abc import AsyncGenerator, Callable, Iterator
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial_websocket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, NegotiationError
+from websockets.typing import Subprotocol as SubprotocolName
+
+from protocol.address import Address, PinMismatch
+from protocol.envelope import Envelope, Message
+from protocol.errors import CLOSES, ERRORS, Close, Code, MessageError
+from protocol.identity import Identity
+from protocol.peer import (
+    FRAME_BYTES_MAX,
+    LASTING,
+    Acknowledged,
+    DiallingPeer,
+    Frame,
+    HandshakeError,
+    State,
+    Subprotocol,
+)
+from protocol.sealing import Opening, Spent
+from protocol.session import Exit
+from protocol.vault import SOLVER_PATH
+from vault_solver.errors import Refused, Unreachable
+from vault_solver.options import is_loopback
+from vault_solver.pins import Pins
+
+AGENT = f"vault-solver/{importlib.metadata.version('vault-server')}"
+OPEN_SECONDS_MAX = 10.0
+"""For TCP, TLS and HTTP together, and again for the handshake."""
+PING_SECONDS = 20.0
+"""A ping that often, and as long for its pong: a dead server is noticed within twice that."""
+LEAVE_SECONDS_MAX = 2.0
+
+
+class Link:
+    """An open conversation. Sending never waits: frames leave in the order in which they were sealed."""
+
+    def __init__(self, socket: ClientConnection, peer: DiallingPeer) -> None:
+        self._socket = socket
+        self._peer = peer
+        self._frames: asyncio.Queue[Frame] = asyncio.Queue()
+        self._requests: dict[int, Message] = {}
+        self._writer = asyncio.create_task(self._write())
+
+    @property
+    def server_key(self) -> str:
+        """Whom we speak to, 64 hex digits."""
+        return self._peer.server_key.hex()
+
+    def request(self, message: Message) -> None:
+        """Send; its reply is received together with this message."""
+        with self._renewing():
+            number, frame = self._peer.request(message)
+            self._requests[number] = message
+            self._frames.put_nowait(frame)
+
+    def signal(self, message: Message) -> None:
+        """Send what nobody answers."""
+        with self._renewing():
+            self._frames.put_nowait(self._peer.signal(message))
+
+    def acknowledge(self, seq: int) -> None:
+        """End a push."""
+        with self._renewing():
+            self._frames.put_nowait(self._peer.acknowledge(seq))
+
+    async def messages(
+        self, unreadable: Callable[[MessageError], None]
+    ) -> AsyncGenerator[tuple[Message | None, Envelope]]:
+        """What the server says, each with the request it answers. Ends by raising Unreachable or Refused.
+
+        A message this program cannot read (of a newer server) goes to `unreadable` and the conversation goes on.
+        """
+        while True:
+            try:
+                envelope = self._peer.receive(await self._socket.recv())
+            except MessageError as error:
+                if error.code is Code.BAD_SEAL:
+                    raise Unreachable("a sealed frame did not open") from None
+                unreadable(error)
+                continue
+            except ConnectionClosed as closed:
+                raise _closed(closed) from None
+            except Spent:
+                raise Unreachable("the session's keys have served their time") from None
+            for frame in self._peer.outgoing():
+                self._frames.put_nowait(frame)
+            if envelope is not None:
+                yield self._requests.pop(envelope.re, None) if envelope.re is not None else None, envelope
+
+    async def leave(self) -> None:
+        """Say that we leave, once everything before it is out, and close. Never raises, safe twice."""
+        if self._socket.close_code is None:
+            self.signal(Exit())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                    await self._frames.join()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close without a word. Never raises, safe twice."""
+        self._writer.cancel()
+        await asyncio.gather(self._writer, return_exceptions=True)
+        await self._socket.close()
+
+    async def _write(self) -> None:
+        while True:
+            frame = await self._frames.get()
+            with contextlib.suppress(ConnectionClosed):  # the reader is told as well
+                await self._socket.send(frame)
+            self._frames.task_done()
+
+    @contextlib.contextmanager
+    def _renewing(self) -> Iterator[None]:
+        try:
+            yield
+        except Spent:
+            self._socket.transport.abort()  # the reader ends with it, and a fresh connection has fresh keys
+
+
+async def dial(
+    address: Address, identity: Identity, pins: Pins, subprotocol: Subprotocol, acknowledged: Acknowledged
+) -> Link:
+    """Connect, prove both sides, and pin a server seen for the first time. Raises Unreachable, Refused, BadFile."""
+    with _explained(address):
+        socket = await dial_websocket(
+            address.url(SOLVER_PATH),
+            subprotocols=[SubprotocolName(subprotocol.name)],
+            compression=None,  # sealed frames do not compress
+            proxy=None if is_loopback(address) else True,
+            open_timeout=OPEN_SECONDS_MAX,
+            close_timeout=LEAVE_SECONDS_MAX,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_SECONDS,
+            max_size=16 * FRAME_BYTES_MAX,
+        )
+        try:
+            opening = Opening(SOLVER_PATH, (subprotocol.name,), str(socket.subprotocol))
+            peer = DiallingPeer(identity, opening, address.authority, AGENT, pins.check, acknowledged=acknowledged)
+            async with asyncio.timeout(OPEN_SECONDS_MAX):
+                await _greet(socket, peer)
+            pins.keep(address.authority, peer.server_key)
+        except BaseException:
+            await socket.close()
+            raise
+        return Link(socket, peer)
+
+
+async def _greet(socket: ClientConnection, peer: DiallingPeer) -> None:
+    if socket.subprotocol is None:
+        raise HandshakeError("it agreed to no subprotocol")
+    while peer.state is not State.OPEN:
+        peer.receive(await socket.recv())
+        for frame in peer.outgoing():
+            await socket.send(frame)
+
+
+@contextlib.contextmanager
+def _explained(address: Address) -> Iterator[None]:
+    """Sort what can go wrong on the way in: Unreachable may pass by itself, Refused will not."""
+    where = address.authority
+    try:
+        yield
+    except PinMismatch as error:
+        raise Refused(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
+    except HandshakeError as error:
+        raise Refused(
+            f"The handshake with {where} failed: {error}.", "Check the address, and that both are of one version."
+        ) from None
+    except MessageError as error:
+        if ERRORS[error.code].retryable:
+            raise Unreachable(f"{error.message} {error.suggestion}") from None
+        raise Refused(f"The server at {where} refused the handshake: {error.message}", error.suggestion) from None
+    except ConnectionClosed as closed:
+        raise _closed(closed) from None
+    except InvalidStatus as error:
+        status = error.response.status_code
+        if status >= 500 or status == 429:
+            raise Unreachable(f"the server answered with HTTP status {status}") from None
+        raise _no_vault(where, f"it answered with HTTP status {status}") from None
+    except NegotiationError:
+        raise _no_vault(where, "it does not speak this subprotocol") from None
+    except InvalidHandshake as error:
+        raise Unreachable(f"what answers is no WebSocket server ({type(error).__name__})") from None
+    except TimeoutError:
+        raise Unreachable("the server did not answer in time") from None
+    except ssl.SSLCertVerificationError as error:
+        raise Refused(
+            f"The certificate of {where} does not hold: {error.verify_message}.",
+            "Check the address, or name the certificate's issuer in the environment as SSL_CERT_FILE.",
+        ) from None
+    except OSError as error:
+        raise Unreachable(_network_reason(error)) from None
+
+
+def _closed(closed: ConnectionClosed) -> Unreachable | Refused:
+    code = closed.rcvd.code if closed.rcvd is not None else None
+    if code == Close.REPLACED:
+        return Refused(
+            f"The server closed the connection ({code}): {CLOSES[Close.REPLACED]}",
+            "Two solvers use one key: stop one of them, or give each its own with --key.",
+        )
+    if code in LASTING:
+        return Refused(f"The server closed the connection ({code}): {CLOSES[Close(code)]}", "Check key and address.")
+    return Unreachable("the connection was lost" if code is None else f"the server closed the connection ({code})")
+
+
+def _no_vault(where: str, what: str) -> Refused:
+    return Refused(f"What answers at {where} is no vault server: {what}.", "Check the address given with --server.")
+
+
+def _network_reason(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return "nothing listens there"
+    return (error.strerror or type(error).__name__).lower()
