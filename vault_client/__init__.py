@@ -1,1 +1,41 @@
 """The SDK and the command line for those who ask. Imports nothing of ours but `protocol`."""
+
+from protocol.identity import Identity
+from protocol.vault import TaskState
+from vault_client.errors import (
+    ConnectionEnded,
+    FileError,
+    Refused,
+    ServerNotTrusted,
+    ServerUnreachable,
+    TaskCancelledError,
+    TaskEndedError,
+    TaskFailedError,
+    VaultClientError,
+)
+from vault_client.keyfile import load_or_make_key
+from vault_client.link import ConnectionEvent
+from vault_client.sdk import connect
+from vault_client.tasks import Answer, Progress, Task
+from vault_client.vault import Vault
+
+__all__ = [
+    "connect",
+    "Vault",
+    "Task",
+    "Answer",
+    "Progress",
+    "TaskState",
+    "ConnectionEvent",
+    "Identity",
+    "load_or_make_key",
+    "VaultClientError",
+    "Refused",
+    "ServerUnreachable",
+    "ServerNotTrusted",
+    "ConnectionEnded",
+    "TaskEndedError",
+    "TaskFailedError",
+    "TaskCancelledError",
+    "FileError",
+]

@@ -1,0 +1,35 @@
+"""`vault-client`: puts the commands together and runs one."""
+
+from __future__ import annotations
+
+import signal
+
+import typer
+
+from vault_client.cli import keys, locking, tasks, unlocking
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,  # locals hold keys and answers
+    help="""Lock files for a time, have them opened by a vault server's solvers, and ask for single puzzles.
+
+    A locked file opens after a number of squarings that nobody can do in parallel. `lock` needs no server.
+    `unlock` asks one, or squares on this machine; with the file's ticket nobody else learns the answer.
+
+    Start with `vault-client lock FILE --for 10m`, then `vault-client unlock FILE.locked --server ws://HOST:PORT`.
+    Exit codes: 0 well, 1 error, 2 wrong usage, 130 after ctrl-C.""",
+)
+for group in (keys, locking, unlocking, tasks):
+    app.add_typer(group.app)
+
+
+def main() -> None:
+    """Run the command line. SIGTERM ends a command as ctrl-C does: nothing is left half-written."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    app(prog_name="vault-client")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Options that several commands share: which server, as whom, and how it is trusted."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protocol.identity import Identity
+from vault_client.cli.console import note
+from vault_client.keyfile import default_key_path, default_known_servers_path, make_key, read_key
+from vault_client.link import ConnectionEvent
+from vault_client.sdk import connect
+from vault_client.vault import Vault
+
+DEFAULT_SERVER = "ws://127.0.0.1:8765"
+CONNECT_SECONDS_MAX = 5.0
+RECONNECT_SECONDS_MAX = 30.0
+"""For commands that do not wait for an answer."""
+
+ServerOption = Annotated[
+    str,
+    typer.Option(
+        "--server", envvar="VAULT_SERVER", metavar="URL", help="Where the server is: ws://HOST:PORT or wss://HOST."
+    ),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="PATH",
+        help="Your key: tasks belong to it. Made on first use, readable by you alone.",
+        show_default="~/.config/vault/client.key",
+    ),
+]
+ServerKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server-key",
+        metavar="HEX",
+        help="The only key that the server may have, as `vault-server serve` prints it. "
+        "Without it the first key seen is trusted and remembered.",
+    ),
+]
+KnownServersOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--known-servers",
+        metavar="PATH",
+        help="The file of servers seen before and their keys.",
+        show_default="~/.config/vault/known-servers",
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, for scripts; errors too, on standard error.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How to reach the server, as whom."""
+
+    server: str
+    identity: Identity
+    server_key: str | None
+    known_servers: Path
+
+    @classmethod
+    def of(cls, server: str, key: Path | None, server_key: str | None, known_servers: Path | None) -> Door:
+        """From the options. Makes the key on first use. Raises FileError."""
+        return cls(
+            server, _identity(key or default_key_path()), server_key, known_servers or default_known_servers_path()
+        )
+
+    def open(self, *, waiting: bool) -> AbstractAsyncContextManager[Vault]:
+        """Connect; whoever is `waiting` for an answer does so for as long as it takes."""
+        return connect(
+            self.server,
+            identity=self.identity,
+            server_key=self.server_key,
+            known_servers=self.known_servers,
+            connect_seconds_max=CONNECT_SECONDS_MAX,
+            reconnect_seconds_max=None if waiting else RECONNECT_SECONDS_MAX,
+            on_connection=_Connection().changed,
+        )
+
+
+def _identity(path: Path) -> Identity:
+    if not path.exists():
+        identity = make_key(path)
+        note(f"Made your key {path} (fingerprint {identity.fingerprint}).")
+        return identity
+    if path.stat().st_mode & 0o077:
+        note(f"warning: others can read your key. Run: chmod 600 {path}")
+    return read_key(path)
+
+
+class _Connection:
+    """Says when the connection is lost and back; the first time it comes up goes without saying."""
+
+    def __init__(self) -> None:
+        self._lost = False
+
+    def changed(self, event: ConnectionEvent) -> None:
+        if self._lost and event.connected:
+            note("Connected again.")
+        elif not self._lost and not event.connected:
+            note(f"Connection lost ({event.detail}); trying again.")
+        self._lost = not event.connected

@@ -1,0 +1,30 @@
+"""What the user is told of a task, in one line."""
+
+from __future__ import annotations
+
+import datetime
+
+from vault_client.durations import format_duration
+from vault_client.tasks import Task
+
+_SOLVERS = ("no solver is free yet", "one solver is on it", "two solvers are on it")
+
+
+def describe(task: Task) -> str:
+    """Who works on it, and how long it takes. A task found by its id alone says only that."""
+    accepted = task.accepted
+    if accepted is None:
+        return f"Waiting for task {task.id}."
+    line = f"Task {task.id}: {_SOLVERS[accepted.assigned]}; {_effort(accepted.effort_seconds)}"
+    return f"{line}, promised by {local_time(accepted.promised_by)}." if accepted.promised_by else f"{line}."
+
+
+def local_time(milliseconds: int) -> str:
+    """A moment in this machine's time zone, to the second."""
+    moment = datetime.datetime.fromtimestamp(milliseconds / 1_000, datetime.UTC).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _effort(seconds: float) -> str:
+    about = "less than a second" if seconds < 1 else f"about {format_duration(seconds)}"
+    return f"{about} of squaring on the reference machine"

@@ -1,0 +1,129 @@
+"""`unlock`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protocol.puzzle import Ticket
+from vault_client.cli.bars import bytes_bar, squarings_bar, wait_shown
+from vault_client.cli.console import ending, note, say
+from vault_client.cli.options import (
+    DEFAULT_SERVER,
+    Door,
+    KeyOption,
+    KnownServersOption,
+    ServerKeyOption,
+    ServerOption,
+)
+from vault_client.cli.submitted import describe
+from vault_client.delegation import Delegation
+from vault_client.errors import WrongAnswer
+from vault_client.files import check_can_write, refuse_existing
+from vault_client.locked_file import LockedFile
+from vault_client.resume import resume_path
+from vault_client.squaring import solve_in_chunks
+from vault_client.tickets import read_ticket, ticket_path
+
+app = typer.Typer()
+
+
+@app.command()
+def unlock(
+    file: Annotated[Path, typer.Argument(metavar="FILE.locked", help="The locked file; it is left as it is.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PATH", help="Where the opened file goes.", show_default="FILE")
+    ] = None,
+    ticket: Annotated[
+        Path | None,
+        typer.Option("--ticket", metavar="PATH", help="The ticket.", show_default="FILE.ticket, if it is there"),
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Square on this machine, without any server; ctrl-C starts over.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the opened file if it is there.")] = False,
+    server: ServerOption = DEFAULT_SERVER,
+    key: KeyOption = None,
+    server_key: ServerKeyOption = None,
+    known_servers: KnownServersOption = None,
+) -> None:
+    """Open a locked file: a server's solvers do the squarings, or this machine does (--local).
+
+    With the ticket neither server nor solvers learn the answer. Without it they do, but they do not have the file.
+    After ctrl-C or a crash run the same command again: it goes on with the task that was begun.
+
+    **Examples**
+
+        vault-client unlock letter.txt.locked --server wss://vault.example
+        vault-client unlock letter.txt.locked --local --out opened.txt
+    """
+    target = out or _opened_path(file)
+    with ending(interrupted=lambda: _how_to_go_on(file)):
+        locked = LockedFile.examine(file)
+        refuse_existing(target, force=force)
+        check_can_write(target)
+        if local:
+            _open(locked, _solve(locked), target, force=force)
+        else:
+            held = _ticket(locked, ticket)
+            door = Door.of(server, key, server_key, known_servers)
+            delegation = Delegation.prepare(locked, held, server, door.identity.fingerprint, note)
+            answer = asyncio.run(_ask(door, delegation))
+            try:
+                _open(locked, answer, target, force=force)
+            except WrongAnswer:
+                delegation.forget()
+                raise
+            delegation.forget()
+
+
+def _open(locked: LockedFile, answer: int, target: Path, *, force: bool) -> None:
+    with bytes_bar("Decrypting", locked.header.plaintext_bytes) as advance:
+        locked.unlock(answer, target, force=force, advance=advance)
+    say(f"Opened {locked.path} into {target} ({locked.header.plaintext_bytes:,} bytes).")
+
+
+async def _ask(door: Door, delegation: Delegation) -> int:
+    async with door.open(waiting=True) as vault:
+        if delegation.ticket is None:
+            note("Without the ticket the server and its solvers will learn the answer to this file's puzzle:")
+            note("whoever of them gets hold of the locked file can open it too.")
+        task = await delegation.submit(vault)
+        note(describe(task))
+        note("Ctrl-C leaves the solvers at work; the same command goes on later.")
+        total = delegation.locked.header.puzzle.squarings
+        return await delegation.answer(task, lambda waited: wait_shown(waited, total))
+
+
+def _solve(locked: LockedFile) -> int:
+    puzzle = locked.header.puzzle
+    answer = puzzle.base
+    with squarings_bar("Squaring on this machine", puzzle.squarings) as advance:
+        for done, power in solve_in_chunks(puzzle):
+            advance(done)
+            answer = power
+    return answer
+
+
+def _ticket(locked: LockedFile, given: Path | None) -> Ticket | None:
+    path = given or ticket_path(locked.path)
+    if given is None and not path.exists():
+        return None
+    return read_ticket(path, locked.header)
+
+
+def _opened_path(file: Path) -> Path:
+    if file.suffix != ".locked":
+        raise typer.BadParameter(
+            f"{file} does not end in .locked, so say where the opened file goes", param_hint="--out"
+        )
+    return file.with_suffix("")
+
+
+def _how_to_go_on(file: Path) -> str:
+    if resume_path(file).exists():
+        return f"The task goes on without you; run the same command again to go on ({resume_path(file)} says where)."
+    return "Nothing was written."

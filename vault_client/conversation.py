@@ -1,0 +1,226 @@
+"""One WebSocket connection to the server, greeted on both sides. Knows nothing of tasks and never reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Literal, TypeVar
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial_websocket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, NegotiationError
+from websockets.typing import Subprotocol as SubprotocolName
+
+from protocol.address import Address, PinMismatch
+from protocol.envelope import Envelope, Message
+from protocol.errors import CLOSES, ERRORS, Close, Code, MessageError
+from protocol.identity import Identity
+from protocol.peer import FRAME_BYTES_MAX, LASTING, SEALED, Acknowledged, DiallingPeer, Frame, HandshakeError, State
+from protocol.sealing import Opening, Spent
+from protocol.session import Error, Exit
+from protocol.vault import CLIENT_PATH
+from vault_client.errors import ConnectionEnded, Refused, ServerNotTrusted, VaultClientError
+from vault_client.pins import Pins
+
+AGENT = f"vault-client/{importlib.metadata.version('vault-server')}"
+OPEN_SECONDS_MAX = 10.0
+"""For opening the socket, and again for the handshake."""
+CLOSE_SECONDS_MAX = 2.0
+
+Sealed = TypeVar("Sealed")
+
+
+class Broken(Exception):
+    """This connection did not come about or is gone; another attempt can succeed. Its text says what happened."""
+
+
+class Conversation:
+    """An open conversation: `request`, `acknowledge`, and `messages` that somebody has to iterate over meanwhile."""
+
+    def __init__(self, socket: ClientConnection, peer: DiallingPeer) -> None:
+        self._socket = socket
+        self._peer = peer
+        # Sealed frames must leave in the order of their numbers: whoever seals also sends, one at a time.
+        self._sending = asyncio.Lock()
+        self._replies: dict[int, asyncio.Future[Message]] = {}
+        self._over = False
+
+    async def request(self, message: Message) -> Message:
+        """The reply. Raises Refused, and Broken when the connection went before the reply came."""
+        reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        async with self._sending:
+            if self._over:
+                raise Broken("the connection was lost")
+            number, frame = _sealed(lambda: self._peer.request(message))
+            self._replies[number] = reply
+            with suppress(Broken):  # whoever reads hears of it too, and then calls `abandon`
+                await self._send(frame)
+        try:
+            return await reply
+        finally:
+            self._replies.pop(number, None)
+
+    async def acknowledge(self, seq: int) -> None:
+        """End a push. Raises Broken; the double that comes later is then acknowledged by `messages`."""
+        async with self._sending:
+            await self._send(_sealed(lambda: self._peer.acknowledge(seq)))
+
+    async def messages(self) -> AsyncIterator[Envelope]:
+        """Pushes and signals that are new. Raises Broken, ConnectionEnded, Refused."""
+        while True:
+            envelope = await _receive(self._socket, self._peer)
+            async with self._sending:
+                for frame in self._peer.outgoing():
+                    await self._send(frame)
+            if envelope is None:
+                continue
+            if envelope.re is not None:
+                self._settle(envelope.re, envelope.message)
+            else:
+                yield envelope
+
+    def abandon(self) -> None:
+        """No reply will come any more: every request that waits raises Broken."""
+        self._over = True
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(Broken("the connection was lost"))
+
+    async def close(self) -> None:
+        """Say that we leave, and close. Never raises."""
+        with suppress(Broken):
+            async with self._sending:
+                await self._send(_sealed(lambda: self._peer.signal(Exit())))
+        await self._socket.close()
+
+    def _settle(self, number: int, message: Message) -> None:
+        reply = self._replies.get(number)
+        if reply is None or reply.done():
+            return
+        if isinstance(message, Error):
+            reply.set_exception(Refused.by(message))
+        else:
+            reply.set_result(message)
+
+    async def _send(self, frame: Frame) -> None:
+        try:
+            await self._socket.send(frame)
+        except ConnectionClosed as closed:
+            raise Broken(str(_closed(closed))) from None
+
+
+def _sealed(seal: Callable[[], Sealed]) -> Sealed:
+    try:
+        return seal()
+    except Spent:
+        raise Broken("the session's keys have served their time") from None
+
+
+async def dial(address: Address, identity: Identity, pins: Pins, acknowledged: Acknowledged) -> Conversation:
+    """Connect and prove both sides. Raises Broken, Refused, ServerNotTrusted, ConnectionEnded, FileError."""
+    socket = await _open_socket(address)
+    try:
+        opening = Opening(CLIENT_PATH, (SEALED.name,), SEALED.name)
+        peer = DiallingPeer(identity, opening, address.authority, AGENT, pins.check, acknowledged=acknowledged)
+        async with asyncio.timeout(OPEN_SECONDS_MAX):
+            while peer.state is not State.OPEN:
+                await _receive(socket, peer)
+                for frame in peer.outgoing():
+                    await socket.send(frame)
+        pins.remember(address.authority, peer.server_key)
+    except TimeoutError:
+        await socket.close()
+        raise Broken("the server did not finish the handshake in time") from None
+    except ConnectionClosed as closed:
+        raise _closed(closed) from None
+    except BaseException:
+        await socket.close()
+        raise
+    return Conversation(socket, peer)
+
+
+async def _open_socket(address: Address) -> ClientConnection:
+    try:
+        return await dial_websocket(
+            address.url(CLIENT_PATH),
+            subprotocols=[SubprotocolName(SEALED.name)],
+            compression=None,  # sealed frames do not compress
+            proxy=_proxy(address),
+            open_timeout=OPEN_SECONDS_MAX,
+            close_timeout=CLOSE_SECONDS_MAX,
+            max_size=16 * FRAME_BYTES_MAX,
+        )
+    except InvalidStatus as error:
+        status = error.response.status_code
+        if status >= 500:
+            raise Broken(f"the server answered with HTTP status {status}") from None
+        raise _no_vault(address, f"it answered with HTTP status {status}") from None
+    except NegotiationError:
+        raise _no_vault(address, f"it does not speak {SEALED.name}") from None
+    except TimeoutError:
+        raise Broken("the server did not answer in time") from None
+    except InvalidHandshake as error:
+        raise Broken(f"what answers is no WebSocket server ({type(error).__name__})") from None
+    except ssl.SSLCertVerificationError as error:
+        raise ServerNotTrusted(
+            f"The certificate of {address.authority} does not hold: {error.verify_message}.",
+            "Check the address, and this machine's clock and certificates.",
+        ) from None
+    except OSError as error:
+        raise Broken(_network_reason(error)) from None
+
+
+def _proxy(address: Address) -> Literal[True] | None:
+    """The environment's proxy, but never for this machine itself."""
+    try:
+        local = ipaddress.ip_address(address.host.strip("[]")).is_loopback
+    except ValueError:
+        local = address.host == "localhost"
+    return None if local else True
+
+
+async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | None:
+    try:
+        return peer.receive(await socket.recv())
+    except ConnectionClosed as closed:
+        raise _closed(closed) from None
+    except PinMismatch as error:
+        raise ServerNotTrusted(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
+    except HandshakeError as error:
+        raise ServerNotTrusted(
+            f"The handshake failed: {error}.", "Check the address, and that server and client are of one version."
+        ) from None
+    except Spent:
+        raise Broken("the session's keys have served their time") from None
+    except MessageError as refusal:
+        if peer.state is State.OPEN and refusal.code is Code.UNSUPPORTED_TYPE:
+            return None  # a newer server's message that we can do without
+        if peer.state is State.OPEN or ERRORS[refusal.code].retryable:
+            raise Broken(f"{refusal.message} {refusal.suggestion}") from None
+        raise Refused.of(refusal) from None
+
+
+def _closed(closed: ConnectionClosed) -> Broken | VaultClientError:
+    code = closed.rcvd.code if closed.rcvd is not None else None
+    if code in LASTING:
+        return ConnectionEnded(
+            f"The server closed the connection ({code}): {CLOSES[Close(code)]}",
+            "Only one connection of this kind can go on; start again when the other has ended."
+            if code == Close.REPLACED
+            else "Check the key and the server's address.",
+        )
+    return Broken("the connection was lost" if code is None else f"the server closed the connection ({code})")
+
+
+def _no_vault(address: Address, what: str) -> ServerNotTrusted:
+    return ServerNotTrusted(f"What answers at {address.authority} is no vault server: {what}.", "Check the address.")
+
+
+def _network_reason(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return "nothing listens there"
+    return (error.strerror or type(error).__name__).lower()

@@ -1,0 +1,141 @@
+"""Has a locked file's puzzle solved by strangers. With a ticket, what leaves this machine is never the puzzle's base.
+
+The blinded base g·u^a is uniform and independent of g's answer (design §8): neither server nor solver learns y.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from protocol.errors import Code
+from protocol.puzzle import Puzzle, Ticket, blind, draw_blinding, unblind
+from vault_client.errors import Refused, TaskEndedError, WrongFile
+from vault_client.files import remove
+from vault_client.locked_file import LockedFile
+from vault_client.resume import Resume, read_resume, resume_path, write_resume
+from vault_client.tasks import Answer, Task
+from vault_client.vault import Vault
+
+ENDED = ("failed", "cancelled")
+
+
+@dataclass(slots=True)
+class Delegation:
+    """One wait for a locked file's answer, written down so that it can go on after a break.
+
+    `client` is the fingerprint of the key that asks; `notice` is told in a sentence what the user should know.
+    Make it with `prepare`, which finds an earlier wait; nothing has been sent or written then.
+    """
+
+    locked: LockedFile
+    ticket: Ticket | None = field(repr=False)
+    server: str
+    client: str
+    notice: Callable[[str], object]
+    earlier: Resume | None = field(repr=False)
+
+    @classmethod
+    def prepare(
+        cls, locked: LockedFile, ticket: Ticket | None, server: str, client: str, notice: Callable[[str], object]
+    ) -> Delegation:
+        """Find an earlier wait for this file. Raises WrongFile, and what reading it raises."""
+        path = resume_path(locked.path)
+        earlier = read_resume(path, locked.header)
+        if earlier is not None:
+            _check_same(path, earlier, ticket, server, client)
+        return cls(locked, ticket, server, client, notice, earlier)
+
+    async def submit(self, vault: Vault) -> Task:
+        """The task that solves the puzzle: the one of the earlier wait while it can still bring the answer, or new.
+
+        Raises Refused, FileError.
+        """
+        if self.earlier is not None and self.earlier.task is not None:
+            if await self._goes_on(vault, self.earlier.task):
+                self.notice(f"Going on with task {self.earlier.task}.")
+                return vault.task(self.earlier.task)
+            self.earlier = None
+        resume = self.earlier or self._fresh()
+        task = await self._send(vault, resume)
+        self.earlier = replace(resume, task=task.id)
+        write_resume(resume_path(self.locked.path), self.locked.header, self.earlier)
+        return task
+
+    async def answer(self, task: Task, wait: Callable[[Task], Awaitable[Answer]] = Task.answer) -> int:
+        """Wait (in the way of `wait`); returns the answer of the file's own puzzle. Raises TaskEndedError, Refused."""
+        try:
+            answer = await wait(task)
+        except TaskEndedError:
+            self.forget()
+            raise
+        assert self.earlier is not None, "submit() comes first"
+        if self.ticket is None or self.earlier.blinding is None:
+            return answer.y
+        return unblind(answer.y, self.locked.header.puzzle, self.ticket, self.earlier.blinding)
+
+    def forget(self) -> None:
+        """This wait is over: its answer is used, or is of no use. Raises FileError."""
+        remove(resume_path(self.locked.path))
+
+    async def _goes_on(self, vault: Vault, task_id: str) -> bool:
+        try:
+            state = await vault.status(task_id)
+        except Refused as refusal:
+            if refusal.code != Code.TASK_NOT_FOUND:
+                raise
+            self.notice(f"The server does not know task {task_id} any more; asking anew.")
+            return False
+        if state.status in ENDED:
+            self.notice(
+                f"Task {task_id} has {'failed' if state.status == 'failed' else 'been cancelled'}; asking anew."
+            )
+        return state.status not in ENDED
+
+    def _fresh(self) -> Resume:
+        blinding = None if self.ticket is None else draw_blinding(self.locked.header.puzzle.modulus)
+        return Resume(self.server, self.client, secrets.token_hex(16), blinding)
+
+    async def _send(self, vault: Vault, resume: Resume) -> Task:
+        write_resume(resume_path(self.locked.path), self.locked.header, resume)
+        puzzle, commitment = self._published(resume)
+        try:
+            return await vault.submit(
+                t=puzzle.squarings,
+                baseg=puzzle.base,
+                product=puzzle.modulus,
+                commitment=commitment,
+                idempotency_key=resume.idempotency_key,
+            )
+        except Refused as refusal:
+            if not refusal.retryable:
+                self.forget()  # the server has stored nothing, and never will: there is nothing to go on with
+            raise
+
+    def _published(self, resume: Resume) -> tuple[Puzzle, bytes | None]:
+        header = self.locked.header
+        if self.ticket is None or resume.blinding is None:
+            return header.puzzle, header.answer_commitment
+        # The commitment is to the answer of the bare puzzle; nobody can know one for the blinded puzzle.
+        return blind(header.puzzle, self.ticket, resume.blinding), None
+
+
+def _check_same(path: Path, earlier: Resume, ticket: Ticket | None, server: str, client: str) -> None:
+    if (earlier.blinding is None) != (ticket is None):
+        began, now = ("without", "with") if earlier.blinding is None else ("with", "without")
+        raise WrongFile(
+            f"{path} belongs to a wait that was begun {began} the ticket, and this one is {now} it.",
+            f"Run unlock {began} the ticket to go on, or remove {path.name} to ask anew.",
+        )
+    if earlier.server != server:
+        raise WrongFile(
+            f"{path} belongs to a wait at {earlier.server}.",
+            f"Run unlock with --server {earlier.server} to go on, or remove {path.name} to ask anew.",
+        )
+    if earlier.client != client:
+        raise WrongFile(
+            f"{path} belongs to a wait with another key (fingerprint {earlier.client}).",
+            f"Run unlock with that --key to go on, or remove {path.name} to ask anew.",
+        )

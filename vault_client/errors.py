@@ -1,0 +1,121 @@
+"""What can go wrong for somebody who asks: one root, and whose fault it is. Never holds a parameter, answer or key."""
+
+from __future__ import annotations
+
+from protocol import session
+from protocol.errors import ERRORS, MessageError
+
+
+class VaultClientError(Exception):
+    """Root of everything this package raises: `message` says what went wrong, `suggestion` what to do next."""
+
+    def __init__(self, message: str, suggestion: str) -> None:
+        super().__init__(f"{message} {suggestion}")
+        self.message = message
+        self.suggestion = suggestion
+
+
+# the server and the way to it
+
+
+class Refused(VaultClientError):
+    """The server refused a request.
+
+    `code` is a row of `protocol.errors.ERRORS` (or of a newer server's), `retryable` says whether the same request can
+    succeed later, `retry_after_ms` when, if the server said so.
+    """
+
+    def __init__(
+        self, code: str, message: str, suggestion: str, *, retryable: bool, retry_after_ms: int | None = None
+    ) -> None:
+        super().__init__(message, suggestion)
+        self.code = code
+        self.retryable = retryable
+        self.retry_after_ms = retry_after_ms
+
+    @classmethod
+    def by(cls, error: session.Error) -> Refused:
+        """From the `error` message that answered a request."""
+        return cls(
+            error.code,
+            error.message,
+            error.suggestion,
+            retryable=error.retryable,
+            retry_after_ms=error.retry_after_ms,
+        )
+
+    @classmethod
+    def of(cls, refusal: MessageError) -> Refused:
+        """From the refusal that the handshake raised."""
+        return cls(
+            refusal.code.value,
+            refusal.message,
+            refusal.suggestion,
+            retryable=ERRORS[refusal.code].retryable,
+            retry_after_ms=refusal.retry_after_ms,
+        )
+
+
+class ServerUnreachable(VaultClientError):
+    """No conversation with the server came about in the time that was given."""
+
+
+class ServerNotTrusted(VaultClientError):
+    """The server shows another key than the pinned one, or cannot prove the key it names. Nothing was said to it."""
+
+
+class ConnectionEnded(VaultClientError):
+    """The connection is over for good: closed by its owner, or by the server with a lasting close code."""
+
+
+# tasks
+
+
+class TaskEndedError(VaultClientError):
+    """A task ended without an answer; `task` is its id."""
+
+    def __init__(self, task: str, message: str, suggestion: str) -> None:
+        super().__init__(message, suggestion)
+        self.task = task
+
+
+class TaskFailedError(TaskEndedError):
+    """The server gave a task up; `reason` is a word of docs/protocol.md."""
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(task, f"Task {task} failed: {reason}.", "Submit the puzzle again.")
+        self.reason = reason
+
+
+class TaskCancelledError(TaskEndedError):
+    """The task was cancelled by its owner."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(task, f"Task {task} was cancelled.", "Submit the puzzle again if you still want its answer.")
+
+
+# files
+
+
+class FileError(VaultClientError):
+    """A file that cannot be read, written or used. What was there before is untouched."""
+
+
+class NotALockedFile(FileError):
+    """The file does not start like a locked file."""
+
+
+class TooNew(FileError):
+    """A file of a format version that this program does not know."""
+
+
+class Damaged(FileError):
+    """A locked file, ticket or resume file that is truncated or was changed since it was written."""
+
+
+class WrongAnswer(FileError):
+    """The answer is not the one that the locked file was made for; the file itself may be in order."""
+
+
+class WrongFile(FileError):
+    """A ticket or resume file that belongs to another locked file."""

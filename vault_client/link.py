@@ -1,0 +1,157 @@
+"""Keeps a conversation with the server alive: reconnects, and sends again what was not answered. Knows no tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from protocol.address import Address
+from protocol.envelope import Envelope, Message
+from protocol.identity import Identity
+from protocol.peer import Acknowledged, reconnect_delay
+from vault_client.conversation import Broken, Conversation, dial
+from vault_client.errors import ConnectionEnded, ServerUnreachable, VaultClientError
+from vault_client.pins import Pins
+
+REQUESTS_MAX = 16
+"""Requests that wait for their replies at once; more wait their turn here, not in the server's queue."""
+STEADY_SECONDS = 5.0
+"""A connection that lived so long was a good one: the next attempts start quickly again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEvent:
+    """The connection is up (again), or was lost and is being looked for; `detail` says why it was lost."""
+
+    connected: bool
+    detail: str
+
+
+class Link:
+    """`request` and `acknowledge` work whatever becomes of single connections, until the link ends for good.
+
+    `hear` is given every push and signal, `changed` every coming and going of the connection.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        identity: Identity,
+        pins: Pins,
+        *,
+        connect_seconds_max: float,
+        reconnect_seconds_max: float | None,
+        hear: Callable[[Envelope], Awaitable[None]],
+        changed: Callable[[ConnectionEvent], object],
+    ) -> None:
+        self._address = address
+        self._identity = identity
+        self._pins = pins
+        self._connect_seconds_max = connect_seconds_max
+        self._reconnect_seconds_max = reconnect_seconds_max
+        self._hear = hear
+        self._changed = changed
+        self._acknowledged = Acknowledged()
+        self._in_flight = asyncio.Semaphore(REQUESTS_MAX)
+        self._attempt = 0
+        self._up: asyncio.Future[Conversation] = asyncio.get_running_loop().create_future()
+        self._runner: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Ready when it returns. Raises ServerUnreachable, ServerNotTrusted, Refused, FileError."""
+        if self._runner is None:
+            conversation = await self._dial(self._connect_seconds_max)
+            self._runner = asyncio.create_task(self._run(conversation))
+
+    async def stop(self) -> None:
+        """Leave politely; requests that still wait raise ConnectionEnded."""
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.wait([self._runner])
+
+    async def request(self, message: Message) -> Message:
+        """The reply to a request that does no harm when it arrives twice. Raises Refused, and what ended the link."""
+        async with self._in_flight:
+            while True:
+                conversation = await asyncio.shield(self._up)
+                with suppress(Broken):
+                    return await conversation.request(message)
+
+    async def acknowledge(self, seq: int) -> None:
+        """End a push, now or when it comes again on the next connection."""
+        self._acknowledged.add(seq)
+        conversation = self._conversation()
+        if conversation is not None:
+            with suppress(Broken):
+                await conversation.acknowledge(seq)
+
+    async def ended(self) -> VaultClientError:
+        """Return what ended the link for good, once it has."""
+        assert self._runner is not None, "start() comes first"
+        await asyncio.wait([self._runner])
+        error = self._up.exception()
+        assert isinstance(error, VaultClientError), "a link ends with the reason in place of a conversation"
+        return error
+
+    def _conversation(self) -> Conversation | None:
+        ready = self._up.done() and not self._up.cancelled() and self._up.exception() is None
+        return self._up.result() if ready else None
+
+    async def _run(self, conversation: Conversation) -> None:
+        try:
+            while True:
+                lost = await self._converse(conversation)
+                self._changed(ConnectionEvent(False, str(lost)))
+                conversation = await self._dial(self._reconnect_seconds_max)
+        except VaultClientError as error:
+            self._end(error)
+        except asyncio.CancelledError:
+            self._end(ConnectionEnded("The connection was closed.", "Open a new one with connect()."))
+            raise
+        except Exception as error:
+            # A callback of our caller has failed, or we have: those who wait must hear of it, then it is shown.
+            self._end(VaultClientError(f"The connection's task failed ({type(error).__name__}).", "See its traceback."))
+            raise
+
+    async def _converse(self, conversation: Conversation) -> Broken:
+        since = asyncio.get_running_loop().time()
+        self._up.set_result(conversation)
+        self._changed(ConnectionEvent(True, ""))
+        try:
+            async for envelope in conversation.messages():
+                await self._hear(envelope)
+            raise AssertionError("messages end by raising")
+        except Broken as lost:
+            return lost
+        finally:
+            if asyncio.get_running_loop().time() - since >= STEADY_SECONDS:
+                self._attempt = 0
+            # In this order: a request that is abandoned looks for the next conversation at once.
+            self._up = asyncio.get_running_loop().create_future()
+            conversation.abandon()
+            await conversation.close()
+
+    async def _dial(self, seconds_max: float | None) -> Conversation:
+        deadline = None if seconds_max is None else asyncio.get_running_loop().time() + seconds_max
+        reason = "the server did not answer in time"
+        try:
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    self._attempt += 1
+                    try:
+                        return await dial(self._address, self._identity, self._pins, self._acknowledged)
+                    except Broken as broken:
+                        reason = str(broken)
+                    await asyncio.sleep(reconnect_delay(self._attempt))
+        except TimeoutError:
+            raise ServerUnreachable(
+                f"Cannot reach the server at {self._address.authority}: {reason} (tried for {seconds_max:g} s).",
+                "Check the address, and that the server runs there (`vault-server serve`).",
+            ) from None
+
+    def _end(self, error: VaultClientError) -> None:
+        if not self._up.done():
+            self._up.set_exception(error)
+            self._up.exception()  # seen: nobody has to ask

@@ -1,0 +1,63 @@
+"""What `unlock` writes down before it asks, so that it can go on after ctrl-C, a crash or a full disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vault_client.companion import damaged, read_companion, read_natural, write_companion
+from vault_client.locked_header import Header
+
+KIND = "vault resume file"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """One wait for an answer. `blinding` is None when the puzzle is sent as it is; `task` until it is accepted.
+
+    The blinding is secret: with the ticket and the server's answer it opens the file.
+    """
+
+    server: str
+    client: str
+    idempotency_key: str
+    blinding: int | None = field(repr=False)
+    task: str | None = None
+
+
+def resume_path(locked: Path) -> Path:
+    """FILE.locked.resume for FILE.locked."""
+    return locked.with_name(locked.name + ".resume")
+
+
+def write_resume(path: Path, header: Header, resume: Resume) -> None:
+    """Write, or replace in one step, mode 0600. Raises FileError."""
+    values = {
+        "locked_file": header.digest.hex(),
+        "server": resume.server,
+        "client": resume.client,
+        "idempotency_key": resume.idempotency_key,
+    }
+    if resume.blinding is not None:
+        values["blinding"] = f"{resume.blinding:x}"
+    if resume.task is not None:
+        values["task"] = resume.task
+    write_companion(path, KIND, VERSION, values, force=True)
+
+
+def read_resume(path: Path, header: Header) -> Resume | None:
+    """The wait that was begun for this locked file, or None. Raises FileError, TooNew, Damaged, WrongFile."""
+    if not path.exists():
+        return None
+    values = read_companion(path, KIND, VERSION, header)
+    try:
+        return Resume(
+            values["server"],
+            values["client"],
+            values["idempotency_key"],
+            read_natural(path, KIND, values, "blinding") if "blinding" in values else None,
+            values.get("task"),
+        )
+    except KeyError:
+        raise damaged(path, KIND) from None
