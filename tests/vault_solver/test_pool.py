@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -15,6 +15,14 @@ from vault_solver.pool import RESTARTS_MAX, Pool
 
 MODULUS, TRAPDOOR = make_modulus(512)
 ENDLESS = 1 << 50
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.01)
 
 
 class Watched:
@@ -29,13 +37,10 @@ class Watched:
             return report
 
     async def kill_worker(self) -> None:
-        async with asyncio.timeout(10):
-            while not self.pool.pids:
-                await asyncio.sleep(0.01)
-            (pid,) = self.pool.pids
-            os.kill(pid, signal.SIGKILL)
-            while pid in self.pool.pids:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.pool.pids) == 1)
+        (pid,) = self.pool.pids
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: pid not in self.pool.pids)
 
 
 @pytest.fixture
