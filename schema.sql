@@ -42,6 +42,7 @@ CREATE TABLE solvers (
     tasks_taken      BIGINT NOT NULL DEFAULT 0 CHECK (tasks_taken >= 0),    -- assignments ever made
     in_hand          BIGINT NOT NULL DEFAULT 0 CHECK (in_hand >= 0),        -- offered or accepted now
     valid_answers    BIGINT NOT NULL DEFAULT 0 CHECK (valid_answers >= 0),
+    band             BIGINT NOT NULL DEFAULT 2 CHECK (band BETWEEN 0 AND 10), -- reputation as the ranking sees it
     state            TEXT NOT NULL DEFAULT 'paused' CHECK (state IN ('ready', 'paused', 'draining')),
     capacity         BIGINT NOT NULL DEFAULT 0 CHECK (capacity >= 0),
     modulus_bits_max BIGINT NOT NULL DEFAULT 0 CHECK (modulus_bits_max >= 0),
@@ -50,7 +51,7 @@ CREATE TABLE solvers (
     last_assigned_at BIGINT NOT NULL DEFAULT 0
 );
 
-CREATE INDEX solvers_available ON solvers (reputation_score) WHERE is_online = 1;
+CREATE INDEX solvers_available ON solvers (band) WHERE is_online = 1;
 
 CREATE TABLE tasks (
     db_key               INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     connections_max: int = Field(10_000, ge=1, description="connections in all")
     connections_per_key_max: int = Field(16, ge=1, description="client connections of one key")
     handshake_ms_max: int = Field(10_000, ge=50, description="time from connection to a valid hello")
-    frame_bytes_max: int = Field(FRAME_BYTES_MAX, ge=4096, le=16 * 2**20, description="bytes of one frame, sealed")
+    frame_bytes_max: int = Field(FRAME_BYTES_MAX, ge=4096, le=16 * 2**20, description="bytes of one message, unsealed")
     queue_messages_max: int = Field(1024, ge=1, description="requests of one connection that wait for their replies")
     buffer_bytes_max: int = Field(
         4 * 2**20, ge=65_536, description="unsent bytes of one connection before it is closed"

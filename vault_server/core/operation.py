@@ -163,8 +163,8 @@ class Door:
     path: str
     endpoint: Endpoint
     exclusive: bool = False
-    joined: Callable[[Caller], Any] | None = None
-    left: Callable[[Caller], Any] | None = None
+    joined: Callable[[], Any] | None = None
+    left: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

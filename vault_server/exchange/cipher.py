@@ -44,6 +44,7 @@ class Cipher:
         self._master_key = master_key
         self._random_bytes = random_bytes
         self._prefix = version.to_bytes(VERSION_BYTES, "big")
+        self._hash_key = HKDF(SHA256(), KEY_BYTES, salt=None, info=parts(_LABEL, b"keyed hash")).derive(master_key)
         self._aes = lru_cache(OWNERS_CACHED)(self._derive)
 
     def seal(self, value: bytes, *, table: str, row: str, column: str, owner: str) -> bytes:
@@ -62,8 +63,7 @@ class Cipher:
 
     def fingerprint(self, value: bytes) -> bytes:
         """A keyed hash, 32 bytes: equal for equal values, and of no use to who only has the file."""
-        key = HKDF(SHA256(), KEY_BYTES, salt=None, info=parts(_LABEL, b"keyed hash")).derive(self._master_key)
-        mac = HMAC(key, SHA256())
+        mac = HMAC(self._hash_key, SHA256())
         mac.update(value)
         return mac.finalize()
 

@@ -32,6 +32,6 @@ class Queries:
 def load(package: str, file: str = "queries.sql") -> Queries:
     """The statements of `file` beside the modules of `package`."""
     text = (resources.files(package) / file).read_text(encoding="utf-8")
-    parsed = aiosql.from_str(text, "sqlite3")
+    parsed = aiosql.from_str(text, "sqlite3", mandatory_parameters=False)
     names = [name for name in parsed.available_queries if not name.endswith("_cursor")]
     return Queries({name: Query(name, getattr(parsed, name).sql) for name in names})

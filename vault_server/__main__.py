@@ -1,0 +1,138 @@
+"""The command line: `vault-server serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from protocol.errors import MessageError
+from vault_server import keys, logs
+from vault_server.app import App, serve
+from vault_server.exchange.cipher import WrongMasterKey
+from vault_server.gateway.listener import CannotListen
+from vault_server.settings import Settings
+from vault_server.storage.database import StorageError
+
+SWITCH_SECONDS = 0.001
+"""The interpreter hands its lock over after this: the writer's thread must not wait 5 ms for a busy event loop."""
+
+cli = typer.Typer(
+    name="vault-server",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Carries time-lock puzzles to solvers nobody needs to trust, and says whether the answer is right.\n\n"
+    "Start with nothing:  vault-server serve\n\n"
+    "Every setting can also be given as VAULT_<NAME> in the environment; `vault-server settings` lists them.",
+)
+
+
+@cli.callback(invoke_without_command=True)
+def options(
+    ctx: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Options of the program itself."""
+    if show_version:
+        typer.echo(f"vault-server {version('vault-server')}")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+
+
+@cli.command("serve")
+def serve_command(
+    database: Annotated[Path | None, typer.Option(help="SQLite file; made when absent.  [vault.db]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.  [8765]")] = None,
+    public_name: Annotated[
+        list[str] | None, typer.Option(help="HOST:PORT by which peers dial this server; may be repeated.")
+    ] = None,
+    log_format: Annotated[str, typer.Option(help="auto, json or pretty.")] = "auto",
+) -> None:
+    """Serve clients on /client and solvers on /solver until SIGTERM or ctrl-C, then drain.
+
+    The first start makes the database and, beside it, the server's identity and its master key (both readable by you
+    alone). Keep the master key: without it what the database holds cannot be read.
+    """
+    if log_format not in ("auto", "json", "pretty"):
+        _fail(f"--log-format {log_format!r} is unknown: choose auto, json or pretty", code=2)
+    given: dict[str, Any] = {"database": database, "host": host, "port": port}
+    given = {name: value for name, value in given.items() if value is not None}
+    if public_name:
+        given["public_names"] = tuple(public_name)
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        _fail(_explain(error), code=2)
+    logs.configure(log_format)  # type: ignore[arg-type]
+    try:
+        # The database file decides whether a master key may be made, so keys come before the database is opened.
+        master_key, is_new_key = keys.load_master_key(settings.database, settings.master_key)
+        identity, is_new_identity = keys.load_identity(settings.database)
+    except keys.KeyFileError as error:
+        _fail(str(error))
+    made = [keys.master_key_path(settings.database)] * is_new_key
+    made += [keys.identity_path(settings.database)] * is_new_identity
+    app = App(settings, identity, master_key)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        uvloop.run(_run(app, made))
+    except (StorageError, CannotListen, MessageError) as error:
+        _fail(str(error))
+    except WrongMasterKey as error:
+        _fail(f"{error}: {settings.database} was written with another master key; bring that key back")
+
+
+@cli.command("settings")
+def settings_command() -> None:
+    """List every setting with its default, as it is written in the environment."""
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else field.default
+        typer.echo(f"VAULT_{name.upper()}={default if default != () else ''}\n    {field.description}")
+
+
+async def _run(app: App, made: list[Path]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(app, stop, lambda: _introduce(app, made))
+
+
+def _introduce(app: App, made: list[Path]) -> None:
+    """Three lines for whoever started it; on standard error, so that the log stays a log."""
+    address = f"{app.settings.host}:{app.listener.port}"
+    files = ", ".join(str(path) for path in made)
+    typer.echo(f"Database {app.settings.database}" + (f"; made {files} (keep them)" if made else ""), err=True)
+    typer.echo(f"Clients and solvers connect to ws://{address} and pin the key {app.identity.hotkey}", err=True)
+    typer.echo(f"Try: vault-solver run --server ws://{address}   Stop: ctrl-C", err=True)
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(
+        f"setting {'.'.join(str(part) for part in problem['loc']) or 'combination'}: {problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False)
+    )
+
+
+def _fail(message: str, code: int = 1) -> Any:
+    typer.echo(f"vault-server: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

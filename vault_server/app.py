@@ -1,0 +1,119 @@
+"""Composition: build the parts, start them in order, stop them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from protocol.identity import Identity
+from vault_server.clock import Clock
+from vault_server.core.operation import SERVER, Effect, Endpoint, JobDue, LogEvent, Relay, System
+from vault_server.dispatch.alarm import Alarm
+from vault_server.dispatch.dispatcher import Dispatcher
+from vault_server.dispatch.jobs import Jobs
+from vault_server.dispatch.pump import Pump
+from vault_server.dispatch.router import Router
+from vault_server.exchange import housekeeping, outbox
+from vault_server.exchange.cipher import Cipher, agree_on_master_key
+from vault_server.gateway.listener import Listener
+from vault_server.settings import Settings
+from vault_server.storage.database import Database
+from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.systems.vault.records import Parts
+from vault_server.systems.vault.system import vault
+
+logger = structlog.get_logger()
+
+
+class App:
+    """The server, whole. `start` returns when connections are accepted."""
+
+    def __init__(self, settings: Settings, identity: Identity, master_key: bytes, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.identity = identity
+        self._clock = clock or Clock()
+        self._cipher = Cipher(master_key, self._clock.random_bytes)
+        self._database: Database = SqliteDatabase(settings.database)
+        systems = self._systems()
+        pushes = {push.kind: push for system in systems for push in system.pushes}
+        callers = frozenset({Endpoint.CLIENT, Endpoint.SOLVER})
+        operations = [operation for system in systems for operation in system.operations]
+        router = Router([outbox.acknowledgement(pushes, callers), *operations])
+        self.pump = Pump(settings, self._database, pushes)
+        self._dispatcher = Dispatcher(settings, self._clock, self._database, router, self._carry_out)
+        self._jobs = Jobs(settings, self._database, self._dispatcher, [j for s in systems for j in s.jobs])
+        deadlines = {name: order for system in systems for name, order in system.deadlines.items()}
+        self._alarm = Alarm(self._clock, self._database, self._dispatcher, deadlines)
+        self._starting = [order for system in systems for order in system.starting]
+        doors = [door for system in systems for door in system.doors]
+        self.listener = Listener(settings, self._clock, identity, doors, self._dispatcher, self.pump)
+
+    def _systems(self) -> Sequence[System]:
+        parts = Parts(self.settings, self._cipher, self._clock.random_bytes)
+        return [
+            housekeeping.system(self.settings.idempotency_ms),
+            vault(parts),
+        ]
+
+    async def start(self) -> None:
+        """Raises StorageError, WrongMasterKey, CannotListen; whatever was started is stopped then."""
+        try:
+            await self._database.start()
+            await self._agree_on_master_key()
+            await self._dispatcher.start()
+            for order in self._starting:
+                await self._dispatcher.call(SERVER, order)
+            await self.pump.start()
+            await self._jobs.start()
+            await self._alarm.start()
+            await self.listener.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Finish what was taken in, tell everybody, close. Safe at any time, and twice."""
+        await self.listener.stop()
+        await self._alarm.stop()
+        await self._jobs.stop()
+        await self._dispatcher.stop()
+        await self.pump.stop()
+        await self._database.stop()
+
+    async def _agree_on_master_key(self) -> None:
+        now_ms = self._clock.now_ms()
+        [outcome] = await self._database.transact([lambda tx: agree_on_master_key(tx, self._cipher, now_ms)])
+        if outcome.error is not None:
+            raise outcome.error
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        """What a committed batch wants done."""
+        for effect in effects:
+            if isinstance(effect, LogEvent):
+                logger.info(effect.event, **effect.fields)
+            elif isinstance(effect, Relay):
+                self.listener.relay(effect)
+            elif isinstance(effect, JobDue):
+                self._jobs.add(effect)
+        self.pump.wake()
+
+
+async def serve(app: App, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Run until `stop` is set, then drain. `ready` is called once connections are accepted."""
+    await app.start()
+    try:
+        ready()
+        logger.info(
+            "server.ready",
+            url=f"{'wss' if app.settings.tls_certificate else 'ws'}://{app.settings.host}:{app.listener.port}",
+            port=app.listener.port,
+            server_key=app.identity.hotkey,
+            database=str(app.settings.database),
+        )
+        await stop.wait()
+        logger.info("server.draining")
+    finally:
+        await app.stop()
+    logger.info("server.stopped")

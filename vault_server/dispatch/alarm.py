@@ -1,0 +1,94 @@
+"""Passing time: each row of `deadlines` that is due becomes its order, at most once, also after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import structlog
+
+from protocol.errors import MessageError
+from vault_server.clock import Clock
+from vault_server.core.operation import SERVER, Transaction
+from vault_server.dispatch.dispatcher import Dispatcher
+from vault_server.exchange import deadlines
+from vault_server.storage.database import Database, StorageError
+
+logger = structlog.get_logger()
+
+LOOK_AGAIN_MS = 1000
+"""The longest sleep: a deadline that was just set is not missed by more, whoever set it."""
+POSTPONED_MS = 60_000
+"""A deadline whose operation failed is tried again after this."""
+
+
+class Alarm:
+    """`orders` names what each deadline leads to: its subject -> an order of the server."""
+
+    def __init__(
+        self, clock: Clock, database: Database, dispatcher: Dispatcher, orders: Mapping[str, Callable[[str], Any]]
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._dispatcher = dispatcher
+        self._orders = orders
+        self._runner: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """What fell due while the server was down happens now."""
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run(), name="alarm")
+
+    async def stop(self) -> None:
+        """What is not carried out yet stays in its row."""
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+            self._runner = None
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                more = await self._ring()
+            except StorageError as error:
+                logger.error("storage.failed", order="deadlines", reason=str(error))
+                more = False
+            except Exception:
+                logger.exception("alarm.failed")
+                more = False
+            if not more:
+                await asyncio.sleep(await self._pause_seconds())
+
+    async def _ring(self) -> bool:
+        """Carry out what is due; whether there may be more at once."""
+        rows = await self._database.read(partial(deadlines.due, now_ms=self._clock.now_ms()))
+        await asyncio.gather(*(self._carry_out(row["name"], row["subject"]) for row in rows))
+        return len(rows) == deadlines.BATCH
+
+    async def _carry_out(self, name: str, subject: str) -> None:
+        def guard(tx: Transaction) -> bool:
+            return deadlines.take(tx, name, subject, self._clock.now_ms())
+
+        try:
+            await self._dispatcher.call(SERVER, self._orders[name](subject), guard)
+        except MessageError as refusal:
+            logger.warning("deadline.postponed", deadline=name, subject=subject, code=refusal.code)
+            await self._postpone(name, subject)
+
+    async def _postpone(self, name: str, subject: str) -> None:
+        due_ms = self._clock.now_ms() + POSTPONED_MS
+
+        def work(tx: Transaction) -> None:
+            deadlines.postpone(tx, name, subject, due_ms)
+
+        await self._database.transact([work])
+
+    async def _pause_seconds(self) -> float:
+        try:
+            next_ms = await self._database.read(deadlines.next_due_ms)
+        except StorageError:
+            next_ms = None
+        left_ms = LOOK_AGAIN_MS if next_ms is None else next_ms - self._clock.now_ms()
+        return max(1, min(LOOK_AGAIN_MS, left_ms)) / 1000

@@ -1,0 +1,201 @@
+"""Orders in, replies out: checks off the loop, then everything that has arrived in one transaction (design §3).
+
+A lone order waits for nobody; a burst costs one wait for the disk. Nothing is replied before it is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import gmpy2
+import structlog
+
+from protocol.envelope import Message
+from protocol.errors import Code, MessageError
+from vault_server.clock import Clock
+from vault_server.core.operation import Caller, Effect, Operation, Refusal, Transaction
+from vault_server.dispatch.router import Router
+from vault_server.settings import Settings
+from vault_server.storage.database import Database, Outcome, StorageError
+
+logger = structlog.get_logger()
+
+RETRY_AFTER_MS = 1000
+
+Done = Callable[[Message | None, MessageError | None], None]
+"""Told exactly once what became of an order: its reply, or why it was refused."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    operation: Operation
+    caller: Caller
+    order: Any
+    done: Done
+    guard: Callable[[Transaction], bool] | None
+
+
+class Dispatcher:
+    """`submit` from the event loop only. `effects` is told what each batch wants done once it is on disk."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        database: Database,
+        router: Router,
+        effects: Callable[[list[Effect]], None],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._database = database
+        self._router = router
+        self._effects = effects
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+        self._checkers: ThreadPoolExecutor | None = None
+        self._checking: set[asyncio.Future[None]] = set()
+
+    async def start(self) -> None:
+        """Ready to take orders."""
+        if self._runner is None:
+            self._checkers = ThreadPoolExecutor(
+                self._settings.check_threads, "check", initializer=release_the_gil_in_gmpy2
+            )
+            self._runner = asyncio.create_task(self._run(), name="dispatcher")
+
+    async def stop(self) -> None:
+        """Carry out what has arrived, then end."""
+        while self._checking:
+            await asyncio.gather(*self._checking, return_exceptions=True)
+            await asyncio.sleep(0)
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+            self._runner = None
+            while self._waiting:
+                await self._run_batch()
+        if self._checkers is not None:
+            self._checkers.shutdown()
+            self._checkers = None
+
+    def submit(
+        self, caller: Caller, order: Any, done: Done, guard: Callable[[Transaction], bool] | None = None
+    ) -> None:
+        """Have an order carried out. Raises MessageError when that can be said at once.
+
+        `guard` runs first in the order's transaction; when it says False nothing happens and the reply is None.
+        """
+        operation = self._router.route(caller, order)
+        waiting = _Waiting(operation, caller, order, done, guard)
+        if operation.check is None or (operation.checked is not None and operation.checked(order)):
+            self._enqueue(waiting)
+        else:
+            self._check_first(waiting, operation.check)
+
+    async def call(self, caller: Caller, order: Any, guard: Callable[[Transaction], bool] | None = None) -> Any:
+        """Give an order and wait for its reply. Raises MessageError."""
+        answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+
+        def done(reply: Message | None, refusal: MessageError | None) -> None:
+            if answer.cancelled():
+                return
+            if refusal is not None:
+                answer.set_exception(refusal)
+            else:
+                answer.set_result(reply)
+
+        self.submit(caller, order, done, guard)
+        return await answer
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        self._arrived.set()
+
+    def _check_first(self, waiting: _Waiting, check: Callable[[Any], None]) -> None:
+        assert self._checkers is not None, "start() comes first"
+        if len(self._checking) >= self._settings.checks_waiting_max:
+            raise Refusal(
+                Code.UNAVAILABLE,
+                "Too many puzzles wait to be checked.",
+                "Send it again later.",
+                retry_after_ms=RETRY_AFTER_MS,
+            )
+        future = asyncio.get_running_loop().run_in_executor(self._checkers, check, waiting.order)
+        self._checking.add(future)
+        future.add_done_callback(lambda checked: self._checked(waiting, checked))
+
+    def _checked(self, waiting: _Waiting, checked: asyncio.Future[None]) -> None:
+        self._checking.discard(checked)
+        error = checked.exception()
+        if error is None:
+            self._enqueue(waiting)
+        else:
+            assert isinstance(error, Exception), "a check does not exit"
+            waiting.done(None, self._refusal(waiting, error))
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                await asyncio.shield(self._run_batch())
+
+    async def _run_batch(self) -> None:
+        count = min(len(self._waiting), self._settings.batch_messages_max)
+        batch = [self._waiting.popleft() for _ in range(count)]
+        now_ms = self._clock.now_ms()
+        outcomes = await self._database.transact([_work(waiting, now_ms) for waiting in batch])
+        effects: list[Effect] = []
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            effects.extend(outcome.effects)
+            self._deliver(waiting, outcome)
+        self._effects(effects)
+
+    def _deliver(self, waiting: _Waiting, outcome: Outcome) -> None:
+        refusal = None if outcome.error is None else self._refusal(waiting, outcome.error)
+        try:
+            waiting.done(outcome.value, refusal)
+        except Exception:
+            logger.exception("reply.failed", order=type(waiting.order).__name__)
+
+    def _refusal(self, waiting: _Waiting, error: Exception) -> MessageError:
+        """What the caller is told. Storage's troubles and our defects are logged here, once."""
+        if isinstance(error, MessageError):
+            return error
+        order = type(waiting.order).__name__
+        if isinstance(error, StorageError):
+            logger.error("storage.failed", order=order, reason=str(error))
+            return Refusal(
+                Code.UNAVAILABLE,
+                "The storage cannot take the request now; nothing of it was stored.",
+                "Send it again later; the operator has been told.",
+                retry_after_ms=RETRY_AFTER_MS,
+            )
+        logger.error("operation.failed", order=order, exc_info=error)
+        return Refusal(
+            Code.INTERNAL,
+            "The server has a defect; nothing of the request was stored.",
+            "Try again; if it stays, tell the operator the time and the type of the message.",
+            retry_after_ms=RETRY_AFTER_MS,
+        )
+
+
+def _work(waiting: _Waiting, now_ms: int) -> Callable[[Transaction], Message | None]:
+    def work(tx: Transaction) -> Message | None:
+        if waiting.guard is not None and not waiting.guard(tx):
+            return None
+        return waiting.operation.handler(tx, waiting.caller, waiting.order, now_ms)
+
+    return work
+
+
+def release_the_gil_in_gmpy2() -> None:
+    """For threads that compute: gmpy2 keeps the interpreter's lock unless each thread says otherwise."""
+    gmpy2.get_context().allow_release_gil = True

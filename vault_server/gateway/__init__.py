@@ -1,0 +1,1 @@
+"""Sockets: listening, the handshake, connections, and who is connected."""

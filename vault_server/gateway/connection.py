@@ -1,0 +1,366 @@
+"""One WebSocket connection, over the library's sans-I/O layer: frames in, orders out, replies and pushes back.
+
+Everything runs in the event loop; nothing here waits. Frames written in one turn of the loop leave in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State as WebSocketState
+from websockets.server import ServerProtocol
+
+from protocol.envelope import Envelope, Message
+from protocol.errors import Close, Code, MessageError
+from protocol.peer import AnsweringPeer, State
+from protocol.sealing import SECONDS_MAX, Opening, Spent
+from protocol.session import Ack, Error, Exit, Ping, Pong
+from vault_server.core.operation import Caller, Door
+from vault_server.gateway.handshake import NO_SUBPROTOCOL
+
+if TYPE_CHECKING:
+    from vault_server.gateway.listener import Listener
+
+logger = structlog.get_logger()
+
+NO_MESSAGE = frozenset({Code.MALFORMED, Code.TOO_LARGE, Code.TOO_DEEP, Code.WRONG_FRAME})
+"""Refusals of frames that are no message: counted, and too many close the connection."""
+
+CLOSING_SECONDS = 5.0
+"""How long a peer gets to answer a close frame."""
+
+
+class Connection(asyncio.Protocol):
+    """`listener` owns the shared parts; a connection enters and leaves its books by itself."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._settings = listener.settings
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._ws = ServerProtocol(
+            select_subprotocol=self._select_subprotocol,  # type: ignore[arg-type]
+            max_size=2 * self._settings.frame_bytes_max,
+        )
+        self._address = ""
+        self._offered: tuple[str, ...] = ()
+        self._door: Door | None = None
+        self._peer: AnsweringPeer | None = None
+        self._caller: Caller | None = None
+        self._has_joined = False
+        self._fragments: list[bytes] = []
+        self._is_text = False
+        self._pending = 0
+        self._bad_messages = 0
+        self._flush_due = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self.heard_at = self._loop.time()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A socket is there; the peer has `handshake_ms_max` to prove a key."""
+        self._transport = cast(asyncio.Transport, transport)
+        peername = transport.get_extra_info("peername")
+        self._address = peername[0] if peername else ""
+        self._timers.append(self._loop.call_later(self._settings.handshake_ms_max / 1000, self._handshake_late))
+        self._listener.entered(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        self.heard_at = self._loop.time()
+        self._ws.receive_data(data)
+        for event in self._ws.events_received():
+            if isinstance(event, Request):
+                self._open(event)
+            elif isinstance(event, Frame):
+                self._take_frame(event)
+        self._flush()
+
+    def eof_received(self) -> bool:
+        """The peer has sent its last byte."""
+        self._ws.receive_eof()
+        self._flush()
+        return False
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """The socket is gone."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._ws.state is not WebSocketState.CLOSED:
+            self._ws.receive_eof()
+        self._transport = None
+        if self._caller is not None:
+            assert self._door is not None, "a caller came through a door"
+            if self._has_joined:
+                self._listener.left(self, self._caller, self._door)
+            logger.info("connection.closed", code=self._ws.close_code, **self._who())
+        self._listener.gone(self)
+
+    # what the pump and the roster use
+
+    def push(self, seq: int, message: Message) -> None:
+        """Send a durable push."""
+        self._send(Envelope(message, seq=seq))
+
+    def signal(self, message: Message) -> None:
+        """Send what need not arrive."""
+        self._send(Envelope(message))
+
+    def close(self, code: int, reason: str) -> None:
+        """Say why and end the conversation; the socket follows."""
+        if self._ws.state is WebSocketState.OPEN:
+            self._ws.send_close(code, reason)
+            self._flush()
+            self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
+        elif self._ws.state is WebSocketState.CONNECTING:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the socket now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def ping(self) -> None:
+        """Have the peer's library show that it is there."""
+        if self._ws.state is WebSocketState.OPEN:
+            self._ws.send_ping(b"")
+            self._flush()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every request has its reply."""
+        return self._pending == 0
+
+    # the handshake
+
+    def _select_subprotocol(self, _ws: ServerProtocol, offered: list[str]) -> str | None:
+        self._offered = tuple(offered)
+        return self._listener.front_door.choose_subprotocol(offered, self._address)
+
+    def _open(self, request: Request) -> None:
+        door = self._listener.front_door.doors.get(request.path)
+        if door is None:
+            paths = " and ".join(sorted(self._listener.front_door.doors))
+            response = self._ws.reject(HTTPStatus.NOT_FOUND, f"There is nothing here; the endpoints are {paths}.\n")
+        elif self._listener.is_full:
+            response = self._ws.reject(HTTPStatus.SERVICE_UNAVAILABLE, "All connections are taken; try again later.\n")
+        else:
+            response = self._ws.accept(request)
+            if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS and self._ws.subprotocol is None:
+                response = self._ws.reject(HTTPStatus.BAD_REQUEST, NO_SUBPROTOCOL)
+        self._ws.send_response(response)
+        if self._ws.state is WebSocketState.OPEN:
+            assert door is not None, "accepted through a door"
+            self._challenge(door, request.path)
+
+    def _challenge(self, door: Door, path: str) -> None:
+        assert self._ws.subprotocol is not None, "accepted with a subprotocol"
+        self._door = door
+        self._peer = AnsweringPeer(
+            self._listener.identity,
+            Opening(path, self._offered, str(self._ws.subprotocol)),
+            self._listener.front_door.authorities,
+            frame_bytes_max=self._settings.frame_bytes_max,
+        )
+        self._write(self._peer.challenge(self._listener.clock.now_ms()))
+
+    def _greet(self, peer: AnsweringPeer, door: Door, frame: bytes | str) -> None:
+        try:
+            peer.greet(frame)
+        except MessageError as refusal:
+            logger.warning("handshake.refused", code=refusal.code, address=self._address, endpoint=door.endpoint)
+            self._refuse(refusal, Close.HANDSHAKE_FAILED)
+            return
+        caller = Caller(peer.fingerprint, peer.public_key.hex(), door.endpoint, self._address)
+        if not door.exclusive and self._listener.roster.count(caller) >= self._settings.connections_per_key_max:
+            limit = self._settings.connections_per_key_max
+            self._refuse(
+                MessageError(
+                    Code.TOO_MANY_CONNECTIONS,
+                    f"Your key has {limit} connections here.",
+                    "Close one first, or use one connection for all your tasks.",
+                ),
+                Close.TOO_MANY_CONNECTIONS,
+            )
+            return
+        self._caller = caller
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = [self._loop.call_later(SECONDS_MAX, self.close, Close.RENEW, "24 hours")]
+        self._write(peer.welcome(self._settings.limits()))
+        logger.info("connection.opened", agent=peer.agent, address=self._address, **self._who())
+        if not door.exclusive:
+            self._join(caller, door)
+
+    def _join(self, caller: Caller, door: Door) -> None:
+        self._has_joined = True
+        self._listener.joined(self, caller, door)
+
+    def _handshake_late(self) -> None:
+        if self._peer is None:
+            self.abort()
+            return
+        late = MessageError(
+            Code.HELLO_LATE,
+            f"No valid hello within {self._settings.handshake_ms_max} ms.",
+            "Answer the challenge with a hello at once.",
+        )
+        logger.warning("handshake.refused", code=late.code, address=self._address)
+        self._refuse(late, Close.HANDSHAKE_TIMEOUT)
+
+    def _refuse(self, refusal: MessageError, code: Close) -> None:
+        self._send(Envelope(Error.of(refusal)))
+        self.close(code, refusal.code.value)
+
+    # frames in
+
+    def _take_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.BINARY or frame.opcode is Opcode.TEXT:
+            self._is_text = frame.opcode is Opcode.TEXT
+            self._fragments = [bytes(frame.data)]
+        elif frame.opcode is Opcode.CONT:
+            self._fragments.append(bytes(frame.data))
+        else:
+            return  # ping, pong and close are answered by the library
+        if frame.fin and self._ws.state is WebSocketState.OPEN:
+            payload = b"".join(self._fragments)
+            self._fragments = []
+            self._take_message(payload)
+
+    def _take_message(self, payload: bytes) -> None:
+        assert self._peer is not None, "frames come after the opening"
+        assert self._door is not None, "frames come through a door"
+        try:
+            frame = payload.decode() if self._is_text else payload
+        except UnicodeDecodeError:
+            self.close(1007, "text frames are UTF-8")
+            return
+        if self._peer.state is not State.OPEN:
+            self._greet(self._peer, self._door, frame)
+            return
+        try:
+            envelope = self._peer.decode(frame)
+        except MessageError as refusal:
+            self._answer_bad(refusal)
+        except Spent:
+            self.close(Close.RENEW, "the session's keys are spent")
+        else:
+            self._take(envelope)
+
+    def _answer_bad(self, refusal: MessageError) -> None:
+        logger.warning("message.refused", code=refusal.code, **self._who())
+        if refusal.code is Code.BAD_SEAL:
+            self._refuse(refusal, Close.BAD_MESSAGE)
+            return
+        self._send(Envelope(Error.of(refusal), re=getattr(refusal, "re", None)))
+        if refusal.code in NO_MESSAGE:
+            self._bad_messages += 1
+            if self._bad_messages > self._settings.bad_messages_max:
+                self.close(Close.BAD_MESSAGE, "too many frames that are no message")
+
+    def _take(self, envelope: Envelope) -> None:
+        assert self._caller is not None, "an open conversation has a caller"
+        assert self._door is not None, "an open conversation came through a door"
+        if not self._has_joined:
+            self._join(self._caller, self._door)
+        message = envelope.message
+        if isinstance(message, Ping):
+            self._send(Envelope(Pong(server_time_ms=self._listener.clock.now_ms()), re=envelope.id))
+            return
+        if isinstance(message, Exit):
+            self.close(1000, "exit")
+            return
+        if isinstance(message, Ack):
+            self._listener.pump.acknowledged(self, message.push)
+        self._order(envelope)
+
+    def _order(self, envelope: Envelope) -> None:
+        assert self._caller is not None, "an open conversation has a caller"
+        self._pending += 1
+        try:
+            self._check_queue()
+            self._listener.dispatcher.submit(self._caller, envelope.message, _Reply(self, envelope.id))
+        except MessageError as refusal:
+            self.replied(envelope.id, None, refusal)
+
+    def _check_queue(self) -> None:
+        if self._listener.is_draining:
+            raise MessageError(
+                Code.DRAINING, "The server is stopping.", "Connect again in a moment.", retry_after_ms=1000
+            )
+        limit = self._settings.queue_messages_max
+        if self._pending > limit:
+            raise MessageError(
+                Code.QUEUE_FULL,
+                f"{limit} of your requests wait for their replies.",
+                f"Wait for a reply before the next request; {limit} may wait (queue_messages_max).",
+                retry_after_ms=100,
+            )
+
+    # frames out
+
+    def replied(self, number: int | None, reply: Message | None, refusal: MessageError | None) -> None:
+        """An order that was under way has its reply, or was refused."""
+        self._pending -= 1
+        if refusal is not None:
+            logger.info("request.refused", code=refusal.code, **self._who())
+            self._send(Envelope(Error.of(refusal), re=number))
+        elif reply is not None:
+            self._send(Envelope(reply, re=number))
+
+    def _send(self, envelope: Envelope) -> None:
+        if self._peer is None or self._ws.state is not WebSocketState.OPEN:
+            return
+        try:
+            self._write(self._peer.encode(envelope))
+        except Spent:
+            self.close(Close.RENEW, "the session's keys are spent")
+
+    def _write(self, frame: bytes | str) -> None:
+        if isinstance(frame, str):
+            self._ws.send_text(frame.encode())
+        else:
+            self._ws.send_binary(frame)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        chunks = self._ws.data_to_send()
+        if self._transport is None or not chunks:
+            return
+        is_last = chunks[-1] == b""
+        self._transport.write(b"".join(chunks))
+        if is_last or self._ws.state is WebSocketState.CLOSED:
+            self._transport.close()
+        elif self._transport.get_write_buffer_size() > self._settings.buffer_bytes_max:
+            logger.warning("connection.slow", **self._who())
+            self._ws.send_close(Close.TOO_SLOW, "the peer reads too slowly")
+            self._transport.write(b"".join(self._ws.data_to_send()))
+            self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
+
+    def _who(self) -> dict[str, Any]:
+        caller = self._caller
+        if caller is None:
+            return {"address": self._address}
+        return {"fingerprint": caller.fingerprint, "endpoint": caller.endpoint.value}
+
+
+class _Reply:
+    """Where the reply to one request goes."""
+
+    __slots__ = ("_connection", "_number")
+
+    def __init__(self, connection: Connection, number: int | None) -> None:
+        self._connection = connection
+        self._number = number
+
+    def __call__(self, reply: Message | None, refusal: MessageError | None) -> None:
+        self._connection.replied(self._number, reply, refusal)

@@ -1,0 +1,154 @@
+"""The listening socket and the books of what came through it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from protocol.envelope import Message
+from protocol.errors import MessageError
+from protocol.identity import Identity
+from vault_server.clock import Clock
+from vault_server.core.operation import Caller, Door, Relay
+from vault_server.dispatch.dispatcher import Dispatcher
+from vault_server.dispatch.pump import Pump
+from vault_server.gateway.connection import Connection
+from vault_server.gateway.handshake import FrontDoor
+from vault_server.gateway.roster import Roster
+from vault_server.settings import Settings
+
+logger = structlog.get_logger()
+
+BACKLOG = 1024
+DRAIN_LOOK_SECONDS = 0.01
+
+
+class CannotListen(Exception):
+    """The address is taken, is not this machine's, or the certificate cannot be used."""
+
+
+@dataclass
+class Listener:
+    """`start` returns when connections are accepted; `port` is then the one that is bound."""
+
+    settings: Settings
+    clock: Clock
+    identity: Identity
+    doors: list[Door]
+    dispatcher: Dispatcher
+    pump: Pump
+
+    def __post_init__(self) -> None:
+        self.roster = Roster()
+        self.is_draining = False
+        self.port = 0
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._server: asyncio.Server | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises CannotListen."""
+        if self._server is not None:
+            return
+        s = self.settings
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self), s.host, s.port, ssl=self._tls(), backlog=BACKLOG
+            )
+        except OSError as error:
+            raise CannotListen(f"cannot listen on {s.host}:{s.port}: {error.strerror or error}") from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.front_door = FrontDoor(s, self.doors, self.port)
+        self._keeper = asyncio.create_task(self._keep_alive(), name="listener")
+
+    async def stop(self) -> None:
+        """Accept nothing more, let replies go out, close everybody; bounded by `drain_ms_max`."""
+        if self._server is None:
+            return
+        self.is_draining = True
+        self._server.close()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_ms_max / 1000):
+                await self._until_all_idle()
+                for connection in list(self._connections):
+                    connection.close(1001, "the server is stopping")
+                await self._empty.wait()
+        for connection in list(self._connections):
+            connection.abort()
+        self._server = None
+
+    async def _until_all_idle(self) -> None:
+        while not all(connection.is_idle for connection in self._connections):  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)  # a look now and then, once in a server's life
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `connections_max` is reached."""
+        return len(self._connections) > self.settings.connections_max
+
+    def relay(self, relay: Relay) -> None:
+        """Send a message that need not arrive to whoever is connected."""
+        for connection in self.roster.find(relay.receiver, relay.endpoint):
+            connection.signal(relay.message)
+
+    # what connections report
+
+    def entered(self, connection: Connection) -> None:
+        """A socket was accepted."""
+        self._connections.add(connection)
+        self._empty.clear()
+
+    def gone(self, connection: Connection) -> None:
+        """A socket was lost."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def joined(self, connection: Connection, caller: Caller, door: Door) -> None:
+        """A connection takes part: it is sent what waits for its key."""
+        self.roster.add(caller, connection, exclusive=door.exclusive)
+        if door.joined is not None:
+            self.dispatcher.submit(caller, door.joined(), _told_nobody)
+        self.pump.join(connection, caller.subject, caller.endpoint)
+
+    def left(self, connection: Connection, caller: Caller, door: Door) -> None:
+        """A connection that took part is lost."""
+        self.pump.leave(connection)
+        if self.roster.remove(caller, connection) and door.left is not None:
+            self.dispatcher.submit(caller, door.left(), _told_nobody)
+
+    async def _keep_alive(self) -> None:
+        """Close who has been silent for `silence_ms_max`; ping everybody three times in it."""
+        silence = self.settings.silence_ms_max / 1000
+        while True:
+            await asyncio.sleep(silence / 3)
+            now = asyncio.get_running_loop().time()
+            for connection in list(self._connections):
+                if now - connection.heard_at > silence:
+                    connection.abort()
+                else:
+                    connection.ping()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.settings.tls_certificate is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.settings.tls_certificate, self.settings.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise CannotListen(f"cannot use the certificate {self.settings.tls_certificate}: {error}") from error
+        return context
+
+
+def _told_nobody(_reply: Message | None, refusal: MessageError | None) -> None:
+    if refusal is not None:
+        logger.error("presence.failed", code=refusal.code)

@@ -1,0 +1,1 @@
+"""The vault: time-lock puzzles, two solvers each (seed 000)."""

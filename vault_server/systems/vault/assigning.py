@@ -1,0 +1,188 @@
+"""Giving tasks to solvers and taking them back (seed 000 §3.2): slots, counters, deadlines and pushes move together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from vault_server.core.operation import Endpoint, Row, Transaction, log
+from vault_server.exchange import deadlines, outbox
+from vault_server.systems.vault import rules
+from vault_server.systems.vault.records import Parts, Task, candidate, open_squarings, q
+from vault_server.systems.vault.rules import SLOTS, Candidate
+from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, TASK
+
+CANDIDATES_MAX = 16
+"""Solvers ranked for one task, and kept in the ranking that explains the choice."""
+
+EXPIRE = "expire_assignment"
+
+
+def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
+    """Fill the task's open slots with the best solvers there are; the number of slots filled now."""
+    wanted = rules.slots_to_open(task.empty_slots(), task.num_assignments, parts.settings.assignments_max)
+    if wanted == 0:
+        return 0
+    ranked = rules.rank([candidate(row) for row in _available(tx, task, CANDIDATES_MAX)])
+    if not ranked:
+        return 0
+    newcomer = _newcomer(tx, task) if task.key % rules.NEWCOMER_TURN == 0 and task.slots[0] is None else None
+    chosen = rules.choose(ranked, count=wanted, taken_address=_taken_address(tx, task), newcomer=newcomer)
+    _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
+    return len(chosen)
+
+
+def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int) -> int:
+    """Give a solver that has come online or has a hand free the tasks that wait; the number given."""
+    row = tx.one(q.solver, solver_id=solver_id)
+    if row is None or not row["is_online"] or row["state"] != "ready":
+        return 0
+    free = row["capacity"] - row["in_hand"]
+    if free <= 0:
+        return 0
+    solver = candidate(row)
+    waiting = tx.all(q.open_tasks_for_solver, solver_id=solver_id, modulus_bits_max=row["modulus_bits_max"], count=free)
+    for task_row in waiting:
+        _give(parts, tx, Task.of(task_row), [(solver, [solver])], now_ms)
+    return len(waiting)
+
+
+def _available(tx: Transaction, task: Task, count: int) -> Sequence[Row]:
+    return tx.all(
+        q.available_solvers,
+        modulus_bits=task.modulus_bits,
+        client_id=task.client_id,
+        task_id=task.fingerprint,
+        count=count,
+    )
+
+
+def _newcomer(tx: Transaction, task: Task) -> Candidate | None:
+    row = tx.one(
+        q.available_newcomer,
+        modulus_bits=task.modulus_bits,
+        client_id=task.client_id,
+        task_id=task.fingerprint,
+        newcomer_answers=rules.NEWCOMER_ANSWERS,
+    )
+    return None if row is None else candidate(row)
+
+
+def _taken_address(tx: Transaction, task: Task) -> str | None:
+    taken = next((key for key in task.slots if key is not None), None)
+    if taken is None:
+        return None
+    assignment = tx.one(q.assignment, db_key=taken)
+    solver = tx.one(q.solver, solver_id=assignment["solver_id"]) if assignment is not None else None
+    return None if solver is None else solver["address"]
+
+
+def _give(
+    parts: Parts, tx: Transaction, task: Task, choices: Sequence[tuple[Candidate, Sequence[Candidate]]], now_ms: int
+) -> None:
+    """Put each chosen solver into the next empty slot and write the task's row once."""
+    squarings = open_squarings(parts.cipher, task.row)
+    expected = task.status
+    for solver, ranked in choices:
+        slot = task.slots.index(None)
+        deadline = now_ms + rules.deadline_ms(squarings, task.modulus_bits, solver.speeds, parts.deadline_bounds)
+        task.slots[slot] = _insert(parts, tx, task, slot, solver, ranked, deadline, now_ms)
+        task.num_assignments += 1
+        task.promised_by = max(task.promised_by or 0, deadline)
+        task.status = TASK.after(task.status, "assign")
+    write_slots(parts, tx, task, expected, now_ms)
+
+
+def _insert(
+    parts: Parts,
+    tx: Transaction,
+    task: Task,
+    slot: int,
+    solver: Candidate,
+    ranked: Sequence[Candidate],
+    deadline: int,
+    now_ms: int,
+) -> int:
+    row = tx.one(
+        q.insert_assignment,
+        task_id=task.fingerprint,
+        task_key=task.key,
+        solver_id=solver.solver_id,
+        slot=slot + 1,
+        status=ASSIGNMENT.first,
+        deadline=deadline,
+        complaint_deadline=deadline + parts.settings.complaint_ms,
+        ranking=_ranking_text(ranked),
+        assigned_at=now_ms,
+    )
+    assert row is not None, "INSERT … RETURNING gives the row"
+    key: int = row["db_key"]
+    tx.run(q.count_assignment, solver_id=solver.solver_id, assigned_at=now_ms)
+    deadlines.put(tx, EXPIRE, str(key), deadline)
+    log(
+        tx,
+        "task.assigned",
+        task=task.fingerprint,
+        assignment=key,
+        solver=solver.solver_id,
+        slot=slot + 1,
+        rank=1 + next(i for i, c in enumerate([*ranked, solver]) if c.solver_id == solver.solver_id),
+        candidates=len(ranked),
+    )
+    return key
+
+
+def _ranking_text(ranked: Sequence[Candidate]) -> str:
+    """What was seen when the choice was made, best first: solver, band, score, in hand, last served."""
+    rows = [[c.solver_id, c.band, c.reputation, c.in_hand, c.last_assigned_ms] for c in ranked]
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def write_slots(parts: Parts, tx: Transaction, task: Task, expected: str, now_ms: int) -> None:
+    """Write a task's slots, counters and status; it must still be in status `expected`."""
+    open_slots = rules.slots_to_open(task.empty_slots(), task.num_assignments, parts.settings.assignments_max)
+    changed = tx.run(
+        q.update_task_slots,
+        fingerprint=task.fingerprint,
+        first_assignment_id=task.slots[0],
+        second_assignment_id=task.slots[1],
+        open_slots=open_slots,
+        num_assignments=task.num_assignments,
+        promised_by=task.promised_by,
+        status=task.status,
+        updated_at=now_ms,
+        expected=expected,
+    )
+    assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
+
+
+def put_down(tx: Transaction, assignment: int, solver_id: str) -> None:
+    """A solver has nothing more to do for this assignment: its hand, its deadline and its request are free."""
+    tx.run(q.count_slot_freed, solver_id=solver_id)
+    deadlines.clear(tx, EXPIRE, str(assignment))
+    outbox.withdraw(tx, solver_id, Endpoint.SOLVER, "tlp_request", str(assignment))
+
+
+def end_assignment(tx: Transaction, assignment: Row, event: str, now_ms: int, *, tell: bool) -> str:
+    """Move one live assignment by `event`, free its solver, and tell it when `tell`; the new status.
+
+    `assignment` has db_key, solver_id and status.
+    """
+    key, solver_id, status = assignment["db_key"], assignment["solver_id"], assignment["status"]
+    after = ASSIGNMENT.after(status, event)
+    changed = tx.run(q.end_assignment, db_key=key, status=after, ended_at=now_ms, expected=status)
+    assert changed == 1, f"assignment {key} is no longer {status}"
+    if status in IN_HAND:
+        put_down(tx, key, solver_id)
+    if tell:
+        outbox.push(tx, solver_id, Endpoint.SOLVER, "assignment_ended", str(key), now_ms, detail=after)
+    return after
+
+
+def empty_slots(task: Task, keys: Sequence[int]) -> None:
+    """Take these assignments out of the task's slots."""
+    for index in range(SLOTS):
+        if task.slots[index] in keys:
+            task.slots[index] = None
+    if task.slots == [None, None]:
+        task.status = TASK.after(task.status, "unassign")

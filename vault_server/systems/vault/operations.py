@@ -1,0 +1,378 @@
+"""What clients, solvers and passing time can ask of the vault: one function, one transaction, top to bottom."""
+
+from __future__ import annotations
+
+import json
+
+from protocol import vault as wire
+from protocol.errors import Code
+from protocol.puzzle import Puzzle, answer_bytes, difficulty, effort_seconds
+from protocol.sealing import parts as length_prefixed
+from vault_server.core.operation import Caller, Refusal, Relay, Row, Transaction, log
+from vault_server.core.operation import Endpoint as At
+from vault_server.exchange import idempotency, outbox, participants
+from vault_server.systems.vault import orders
+from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks, put_down
+from vault_server.systems.vault.inspection import puzzle_of
+from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude, judge, look_further
+from vault_server.systems.vault.records import (
+    Parts,
+    Task,
+    open_assignment_answer,
+    open_puzzle,
+    open_squarings,
+    open_task_answer,
+    q,
+    seal_assignment_answer,
+    seal_puzzle,
+)
+from vault_server.systems.vault.rules import Judgement
+from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, OPEN, TASK
+
+# clients
+
+
+def submit_puzzle(
+    parts: Parts, tx: Transaction, caller: Caller, order: wire.SubmitPuzzle, now_ms: int
+) -> wire.PuzzleAccepted:
+    """Store a puzzle and give it to two solvers (seed 000 §3.1)."""
+    puzzle = puzzle_of(order)
+    request_hash = b""
+    if order.idempotency_key is not None:
+        request_hash = _request_hash(parts, order)
+        earlier = idempotency.recall(tx, caller, order.idempotency_key, request_hash)
+        if earlier is not None:
+            return _accepted(_task_of_client(tx, caller, earlier))
+    _count_request(parts, tx, caller, now_ms)
+    fingerprint = parts.random_bytes(16).hex()
+    _insert_task(parts, tx, caller, order, puzzle, fingerprint, now_ms)
+    if order.idempotency_key is not None:
+        idempotency.keep(tx, caller, order.idempotency_key, request_hash, fingerprint, now_ms)
+    log(tx, "task.submitted", task=fingerprint, client=caller.fingerprint, modulus_bits=puzzle.modulus.bit_length())
+    assign(parts, tx, Task.of(_task_of_client(tx, caller, fingerprint)), now_ms)
+    return _accepted(_task_of_client(tx, caller, fingerprint))
+
+
+def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
+    row = tx.one(q.count_request, client_id=caller.fingerprint)
+    if row is None:
+        participants.register(tx, caller, now_ms)
+        tx.run(q.insert_client, client_id=caller.fingerprint)
+        row = tx.one(q.count_request, client_id=caller.fingerprint)
+        assert row is not None, "the client's row was just made"
+    limit = parts.settings.open_tasks_max
+    if row["open_tasks"] > limit:
+        raise Refusal(
+            Code.TOO_MANY_OPEN_TASKS,
+            f"You have {limit} tasks that have not ended.",
+            f"Wait for an answer or cancel a task; {limit} may be open at once (open_tasks_max).",
+        )
+
+
+def _insert_task(
+    parts: Parts,
+    tx: Transaction,
+    caller: Caller,
+    order: wire.SubmitPuzzle,
+    puzzle: Puzzle,
+    fingerprint: str,
+    now_ms: int,
+) -> None:
+    sealed = seal_puzzle(parts.cipher, puzzle, fingerprint, caller.fingerprint)
+    bits = puzzle.modulus.bit_length()
+    tx.one(
+        q.insert_task,
+        fingerprint=fingerprint,
+        client_id=caller.fingerprint,
+        parameter_t=sealed.t,
+        parameter_baseg=sealed.baseg,
+        parameter_product=sealed.product,
+        commitment=order.commitment,
+        modulus_bits=bits,
+        difficulty=difficulty(puzzle.squarings, puzzle.modulus),
+        effort=effort_seconds(puzzle.squarings, bits),
+        status=TASK.first,
+        open_slots=2,
+        created_at=now_ms,
+    )
+
+
+def _request_hash(parts: Parts, order: wire.SubmitPuzzle) -> bytes:
+    numbers = (n.to_bytes((n.bit_length() + 7) // 8, "big") for n in (order.t, order.baseg, order.product))
+    return parts.cipher.fingerprint(length_prefixed(*numbers, order.commitment or b""))
+
+
+def _task_of_client(tx: Transaction, caller: Caller, fingerprint: str) -> Row:
+    row = tx.one(q.task_of_client, fingerprint=fingerprint, client_id=caller.fingerprint)
+    if row is None:
+        raise Refusal(
+            Code.TASK_NOT_FOUND,
+            f"There is no task {fingerprint} of yours.",
+            "Check the fingerprint and that you use the key that submitted it.",
+        )
+    return row
+
+
+def _filled(row: Row) -> int:
+    return (row["first_assignment_id"] is not None) + (row["second_assignment_id"] is not None)
+
+
+def _accepted(row: Row) -> wire.PuzzleAccepted:
+    return wire.PuzzleAccepted(
+        task=row["fingerprint"],
+        difficulty=row["difficulty"],
+        effort_seconds=row["effort"],
+        assigned=_filled(row),
+        promised_by=row["promised_by"],
+    )
+
+
+def ask_status(parts: Parts, tx: Transaction, caller: Caller, order: wire.AskStatus, _now_ms: int) -> wire.TaskState:
+    """How one of the caller's tasks stands, with its answer once it has one."""
+    row = _task_of_client(tx, caller, order.task)
+    return wire.TaskState(
+        task=row["fingerprint"],
+        status=row["status"],
+        assigned=_filled(row),
+        num_assignments=row["num_assignments"],
+        created=row["created_at"],
+        promised_by=row["promised_by"],
+        answer=None if row["answer"] is None else open_task_answer(parts.cipher, row),
+        judged_by=row["judged_by"],
+        reason=row["reason"],
+    )
+
+
+def cancel_task(
+    parts: Parts, tx: Transaction, caller: Caller, order: wire.CancelTask, now_ms: int
+) -> wire.TaskCancelled:
+    """Give up a task that has no answer; its solvers are released."""
+    task = Task.of(_task_of_client(tx, caller, order.task))
+    if not TASK.allows(task.status, "cancel"):
+        raise Refusal(
+            Code.TASK_ENDED,
+            f"Task {task.fingerprint} is {task.status}.",
+            "Only a task that has not ended can be cancelled; ask task_status for its answer.",
+        )
+    changed = tx.run(
+        q.end_task,
+        fingerprint=task.fingerprint,
+        status=TASK.after(task.status, "cancel"),
+        reason=None,
+        updated_at=now_ms,
+        expected=task.status,
+    )
+    assert changed == 1, f"task {task.fingerprint} is no longer {task.status}"
+    tx.run(q.count_task_ended, client_id=caller.fingerprint)
+    log(tx, "task.cancelled", task=task.fingerprint)
+    for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=0):
+        in_hand = row["status"] in IN_HAND
+        if not in_hand and task.judgement(parts) is Judgement.COMPUTED:
+            continue  # its judge is at work and will say what it was worth
+        end_assignment(tx, row, "release" if in_hand else "leave_unproved", now_ms, tell=True)
+        if in_hand:
+            offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+    return wire.TaskCancelled(task=task.fingerprint)
+
+
+# solvers
+
+
+def update_status(
+    parts: Parts, tx: Transaction, caller: Caller, order: wire.UpdateStatus, now_ms: int
+) -> wire.StatusUpdated:
+    """What a solver offers from now on; when it is ready it is given what waits."""
+    capacity = min(order.capacity, parts.settings.capacity_max)
+    tx.run(
+        q.update_solver_status,
+        solver_id=caller.fingerprint,
+        state=order.state,
+        capacity=capacity,
+        modulus_bits_max=max((_size(name) for name in order.speeds), default=0),
+        speeds=json.dumps(order.speeds, separators=(",", ":")),
+    )
+    log(tx, "solver.status", solver=caller.fingerprint, state=order.state, capacity=capacity)
+    offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
+    row = tx.one(q.solver, solver_id=caller.fingerprint)
+    assert row is not None, "a solver on its endpoint has joined"
+    return wire.StatusUpdated(capacity=capacity, holding=row["in_hand"])
+
+
+def _size(name: str) -> int:
+    if not (name.isascii() and name.isdigit()) or name.startswith("0"):
+        raise Refusal(
+            Code.BAD_FIELD,
+            f"Field 'speeds' has a size {name!a} that is no number of bits.",
+            'Name sizes in decimal, like "2048".',
+        )
+    return int(name)
+
+
+def accept_assignment(
+    _parts: Parts, tx: Transaction, caller: Caller, order: wire.AcceptAssignment, now_ms: int
+) -> wire.AssignmentAccepted:
+    """Take what was offered; may be repeated."""
+    row = tx.one(q.accept_assignment, db_key=order.assignment, solver_id=caller.fingerprint, accepted_at=now_ms)
+    if row is None:
+        raise _not_live(_assignment_of_solver(tx, caller, order.assignment))
+    if row["accepted_at"] == now_ms:
+        log(tx, "assignment.accepted", task=row["task_id"], assignment=order.assignment, solver=caller.fingerprint)
+    return wire.AssignmentAccepted(assignment=order.assignment, deadline=row["deadline"])
+
+
+def _assignment_of_solver(tx: Transaction, caller: Caller, key: int) -> Row:
+    row = tx.one(q.assignment_of_solver, db_key=key, solver_id=caller.fingerprint)
+    if row is None:
+        raise Refusal(
+            Code.ASSIGNMENT_NOT_FOUND,
+            f"There is no assignment {key} of yours.",
+            "Answer the assignments that tlp_request named, with the key they were given to.",
+        )
+    return row
+
+
+def _not_live(row: Row) -> Refusal:
+    key, status = row["assignment_key"], row["assignment_status"]
+    if status in ("expired", "released"):
+        return Refusal(
+            Code.ASSIGNMENT_ENDED, f"Assignment {key} is {status}.", "Stop working on it; other work will be offered."
+        )
+    return Refusal(Code.ALREADY_ANSWERED, f"Assignment {key} has its answer.", "Send each answer once.")
+
+
+def report_progress(parts: Parts, tx: Transaction, caller: Caller, order: wire.ReportProgress, _now_ms: int) -> None:
+    """Let the client see how far its task is, if it is there; nothing is stored."""
+    row = tx.one(q.assignment_of_solver, db_key=order.assignment, solver_id=caller.fingerprint)
+    if row is None or row["assignment_status"] not in IN_HAND:
+        return  # a signal has no reply, and the end of the assignment is on its way as a push
+    total = open_squarings(parts.cipher, row)
+    progress = wire.TaskProgress(task=row["fingerprint"], done=min(order.done, total), total=total)
+    tx.after(Relay(f"key:{row['client_id']}", At.CLIENT, progress))
+
+
+def submit_answer(
+    parts: Parts, tx: Transaction, caller: Caller, order: wire.SubmitAnswer, now_ms: int
+) -> wire.AnswerTaken:
+    """Store a solver's answer and judge it (seed 000 §3.3)."""
+    row = _assignment_of_solver(tx, caller, order.assignment)
+    status = row["assignment_status"]
+    if not ASSIGNMENT.allows(status, "deliver"):
+        raise _not_live(row)
+    puzzle = open_puzzle(parts.cipher, row)
+    if not 1 <= order.answer < puzzle.modulus:
+        raise Refusal(
+            Code.ANSWER_OUT_OF_RANGE,
+            f"The answer to assignment {order.assignment} is not in 1..product-1.",
+            "Send baseg^(2^t) reduced modulo product; the assignment is still yours.",
+        )
+    raw = answer_bytes(order.answer, puzzle.modulus)
+    delivered = ASSIGNMENT.after(status, "deliver")
+    changed = tx.run(
+        q.deliver_answer,
+        db_key=order.assignment,
+        status=delivered,
+        answer=seal_assignment_answer(parts.cipher, raw, order.assignment, caller.fingerprint),
+        delivered_at=now_ms,
+        ended_at=None,
+        expected=status,
+    )
+    assert changed == 1, f"assignment {order.assignment} is no longer {status}"
+    put_down(tx, order.assignment, caller.fingerprint)
+    assignment = _live(row, delivered)
+    verdict = judge(parts, tx, Task.of(row), puzzle, assignment, raw, now_ms)
+    offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
+    return wire.AnswerTaken(assignment=order.assignment, verdict=verdict)
+
+
+def _live(row: Row, status: str) -> Row:
+    """The assignment's part of a row that joins it with its task, in a status it has just got."""
+    return {
+        "db_key": row["assignment_key"],
+        "solver_id": row["solver_id"],
+        "status": status,
+        "complaint_deadline": row["complaint_deadline"],
+    }
+
+
+def return_assignment(
+    parts: Parts, tx: Transaction, caller: Caller, order: wire.ReturnAssignment, now_ms: int
+) -> wire.AssignmentReturned:
+    """Take work back from a solver that hands it back in time, and give it to another."""
+    row = _assignment_of_solver(tx, caller, order.assignment)
+    if not ASSIGNMENT.allows(row["assignment_status"], "release"):
+        raise _not_live(row)
+    end_assignment(tx, _live(row, row["assignment_status"]), "release", now_ms, tell=False)
+    log(tx, "assignment.returned", task=row["fingerprint"], assignment=order.assignment, solver=caller.fingerprint)
+    _look_further_if_open(parts, tx, row, now_ms)
+    return wire.AssignmentReturned(assignment=order.assignment)
+
+
+def _look_further_if_open(parts: Parts, tx: Transaction, row: Row, now_ms: int) -> None:
+    task = Task.of(row)
+    assert task.status in OPEN, f"task {task.fingerprint} has ended with a live assignment"
+    look_further(parts, tx, task, [row["assignment_key"]], now_ms)
+    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+
+
+# the server itself
+
+
+def start_serving(_parts: Parts, tx: Transaction, _caller: Caller, _order: orders.StartServing, _now_ms: int) -> None:
+    """Nobody is online before they connect."""
+    tx.run(q.all_solvers_offline)
+
+
+def join_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.JoinSolver, now_ms: int) -> None:
+    """A solver is online; it is offered work once it says that it is ready."""
+    participants.register(tx, caller, now_ms)
+    tx.run(q.insert_solver, solver_id=caller.fingerprint)
+    tx.run(q.solver_online, solver_id=caller.fingerprint, address=caller.address)
+    log(tx, "solver.online", solver=caller.fingerprint)
+
+
+def leave_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.LeaveSolver, _now_ms: int) -> None:
+    """A solver is gone; it keeps its assignments until their deadlines."""
+    tx.run(q.solver_offline, solver_id=caller.fingerprint)
+    log(tx, "solver.offline", solver=caller.fingerprint)
+
+
+def expire_assignment(
+    parts: Parts, tx: Transaction, _caller: Caller, order: orders.ExpireAssignment, now_ms: int
+) -> None:
+    """A deadline has passed: the slot is free for another solver."""
+    row = tx.one(q.assignment, db_key=order.assignment)
+    if row is None or not ASSIGNMENT.allows(row["assignment_status"], "expire"):
+        return
+    end_assignment(tx, _live(row, row["assignment_status"]), "expire", now_ms, tell=True)
+    log(tx, "assignment.expired", task=row["fingerprint"], assignment=order.assignment, solver=row["solver_id"])
+    _look_further_if_open(parts, tx, row, now_ms)
+
+
+def settle_task(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.SettleTask, now_ms: int) -> None:
+    """Nobody complained in time: the answer stands."""
+    row = tx.one(q.task, fingerprint=order.task)
+    if row is None or not TASK.allows(row["status"], "settle"):
+        return
+    tx.run(
+        q.end_task,
+        fingerprint=order.task,
+        status=TASK.after(row["status"], "settle"),
+        reason=None,
+        updated_at=now_ms,
+        expected=row["status"],
+    )
+    log(tx, "task.settled", task=order.task)
+
+
+def record_judgement(
+    parts: Parts, tx: Transaction, _caller: Caller, order: orders.RecordJudgement, now_ms: int
+) -> None:
+    """A judge's thread has computed the answer: write the verdict, and tell the solver that was told "pending"."""
+    row = tx.one(q.assignment, db_key=order.assignment)
+    if row is None or not ASSIGNMENT.allows(row["assignment_status"], CONFIRM):
+        return
+    raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])
+    event = CONFIRM if order.is_right else REFUTE
+    assignment = _live(row, row["assignment_status"])
+    verdict = conclude(parts, tx, Task.of(row), assignment, raw, event, Judgement.COMPUTED, now_ms)
+    outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)

@@ -1,0 +1,42 @@
+"""Orders that the server gives itself: a key came or went, time passed, a slow job is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StartServing:
+    """The server starts: nobody is online yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSolver:
+    """A solver's connection is open and its first frame has opened; the caller is the solver."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveSolver:
+    """The solver's last connection is gone; the caller is the solver."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireAssignment:
+    """An assignment's deadline has passed."""
+
+    assignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettleTask:
+    """A task's complaint deadline has passed."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordJudgement:
+    """A judge has computed whether the assignment's answer is right."""
+
+    assignment: int
+    is_right: bool

@@ -1,0 +1,48 @@
+"""Outbox rows of the vault as messages: what is secret is opened here, at the last moment, and nowhere kept."""
+
+from __future__ import annotations
+
+from protocol import vault as wire
+from vault_server.core.operation import Push, Reader, Row
+from vault_server.systems.vault.records import Parts, open_puzzle, open_task_answer, q
+from vault_server.systems.vault.states import IN_HAND
+
+
+def pushes(parts: Parts) -> list[Push]:
+    """Every kind of push the vault makes."""
+
+    def offered(reader: Reader, push: Row) -> wire.PuzzleOffered | None:
+        row = reader.one(q.assignment, db_key=int(push["subject"]))
+        if row is None or row["assignment_status"] not in IN_HAND:
+            return None
+        puzzle = open_puzzle(parts.cipher, row)
+        return wire.PuzzleOffered(
+            assignment=row["assignment_key"],
+            task=row["fingerprint"],
+            t=puzzle.squarings,
+            baseg=puzzle.base,
+            product=puzzle.modulus,
+            deadline=row["deadline"],
+        )
+
+    def answered(reader: Reader, push: Row) -> wire.PuzzleAnswered | None:
+        row = reader.one(q.task, fingerprint=push["subject"])
+        if row is None or row["answer"] is None:
+            return None
+        return wire.PuzzleAnswered(
+            task=row["fingerprint"], answer=open_task_answer(parts.cipher, row), judged_by=row["judged_by"]
+        )
+
+    def failed(reader: Reader, push: Row) -> wire.TaskFailed | None:
+        row = reader.one(q.task, fingerprint=push["subject"])
+        return None if row is None else wire.TaskFailed(task=row["fingerprint"], reason=row["reason"] or "")
+
+    def ended(_reader: Reader, push: Row) -> wire.AssignmentEnded:
+        return wire.AssignmentEnded(assignment=int(push["subject"]), outcome=push["detail"])
+
+    return [
+        Push("tlp_request", offered, standing=True),
+        Push("tlp_response", answered),
+        Push("task_failed", failed),
+        Push("assignment_ended", ended),
+    ]

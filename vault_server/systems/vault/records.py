@@ -1,0 +1,151 @@
+"""The vault's rows as values, and what is sealed in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from protocol.puzzle import Puzzle, answer_bytes
+from vault_server.core.operation import Row
+from vault_server.exchange.cipher import Cipher
+from vault_server.settings import Settings
+from vault_server.storage.queries import load
+from vault_server.systems.vault.rules import Candidate, DeadlineBounds, Judgement, judgement_for
+
+q = load(__package__)
+
+SQUARINGS_BYTES = 8
+"""t is sealed at a fixed width, so that the length of the ciphertext does not tell its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the vault's operations are built with."""
+
+    settings: Settings
+    cipher: Cipher
+    random_bytes: Callable[[int], bytes]
+
+    @property
+    def deadline_bounds(self) -> DeadlineBounds:
+        """The settings that make deadlines."""
+        s = self.settings
+        return DeadlineBounds(s.deadline_ms_unknown, s.deadline_ms_min, s.deadline_ms_max, s.deadline_slack)
+
+
+@dataclass(slots=True)
+class Task:
+    """A row of `tasks` while an operation works on it. The slots hold assignment keys."""
+
+    key: int
+    fingerprint: str
+    client_id: str
+    status: str
+    slots: list[int | None]
+    num_assignments: int
+    modulus_bits: int
+    commitment: bytes | None
+    promised_by: int | None
+    row: Row
+
+    @classmethod
+    def of(cls, row: Row) -> Task:
+        """From any row that has all columns of `tasks`."""
+        return cls(
+            key=row["db_key"],
+            fingerprint=row["fingerprint"],
+            client_id=row["client_id"],
+            status=row["status"],
+            slots=[row["first_assignment_id"], row["second_assignment_id"]],
+            num_assignments=row["num_assignments"],
+            modulus_bits=row["modulus_bits"],
+            commitment=row["commitment"],
+            promised_by=row["promised_by"],
+            row=row,
+        )
+
+    def empty_slots(self) -> int:
+        """How many of the two slots hold no assignment."""
+        return self.slots.count(None)
+
+    def judgement(self, parts: Parts) -> Judgement:
+        """How its answers are judged."""
+        squarings = open_squarings(parts.cipher, self.row)
+        return judgement_for(squarings, self.commitment is not None, parts.settings.computed_squarings_max)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPuzzle:
+    """The three parameter columns of `tasks`."""
+
+    t: bytes
+    baseg: bytes
+    product: bytes
+
+
+def seal_puzzle(cipher: Cipher, puzzle: Puzzle, fingerprint: str, owner: str) -> SealedPuzzle:
+    """The parameters under the client's key (seed 000 §3.1, §6)."""
+
+    def seal(value: bytes, column: str) -> bytes:
+        return cipher.seal(value, table="tasks", row=fingerprint, column=column, owner=owner)
+
+    return SealedPuzzle(
+        t=seal(puzzle.squarings.to_bytes(SQUARINGS_BYTES, "big"), "parameter_t"),
+        baseg=seal(answer_bytes(puzzle.base, puzzle.modulus), "parameter_baseg"),
+        product=seal(answer_bytes(puzzle.modulus, puzzle.modulus), "parameter_product"),
+    )
+
+
+def _open(cipher: Cipher, row: Row, column: str) -> int:
+    opened = cipher.open(row[column], table="tasks", row=row["fingerprint"], column=column, owner=row["client_id"])
+    return int.from_bytes(opened, "big")
+
+
+def open_squarings(cipher: Cipher, row: Row) -> int:
+    """t of a row of `tasks`."""
+    return _open(cipher, row, "parameter_t")
+
+
+def open_modulus(cipher: Cipher, row: Row) -> int:
+    """N of a row of `tasks`."""
+    return _open(cipher, row, "parameter_product")
+
+
+def open_puzzle(cipher: Cipher, row: Row) -> Puzzle:
+    """All three parameters of a row of `tasks`."""
+    return Puzzle(open_squarings(cipher, row), _open(cipher, row, "parameter_baseg"), open_modulus(cipher, row))
+
+
+def seal_task_answer(cipher: Cipher, raw: bytes, task: Task) -> bytes:
+    """An answer under the client's key, in `tasks`."""
+    return cipher.seal(raw, table="tasks", row=task.fingerprint, column="answer", owner=task.client_id)
+
+
+def open_task_answer(cipher: Cipher, row: Row) -> int:
+    """The answer of a row of `tasks` that has one."""
+    return _open(cipher, row, "answer")
+
+
+def seal_assignment_answer(cipher: Cipher, raw: bytes, assignment: int, solver: str) -> bytes:
+    """An answer under the solver's key, in `task_assignments`."""
+    return cipher.seal(raw, table="task_assignments", row=str(assignment), column="answer", owner=solver)
+
+
+def open_assignment_answer(cipher: Cipher, sealed: bytes, assignment: int, solver: str) -> bytes:
+    """What a solver delivered, as `protocol.puzzle.answer_bytes`."""
+    return cipher.open(sealed, table="task_assignments", row=str(assignment), column="answer", owner=solver)
+
+
+def candidate(row: Row) -> Candidate:
+    """A solver as the ranking sees it."""
+    return Candidate(
+        solver_id=row["solver_id"],
+        band=row["band"],
+        reputation=row["reputation_score"],
+        in_hand=row["in_hand"],
+        last_assigned_ms=row["last_assigned_at"],
+        address=row["address"],
+        valid_answers=row["valid_answers"],
+        speeds=json.loads(row["speeds"]),
+    )

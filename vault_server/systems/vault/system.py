@@ -1,0 +1,72 @@
+"""The vault as `app.py` takes it: its doors, operations, pushes, jobs and deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from protocol import vault as wire
+from vault_server.core.operation import Door, Endpoint, Operation, System
+from vault_server.systems.vault import operations as does
+from vault_server.systems.vault import orders
+from vault_server.systems.vault.assigning import EXPIRE
+from vault_server.systems.vault.inspection import Inspector
+from vault_server.systems.vault.judging import SETTLE, judge_job
+from vault_server.systems.vault.pushes import pushes
+from vault_server.systems.vault.records import Parts
+
+CLIENT = frozenset({Endpoint.CLIENT})
+SOLVER = frozenset({Endpoint.SOLVER})
+ITSELF = frozenset({Endpoint.SERVER})
+
+
+def vault(parts: Parts) -> System:
+    """The whole system, built with its parts."""
+    inspector = Inspector(parts.settings)
+
+    def operation(order: type, callers: frozenset[Endpoint], handler: Callable[..., Any]) -> Operation:
+        return Operation(order, callers, partial(handler, parts))
+
+    return System(
+        name="vault",
+        doors=[
+            Door(wire.CLIENT_PATH, Endpoint.CLIENT),
+            Door(
+                wire.SOLVER_PATH,
+                Endpoint.SOLVER,
+                exclusive=True,
+                joined=orders.JoinSolver,
+                left=orders.LeaveSolver,
+            ),
+        ],
+        operations=[
+            Operation(
+                wire.SubmitPuzzle,
+                CLIENT,
+                partial(does.submit_puzzle, parts),
+                check=inspector.check,
+                checked=inspector.is_quick,
+            ),
+            operation(wire.AskStatus, CLIENT, does.ask_status),
+            operation(wire.CancelTask, CLIENT, does.cancel_task),
+            operation(wire.UpdateStatus, SOLVER, does.update_status),
+            operation(wire.AcceptAssignment, SOLVER, does.accept_assignment),
+            operation(wire.ReportProgress, SOLVER, does.report_progress),
+            operation(wire.SubmitAnswer, SOLVER, does.submit_answer),
+            operation(wire.ReturnAssignment, SOLVER, does.return_assignment),
+            operation(orders.StartServing, ITSELF, does.start_serving),
+            operation(orders.JoinSolver, SOLVER, does.join_solver),
+            operation(orders.LeaveSolver, SOLVER, does.leave_solver),
+            operation(orders.ExpireAssignment, ITSELF, does.expire_assignment),
+            operation(orders.SettleTask, ITSELF, does.settle_task),
+            operation(orders.RecordJudgement, ITSELF, does.record_judgement),
+        ],
+        pushes=pushes(parts),
+        jobs=[judge_job(parts)],
+        deadlines={
+            EXPIRE: lambda subject: orders.ExpireAssignment(int(subject)),
+            SETTLE: orders.SettleTask,
+        },
+        starting=[orders.StartServing()],
+    )
