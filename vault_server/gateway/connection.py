@@ -6,6 +6,8 @@ Everything runs in the event loop; nothing here waits. Frames written in one tur
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from protocol.envelope import Envelope, Message
 from protocol.errors import Close, Code, MessageError
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
     from vault_server.gateway.listener import Listener
 
 logger = structlog.get_logger()
+
+LIBRARY_LOGGER = logging.getLogger("websockets.server")
+LIBRARY_LOGGER.addHandler(logging.NullHandler())
+LIBRARY_LOGGER.propagate = False  # a stranger's broken opening is not an error of ours
 
 NO_MESSAGE = frozenset({Code.MALFORMED, Code.TOO_LARGE, Code.TOO_DEEP, Code.WRONG_FRAME})
 """Refusals of frames that are no message: counted, and too many close the connection."""
@@ -44,7 +51,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._ws = ServerProtocol(
-            select_subprotocol=self._select_subprotocol,  # type: ignore[arg-type]
+            select_subprotocol=lambda _ws, offered: self._select_subprotocol(offered),
+            logger=LIBRARY_LOGGER,
             max_size=2 * self._settings.frame_bytes_max,
         )
         self._address = ""
@@ -139,9 +147,10 @@ class Connection(asyncio.Protocol):
 
     # the handshake
 
-    def _select_subprotocol(self, _ws: ServerProtocol, offered: list[str]) -> str | None:
+    def _select_subprotocol(self, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         self._offered = tuple(offered)
-        return self._listener.front_door.choose_subprotocol(offered, self._address)
+        chosen = self._listener.front_door.choose_subprotocol(offered, self._address)
+        return None if chosen is None else Subprotocol(chosen)
 
     def _open(self, request: Request) -> None:
         door = self._listener.front_door.doors.get(request.path)
