@@ -82,6 +82,8 @@ class Codec:
             raise _malformed(f"The frame is not {'msgpack' if self.binary else 'JSON'}.") from None
         if not isinstance(raw, dict):
             raise _malformed("The frame holds no map.")
+        if not all(isinstance(key, str) for key in raw):  # msgpack lets a key be bytes
+            raise _malformed("A key of the map is no string.")
         _check_depth(raw, DEPTH_MAX)
         return raw
 

@@ -6,8 +6,8 @@ lower-case hex in JSON (design §6); everything else looks the same in both.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -117,7 +117,8 @@ class Number:
     """A finite number, not negative."""
 
     def parse(self, name: str, value: Any, binary: bool) -> float:
-        if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+        # One comparison refuses NaN, infinity, and an integer that no float can hold.
+        if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:
             raise _bad(name, value, self)
         return float(value)
 

@@ -6,6 +6,7 @@ Feed it frames, it gives messages; give it messages, it gives frames. `DiallingP
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import random
 import secrets
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from protocol import sealing
 from protocol.catalog import FROM_SERVER, TO_SERVER
-from protocol.codec import Codec
+from protocol.codec import Codec, DecodeError
 from protocol.envelope import Envelope, Kind, Message
 from protocol.errors import Close, Code, MessageError, ProtocolError
 from protocol.identity import Identity, fingerprint_of, verify
@@ -186,6 +187,22 @@ class DiallingPeer(Peer):
             raise HandshakeError(f"the server sent {message.SHAPE.wire_type!r} where the handshake has no place for it")
         return None
 
+    def decode(self, frame: Frame) -> Envelope:
+        """As `Peer.decode`; a refusal of the hello comes unsealed, for the server shares no key before the welcome.
+
+        Nobody has signed that refusal: whoever could forge it could as well cut the connection.
+        """
+        try:
+            return super().decode(frame)
+        except MessageError as refusal:
+            if self.state is State.GREETED and refusal.code is Code.BAD_SEAL:
+                assert isinstance(frame, bytes), "only binary frames are sealed"
+                with contextlib.suppress(DecodeError):
+                    unsealed = self._codec.decode(frame)
+                    if isinstance(unsealed.message, Error):
+                        return unsealed
+            raise
+
     def outgoing(self) -> list[Frame]:
         """Frames to send now; each is given once."""
         frames, self._outgoing = self._outgoing, []
@@ -322,6 +339,6 @@ LASTING = frozenset({Close.HANDSHAKE_FAILED, Close.REPLACED})
 
 
 def reconnect_delay(attempt: int, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds to wait before attempt 1, 2, …: full jitter under a doubling bound of 0.2 s to 30 s."""
+    """Seconds to wait before attempt 1, 2, …: between half and all of a bound that doubles from 0.2 s to 30 s."""
     bound = min(RECONNECT_SECONDS_MAX, 0.2 * 2.0 ** min(attempt - 1, 16))
     return bound * (0.5 + 0.5 * jitter())
