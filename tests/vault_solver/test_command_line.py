@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
+from typer.testing import CliRunner
 
 from protocol.address import parse_address
 from protocol.peer import PLAIN_JSON, PLAIN_MSGPACK, SEALED, Subprotocol
 from tests.processes import environment
+from vault_solver.__main__ import app
 from vault_solver.calibration import SIZES
 from vault_solver.errors import Refused
 from vault_solver.options import Options
@@ -51,9 +54,12 @@ def test_calibrate_prints_every_size(tmp_path: Path) -> None:
         ("--grace", "-1"),
     ],
 )
-def test_a_wrong_option_is_named(tmp_path: Path, option: str, value: str) -> None:
-    ended = vault_solver("run", option, value, home=tmp_path)
-    assert ended.returncode == 2
+def test_a_wrong_option_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(structlog, "configure", lambda **_: None)  # this process's logs are not the solver's
+    ended = CliRunner().invoke(app, ["run", option, value])
+    assert ended.exit_code == 2
     assert option in ended.stderr
     assert not (tmp_path / ".config").exists(), "nothing is made for a command that cannot run"
 

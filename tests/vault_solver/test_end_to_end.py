@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from protocol.peer import SUBPROTOCOLS
 from protocol.puzzle import Puzzle, Trapdoor, commit, make_modulus
 from protocol.vault import CancelTask, PuzzleAccepted, PuzzleAnswered, SubmitPuzzle, TaskCancelled, TaskProgress
-from tests.conftest import StartServer, StartSolver
+from tests.conftest import StartSolver
 from tests.dialling import Dialled, dial
 from tests.processes import LoggingProcess, Server, Solver
 
@@ -70,15 +71,16 @@ def children(pid: int) -> list[int]:
 # solving
 
 
-@pytest.mark.parametrize("subprotocol", ["vault.v1.sealed", "vault.v1.msgpack", "vault.v1.json"])
-async def test_it_answers_a_task(server: Server, start_solver: StartSolver, maker: Maker, subprotocol: str) -> None:
-    solver = await start_solver(server, arguments=[*QUICK, "--subprotocol", subprotocol])
+async def test_it_answers_over_every_subprotocol(server: Server, start_solver: StartSolver, maker: Maker) -> None:
     async with await dial(server.url) as client:
-        order, answer = maker.order(SHORT)
-        task = await submit(client, order)
-        told = await client.take(PuzzleAnswered)
-    assert (told.task, told.answer) == (task, answer)
-    await solver.event("assignment.verdict")
+        for subprotocol in SUBPROTOCOLS:
+            solver = await start_solver(server, arguments=[*QUICK, "--subprotocol", subprotocol])
+            order, answer = maker.order(SHORT)
+            task = await submit(client, order)
+            told = await client.take(PuzzleAnswered)
+            assert (told.task, told.answer) == (task, answer)
+            await solver.event("assignment.verdict")
+            await solver.terminate()
 
 
 async def test_it_says_how_far_it_is_and_stops_when_the_task_is_cancelled(
@@ -215,11 +217,27 @@ async def test_ctrl_c_drains_and_a_second_one_hands_everything_back_at_once(
     assert solver.stderr_path.read_text() == ""
 
 
-async def test_it_can_be_stopped_before_it_ever_reached_a_server(
-    processes: list[LoggingProcess], start_server: StartServer, tmp_path: Path
+async def test_with_no_server_to_hand_back_to_a_second_signal_still_ends_it(
+    server: Server, start_solver: StartSolver, maker: Maker
 ) -> None:
-    server = await start_server()
-    await server.terminate()
+    solver = await start_solver(server, arguments=QUICK)
+    async with await dial(server.url) as client:
+        await submit(client, maker.order(SECONDS_LONG)[0])
+        await solver.event("assignment.accepted")
+        await server.kill()
+    await solver.event("solver.disconnected")
+    solver.send(signal.SIGTERM)
+    await solver.event("solver.draining")
+    assert solver.running, "the server may come back within the grace"
+    assert await solver.terminate(seconds=2) == 0
+    assert solver.find("solver.stopped", holding=1)
+
+
+async def test_it_can_be_stopped_before_it_ever_reached_a_server(
+    processes: list[LoggingProcess], tmp_path: Path
+) -> None:
+    server = Server(tmp_path, {})
+    server.url = "ws://127.0.0.1:1"  # a port that nobody listens on
     solver = Solver(server, tmp_path, "solver", QUICK)
     processes.append(solver)
     solver.launch()
@@ -251,20 +269,21 @@ async def test_the_first_key_seen_is_kept(server: Server, start_solver: StartSol
     assert server.pin in known.read_text().splitlines()
 
 
-@pytest.mark.parametrize("told_by", ["file", "option"])
 async def test_a_server_with_another_key_than_the_pinned_one_is_not_spoken_to(
-    server: Server, processes: list[LoggingProcess], tmp_path: Path, told_by: str
+    server: Server, processes: list[LoggingProcess], tmp_path: Path
 ) -> None:
     other = "ab" * 32
-    solver = Solver(server, tmp_path, "solver", [*QUICK, *(["--server-key", other] if told_by == "option" else [])])
-    solver.errors_expected.add("solver.failed")
-    processes.append(solver)
-    solver.known_servers.write_text(f"{server.authority} {other if told_by == 'file' else server.server_key}\n")
-    before = solver.known_servers.read_bytes()
-    solver.launch()
-    assert await solver.wait() == 1
-    assert server.server_key[:16] in solver.stderr_path.read_text()
-    assert solver.known_servers.read_bytes() == before
+    by_file = Solver(server, tmp_path, "by-file", QUICK)
+    by_option = Solver(server, tmp_path, "by-option", [*QUICK, "--server-key", other])
+    for solver, pinned in ((by_file, other), (by_option, server.server_key)):
+        solver.errors_expected.add("solver.failed")
+        processes.append(solver)
+        solver.known_servers.write_text(f"{server.authority} {pinned}\n")
+        solver.launch()
+    for solver, pinned in ((by_file, other), (by_option, server.server_key)):
+        assert await solver.wait() == 1
+        assert server.server_key[:16] in solver.stderr_path.read_text()
+        assert solver.known_servers.read_text() == f"{server.authority} {pinned}\n"
     assert not server.find("solver.online")
 
 
