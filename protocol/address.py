@@ -49,6 +49,8 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """Read `ws://host:port`, `wss://host` or `host:port`. Raises BadAddress."""
+    if not text.isprintable() or " " in text:  # urlsplit drops some of these silently; a pin's line is cut at them
+        raise BadAddress(f"{text!r} is no server address: a host name has no spaces or control characters")
     url = text if "://" in text else f"ws://{text}"
     try:
         split = urlsplit(url)

@@ -1,0 +1,77 @@
+"""Hypothesis strategies drawn from the messages' own shapes: whatever the catalogue lists is generated here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis.strategies as st
+
+from protocol.envelope import Envelope, Kind, Message
+from protocol.fields import (
+    INTEGER_MAX,
+    Choice,
+    Counts,
+    Field,
+    Flag,
+    HexKey,
+    Integer,
+    Natural,
+    Number,
+    Octets,
+    Text,
+)
+
+NUMBERS = st.integers(0, INTEGER_MAX)
+
+
+def values(field: Field) -> st.SearchStrategy[Any]:
+    """Every value that a field may have."""
+    match field:
+        case Natural(bytes_max):
+            largest = 256**bytes_max - 1
+            return st.integers(0, min(2**64, largest)) | st.integers(0, largest)
+        case Octets(bytes_min, bytes_max):
+            return st.binary(min_size=bytes_min, max_size=bytes_max)
+        case Integer(minimum, maximum):
+            return st.integers(minimum, maximum)
+        case Number():
+            return st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+        case Flag():
+            return st.booleans()
+        case Text(length_max, length_min):
+            return printable(length_min, length_max)
+        case Choice(words):
+            return st.sampled_from(words)
+        case HexKey(digits):
+            return st.binary(min_size=digits // 2, max_size=digits // 2).map(bytes.hex)
+        case Counts(entries_max, key_length_max):
+            return st.dictionaries(printable(1, key_length_max), NUMBERS, max_size=min(entries_max, 5))
+    raise AssertionError(f"no strategy for {field!r}: a new kind of field needs one")
+
+
+def printable(length_min: int, length_max: int) -> st.SearchStrategy[str]:
+    """Strings of printable characters; mostly short, now and then as long as they may be."""
+    characters = st.characters(exclude_categories=("C", "Z")) | st.just(" ")
+    short = st.text(characters, min_size=length_min, max_size=min(length_max, length_min + 12))
+    return short.filter(str.isprintable) | st.sampled_from(["x" * length_max, "é" * length_max])
+
+
+def messages(cls: type[Message]) -> st.SearchStrategy[Message]:
+    """Every message of one class, with its optional fields there or absent."""
+    fields = {
+        spec.name: (st.none() | values(spec.field)) if spec.optional else values(spec.field)
+        for spec in cls.SHAPE.fields
+    }
+    return st.fixed_dictionaries(fields).map(lambda given: cls(**given))
+
+
+def envelopes(cls: type[Message]) -> st.SearchStrategy[Envelope]:
+    """Messages of one class with the numbers that their kind needs."""
+    kind = cls.SHAPE.kind
+    return st.builds(
+        Envelope,
+        messages(cls),
+        id=NUMBERS if kind is Kind.REQUEST else st.none(),
+        re=(st.none() | NUMBERS) if kind is Kind.REPLY else st.none(),
+        seq=NUMBERS if kind is Kind.PUSH else st.none(),
+    )
