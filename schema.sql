@@ -109,8 +109,6 @@ CREATE TABLE task_assignments (
 CREATE UNIQUE INDEX task_assignments_solver_once ON task_assignments (task_id, solver_id);
 CREATE UNIQUE INDEX task_assignments_slot_once ON task_assignments (task_id, slot)
     WHERE status IN ('offered', 'accepted', 'delivered');
-CREATE INDEX task_assignments_live ON task_assignments (solver_id)
-    WHERE status IN ('offered', 'accepted', 'delivered');
 
 -- What all systems stand on
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Literal
 
+import orjson
 import structlog
+from structlog.typing import EventDict, Processor
 
 LogFormat = Literal["auto", "json", "pretty"]
 
@@ -14,17 +18,53 @@ LogFormat = Literal["auto", "json", "pretty"]
 def configure(form: LogFormat = "auto") -> None:
     """Set up structlog for the process. `auto` is pretty on a terminal, JSON elsewhere."""
     pretty = form == "pretty" or (form == "auto" and sys.stdout.isatty())
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    shared: list[Processor] = [structlog.processors.add_log_level, _add_time]
     if pretty:
-        shared.append(structlog.dev.ConsoleRenderer())
+        structlog.configure(
+            processors=[*shared, structlog.dev.ConsoleRenderer()],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+            cache_logger_on_first_use=True,
+        )
     else:
-        shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(separators=(",", ":"))]
-    structlog.configure(
-        processors=shared,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
-    )
+        lines = LineWriter(sys.stdout.buffer)
+        structlog.configure(
+            processors=[
+                *shared,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(serializer=orjson.dumps),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            logger_factory=lambda *_: lines,
+            cache_logger_on_first_use=True,
+        )
+
+
+def _add_time(_logger: Any, _name: str, event: EventDict) -> EventDict:
+    event["timestamp"] = datetime.now(UTC).isoformat()
+    return event
+
+
+class LineWriter:
+    """Writes rendered lines. Those of one turn of the event loop leave in one write, others at once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._flush_due = False
+
+    def msg(self, line: bytes) -> None:
+        """Write one line."""
+        self._file.write(line + b"\n")
+        if self._flush_due:
+            return
+        try:
+            asyncio.get_running_loop().call_soon(self._flush)
+            self._flush_due = True
+        except RuntimeError:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        self._file.flush()
+
+    debug = info = warning = error = critical = exception = msg

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from vault_server.core.operation import Endpoint, Row, Transaction, log
 from vault_server.exchange import deadlines, outbox
 from vault_server.systems.vault import rules
-from vault_server.systems.vault.records import Parts, Task, candidate, open_squarings, q
+from vault_server.systems.vault.records import Parts, Task, candidate, q
 from vault_server.systems.vault.rules import SLOTS, Candidate
 from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, TASK
 
@@ -32,18 +32,20 @@ def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     return len(chosen)
 
 
-def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int) -> int:
-    """Give a solver that has come online or has a hand free the tasks that wait; the number given."""
-    row = tx.one(q.solver, solver_id=solver_id)
-    if row is None or not row["is_online"] or row["state"] != "ready":
+def offer_open_tasks(parts: Parts, tx: Transaction, row: Row, now_ms: int) -> int:
+    """Give a solver that has come online or has a hand free the tasks that wait; the number given.
+
+    `row` is its row in `solvers` as it stands now.
+    """
+    if not row["is_online"] or row["state"] != "ready":
         return 0
     free = row["capacity"] - row["in_hand"]
     if free <= 0:
         return 0
-    solver = candidate(row)
+    solver, solver_id = candidate(row), row["solver_id"]
     waiting = tx.all(q.open_tasks_for_solver, solver_id=solver_id, modulus_bits_max=row["modulus_bits_max"], count=free)
     for task_row in waiting:
-        _give(parts, tx, Task.of(task_row), [(solver, [solver])], now_ms)
+        _give(parts, tx, Task.of(task_row, parts.cipher), [(solver, [solver])], now_ms)
     return len(waiting)
 
 
@@ -81,11 +83,10 @@ def _give(
     parts: Parts, tx: Transaction, task: Task, choices: Sequence[tuple[Candidate, Sequence[Candidate]]], now_ms: int
 ) -> None:
     """Put each chosen solver into the next empty slot and write the task's row once."""
-    squarings = open_squarings(parts.cipher, task.row)
     expected = task.status
     for solver, ranked in choices:
         slot = task.slots.index(None)
-        deadline = now_ms + rules.deadline_ms(squarings, task.modulus_bits, solver.speeds, parts.deadline_bounds)
+        deadline = now_ms + rules.deadline_ms(task.squarings, task.modulus_bits, solver.speeds, parts.deadline_bounds)
         task.slots[slot] = _insert(parts, tx, task, slot, solver, ranked, deadline, now_ms)
         task.num_assignments += 1
         task.promised_by = max(task.promised_by or 0, deadline)
@@ -156,27 +157,31 @@ def write_slots(parts: Parts, tx: Transaction, task: Task, expected: str, now_ms
     assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
 
 
-def put_down(tx: Transaction, assignment: int, solver_id: str) -> None:
-    """A solver has nothing more to do for this assignment: its hand, its deadline and its request are free."""
-    tx.run(q.count_slot_freed, solver_id=solver_id)
+def put_down(tx: Transaction, assignment: int, solver_id: str) -> Row:
+    """A solver has nothing more to do for this assignment: its hand, its deadline and its request are free.
+
+    Returns its row in `solvers`, as it stands now.
+    """
+    solver = tx.one(q.count_slot_freed, solver_id=solver_id)
+    assert solver is not None, "an assignment's solver exists"
     deadlines.clear(tx, EXPIRE, str(assignment))
     outbox.withdraw(tx, solver_id, Endpoint.SOLVER, "tlp_request", str(assignment))
+    return solver
 
 
-def end_assignment(tx: Transaction, assignment: Row, event: str, now_ms: int, *, tell: bool) -> str:
-    """Move one live assignment by `event`, free its solver, and tell it when `tell`; the new status.
+def end_assignment(tx: Transaction, assignment: Row, event: str, now_ms: int, *, tell: bool) -> Row | None:
+    """Move one live assignment by `event`, free its solver's hand, and tell it when `tell`.
 
-    `assignment` has db_key, solver_id and status.
+    `assignment` has db_key, solver_id and status. Returns the solver's row when a hand was freed by this.
     """
     key, solver_id, status = assignment["db_key"], assignment["solver_id"], assignment["status"]
     after = ASSIGNMENT.after(status, event)
     changed = tx.run(q.end_assignment, db_key=key, status=after, ended_at=now_ms, expected=status)
     assert changed == 1, f"assignment {key} is no longer {status}"
-    if status in IN_HAND:
-        put_down(tx, key, solver_id)
+    solver = put_down(tx, key, solver_id) if status in IN_HAND else None
     if tell:
         outbox.push(tx, solver_id, Endpoint.SOLVER, "assignment_ended", str(key), now_ms, detail=after)
-    return after
+    return solver
 
 
 def empty_slots(task: Task, keys: Sequence[int]) -> None:

@@ -65,7 +65,8 @@ def conclude(
     parts: Parts, tx: Transaction, task: Task, assignment: Row, raw: bytes, event: str, way: Judgement, now_ms: int
 ) -> str:
     """Write the verdict on a delivered answer, and what follows for its task."""
-    verdict = end_assignment(tx, assignment, event, now_ms, tell=False)
+    verdict = ASSIGNMENT.after(assignment["status"], event)
+    end_assignment(tx, assignment, event, now_ms, tell=False)
     _log_verdict(tx, task, assignment, verdict)
     if verdict == "valid":
         _count_valid(tx, assignment["solver_id"])
@@ -146,9 +147,10 @@ def release_others(parts: Parts, tx: Transaction, task: Task, key: int, now_ms: 
     """Release without blame who is still working; an answer that waits for its judge keeps waiting."""
     for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=key):
         if row["status"] in IN_HAND:
-            end_assignment(tx, row, "release", now_ms, tell=True)
+            solver = end_assignment(tx, row, "release", now_ms, tell=True)
             log(tx, "assignment.released", task=task.fingerprint, assignment=row["db_key"], solver=row["solver_id"])
-            offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+            assert solver is not None, "a hand was freed"
+            offer_open_tasks(parts, tx, solver, now_ms)
 
 
 def look_further(parts: Parts, tx: Transaction, task: Task, ended: list[int], now_ms: int) -> None:
@@ -188,10 +190,11 @@ def _fail(tx: Transaction, task: Task, now_ms: int) -> None:
 
 
 def _count_valid(tx: Transaction, solver_id: str) -> None:
-    solver = tx.one(q.solver, solver_id=solver_id)
+    solver = tx.one(q.count_valid_answer, solver_id=solver_id)
     assert solver is not None, "an assignment's solver exists"
-    band = rules.band(solver["reputation_score"], solver["valid_answers"] + 1)
-    tx.run(q.count_valid_answer, solver_id=solver_id, band=band)
+    band = rules.band(solver["reputation_score"], solver["valid_answers"])
+    if band != solver["band"]:
+        tx.run(q.set_band, solver_id=solver_id, band=band)
 
 
 def _log_verdict(tx: Transaction, task: Task, assignment: Row, verdict: str) -> None:
@@ -212,7 +215,7 @@ def judge_job(parts: Parts) -> Job:
         row = reader.one(q.assignment, db_key=int(key))
         if row is None or not ASSIGNMENT.allows(row["assignment_status"], CONFIRM):
             return None
-        if Task.of(row).judgement(parts) is not Judgement.COMPUTED:
+        if Task.of(row, parts.cipher).judgement(parts) is not Judgement.COMPUTED:
             return None
         raw = open_assignment_answer(parts.cipher, row["assignment_answer"], int(key), row["solver_id"])
         return open_puzzle(parts.cipher, row), raw

@@ -26,7 +26,7 @@ from vault_server.systems.vault.records import (
     seal_assignment_answer,
     seal_puzzle,
 )
-from vault_server.systems.vault.rules import Judgement
+from vault_server.systems.vault.rules import SLOTS, Judgement
 from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, OPEN, TASK
 
 # clients
@@ -44,13 +44,18 @@ def submit_puzzle(
         if earlier is not None:
             return _accepted(_task_of_client(tx, caller, earlier))
     _count_request(parts, tx, caller, now_ms)
-    fingerprint = parts.random_bytes(16).hex()
-    _insert_task(parts, tx, caller, order, puzzle, fingerprint, now_ms)
+    task = _insert_task(parts, tx, caller, puzzle, order.commitment, now_ms)
     if order.idempotency_key is not None:
-        idempotency.keep(tx, caller, order.idempotency_key, request_hash, fingerprint, now_ms)
-    log(tx, "task.submitted", task=fingerprint, client=caller.fingerprint, modulus_bits=puzzle.modulus.bit_length())
-    assign(parts, tx, Task.of(_task_of_client(tx, caller, fingerprint)), now_ms)
-    return _accepted(_task_of_client(tx, caller, fingerprint))
+        idempotency.keep(tx, caller, order.idempotency_key, request_hash, task.fingerprint, now_ms)
+    log(tx, "task.submitted", task=task.fingerprint, client=caller.fingerprint, modulus_bits=task.modulus_bits)
+    assign(parts, tx, task, now_ms)
+    return wire.PuzzleAccepted(
+        task=task.fingerprint,
+        difficulty=difficulty(puzzle.squarings, puzzle.modulus),
+        effort_seconds=effort_seconds(puzzle.squarings, task.modulus_bits),
+        assigned=SLOTS - task.empty_slots(),
+        promised_by=task.promised_by,
+    )
 
 
 def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
@@ -70,30 +75,38 @@ def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -
 
 
 def _insert_task(
-    parts: Parts,
-    tx: Transaction,
-    caller: Caller,
-    order: wire.SubmitPuzzle,
-    puzzle: Puzzle,
-    fingerprint: str,
-    now_ms: int,
-) -> None:
+    parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle, commitment: bytes | None, now_ms: int
+) -> Task:
+    fingerprint = parts.random_bytes(16).hex()
     sealed = seal_puzzle(parts.cipher, puzzle, fingerprint, caller.fingerprint)
     bits = puzzle.modulus.bit_length()
-    tx.one(
+    row = tx.one(
         q.insert_task,
         fingerprint=fingerprint,
         client_id=caller.fingerprint,
         parameter_t=sealed.t,
         parameter_baseg=sealed.baseg,
         parameter_product=sealed.product,
-        commitment=order.commitment,
+        commitment=commitment,
         modulus_bits=bits,
         difficulty=difficulty(puzzle.squarings, puzzle.modulus),
         effort=effort_seconds(puzzle.squarings, bits),
         status=TASK.first,
-        open_slots=2,
+        open_slots=SLOTS,
         created_at=now_ms,
+    )
+    assert row is not None, "INSERT … RETURNING gives the row"
+    return Task(
+        key=row["db_key"],
+        fingerprint=fingerprint,
+        client_id=caller.fingerprint,
+        status=TASK.first,
+        slots=[None, None],
+        num_assignments=0,
+        modulus_bits=bits,
+        commitment=commitment,
+        promised_by=None,
+        squarings=puzzle.squarings,
     )
 
 
@@ -147,7 +160,7 @@ def cancel_task(
     parts: Parts, tx: Transaction, caller: Caller, order: wire.CancelTask, now_ms: int
 ) -> wire.TaskCancelled:
     """Give up a task that has no answer; its solvers are released."""
-    task = Task.of(_task_of_client(tx, caller, order.task))
+    task = Task.of(_task_of_client(tx, caller, order.task), parts.cipher)
     if not TASK.allows(task.status, "cancel"):
         raise Refusal(
             Code.TASK_ENDED,
@@ -169,9 +182,9 @@ def cancel_task(
         in_hand = row["status"] in IN_HAND
         if not in_hand and task.judgement(parts) is Judgement.COMPUTED:
             continue  # its judge is at work and will say what it was worth
-        end_assignment(tx, row, "release" if in_hand else "leave_unproved", now_ms, tell=True)
-        if in_hand:
-            offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+        solver = end_assignment(tx, row, "release" if in_hand else "leave_unproved", now_ms, tell=True)
+        if solver is not None:
+            offer_open_tasks(parts, tx, solver, now_ms)
     return wire.TaskCancelled(task=task.fingerprint)
 
 
@@ -192,10 +205,10 @@ def update_status(
         speeds=json.dumps(order.speeds, separators=(",", ":")),
     )
     log(tx, "solver.status", solver=caller.fingerprint, state=order.state, capacity=capacity)
-    offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
     row = tx.one(q.solver, solver_id=caller.fingerprint)
     assert row is not None, "a solver on its endpoint has joined"
-    return wire.StatusUpdated(capacity=capacity, holding=row["in_hand"])
+    given = offer_open_tasks(parts, tx, row, now_ms)
+    return wire.StatusUpdated(capacity=capacity, holding=row["in_hand"] + given)
 
 
 def _size(name: str) -> int:
@@ -277,10 +290,10 @@ def submit_answer(
         expected=status,
     )
     assert changed == 1, f"assignment {order.assignment} is no longer {status}"
-    put_down(tx, order.assignment, caller.fingerprint)
+    solver = put_down(tx, order.assignment, caller.fingerprint)
     assignment = _live(row, delivered)
-    verdict = judge(parts, tx, Task.of(row), puzzle, assignment, raw, now_ms)
-    offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
+    verdict = judge(parts, tx, Task.of(row, parts.cipher), puzzle, assignment, raw, now_ms)
+    offer_open_tasks(parts, tx, solver, now_ms)
     return wire.AnswerTaken(assignment=order.assignment, verdict=verdict)
 
 
@@ -301,17 +314,19 @@ def return_assignment(
     row = _assignment_of_solver(tx, caller, order.assignment)
     if not ASSIGNMENT.allows(row["assignment_status"], "release"):
         raise _not_live(row)
-    end_assignment(tx, _live(row, row["assignment_status"]), "release", now_ms, tell=False)
+    solver = end_assignment(tx, _live(row, row["assignment_status"]), "release", now_ms, tell=False)
     log(tx, "assignment.returned", task=row["fingerprint"], assignment=order.assignment, solver=caller.fingerprint)
-    _look_further_if_open(parts, tx, row, now_ms)
+    _ask_others(parts, tx, row, solver, now_ms)
     return wire.AssignmentReturned(assignment=order.assignment)
 
 
-def _look_further_if_open(parts: Parts, tx: Transaction, row: Row, now_ms: int) -> None:
-    task = Task.of(row)
+def _ask_others(parts: Parts, tx: Transaction, row: Row, solver: Row | None, now_ms: int) -> None:
+    """A solver gave a task up: others are asked for the task, and the solver gets what waits."""
+    assert solver is not None, "a hand was freed"
+    task = Task.of(row, parts.cipher)
     assert task.status in OPEN, f"task {task.fingerprint} has ended with a live assignment"
     look_further(parts, tx, task, [row["assignment_key"]], now_ms)
-    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+    offer_open_tasks(parts, tx, solver, now_ms)
 
 
 # the server itself
@@ -343,9 +358,9 @@ def expire_assignment(
     row = tx.one(q.assignment, db_key=order.assignment)
     if row is None or not ASSIGNMENT.allows(row["assignment_status"], "expire"):
         return
-    end_assignment(tx, _live(row, row["assignment_status"]), "expire", now_ms, tell=True)
+    solver = end_assignment(tx, _live(row, row["assignment_status"]), "expire", now_ms, tell=True)
     log(tx, "assignment.expired", task=row["fingerprint"], assignment=order.assignment, solver=row["solver_id"])
-    _look_further_if_open(parts, tx, row, now_ms)
+    _ask_others(parts, tx, row, solver, now_ms)
 
 
 def settle_task(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.SettleTask, now_ms: int) -> None:
@@ -374,5 +389,5 @@ def record_judgement(
     raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])
     event = CONFIRM if order.is_right else REFUTE
     assignment = _live(row, row["assignment_status"])
-    verdict = conclude(parts, tx, Task.of(row), assignment, raw, event, Judgement.COMPUTED, now_ms)
+    verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, Judgement.COMPUTED, now_ms)
     outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)

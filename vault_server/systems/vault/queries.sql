@@ -65,11 +65,15 @@ RETURNING db_key;
 UPDATE solvers SET tasks_taken = tasks_taken + 1, in_hand = in_hand + 1, last_assigned_at = :assigned_at
 WHERE solver_id = :solver_id;
 
--- name: count_slot_freed!
-UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = :solver_id;
+-- name: count_slot_freed^
+UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = :solver_id RETURNING *;
 
--- name: count_valid_answer!
-UPDATE solvers SET valid_answers = valid_answers + 1, band = :band WHERE solver_id = :solver_id;
+-- name: count_valid_answer^
+UPDATE solvers SET valid_answers = valid_answers + 1 WHERE solver_id = :solver_id
+RETURNING valid_answers, reputation_score, band;
+
+-- name: set_band!
+UPDATE solvers SET band = :band WHERE solver_id = :solver_id;
 
 -- name: accept_assignment^
 UPDATE task_assignments SET status = 'accepted', accepted_at = coalesce(accepted_at, :accepted_at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class Parts:
 
 @dataclass(slots=True)
 class Task:
-    """A row of `tasks` while an operation works on it. The slots hold assignment keys."""
+    """A row of `tasks` while an operation works on it. The slots hold assignment keys; t is opened, the rest is not."""
 
     key: int
     fingerprint: str
@@ -47,10 +46,10 @@ class Task:
     modulus_bits: int
     commitment: bytes | None
     promised_by: int | None
-    row: Row
+    squarings: int
 
     @classmethod
-    def of(cls, row: Row) -> Task:
+    def of(cls, row: Row, cipher: Cipher) -> Task:
         """From any row that has all columns of `tasks`."""
         return cls(
             key=row["db_key"],
@@ -62,7 +61,7 @@ class Task:
             modulus_bits=row["modulus_bits"],
             commitment=row["commitment"],
             promised_by=row["promised_by"],
-            row=row,
+            squarings=open_squarings(cipher, row),
         )
 
     def empty_slots(self) -> int:
@@ -71,8 +70,7 @@ class Task:
 
     def judgement(self, parts: Parts) -> Judgement:
         """How its answers are judged."""
-        squarings = open_squarings(parts.cipher, self.row)
-        return judgement_for(squarings, self.commitment is not None, parts.settings.computed_squarings_max)
+        return judgement_for(self.squarings, self.commitment is not None, parts.settings.computed_squarings_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +145,5 @@ def candidate(row: Row) -> Candidate:
         last_assigned_ms=row["last_assigned_at"],
         address=row["address"],
         valid_answers=row["valid_answers"],
-        speeds=json.loads(row["speeds"]),
+        speeds_text=row["speeds"],
     )

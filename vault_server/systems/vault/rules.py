@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -32,7 +33,13 @@ class Candidate:
     last_assigned_ms: int
     address: str
     valid_answers: int
-    speeds: Mapping[str, int]
+    speeds_text: str
+
+    @property
+    def speeds(self) -> Mapping[str, int]:
+        """Squarings a second by modulus bits, as the solver announced them."""
+        speeds: dict[str, int] = json.loads(self.speeds_text)
+        return speeds
 
     @property
     def is_newcomer(self) -> bool:
