@@ -23,6 +23,12 @@ from tests.processes import Event, LoggingProcess, ProcessFailed, Server, Solver
 PROGRAMS = Path(sys.executable).parent
 LETTER = "This opens when the squarings are done, whoever does them.\n"
 INTERRUPTED = 130
+VERDICTS = {
+    "pending": "has answered; the answer waits for another to compare it with",
+    "unproved": "gave the answer that is taken: both agree, and nobody has proved it",
+    "valid": "gave the right answer",
+    "invalid": "gave a wrong answer",
+}
 
 
 class DemoFailed(Exception):
@@ -155,7 +161,7 @@ def sentence(event: Event, names: dict[str, str]) -> str:
         case "assignment.accepted":
             return f"{who} has taken it"
         case "assignment.answered":
-            return f"{who} has answered; its verdict: {event['verdict']}"
+            return f"{who} {VERDICTS[event['verdict']]}"
         case "task.answered":
             return f"the client is told; the answer was judged by: {event['judged_by']}"
     return ""

@@ -77,7 +77,7 @@ def test_it_opens_a_file_through_two_solvers(tmp_path: Path, demos: list[Demo]) 
         "assigned to solver-1",
         "assigned to solver-2",
         "solver-1 has taken it",
-        "solver-2 has answered",
+        "solver-2 gave the answer that is taken",
         "judged by: agreed",
         "vault-server serve",
         "vault-solver run",
@@ -91,9 +91,9 @@ def test_it_opens_a_file_through_two_solvers(tmp_path: Path, demos: list[Demo]) 
 @pytest.mark.parametrize(
     ("number", "to_all", "after"),
     [
-        pytest.param(signal.SIGINT, True, "unlock", id="ctrl-C while the solvers work"),
+        pytest.param(signal.SIGINT, True, "are on it", id="ctrl-C while the solvers work"),
         pytest.param(signal.SIGINT, True, "server  ws", id="ctrl-C while the solvers start"),
-        pytest.param(signal.SIGTERM, False, "unlock", id="SIGTERM"),
+        pytest.param(signal.SIGTERM, False, "are on it", id="SIGTERM"),
     ],
 )
 def test_nothing_is_left_when_it_is_interrupted(
@@ -113,7 +113,7 @@ def test_nothing_is_left_when_it_is_interrupted(
 
 def test_it_fails_with_the_ends_of_the_logs_when_a_part_dies(tmp_path: Path, demos: list[Demo]) -> None:
     demos.append(demo := Demo(tmp_path, "--squarings", LONG))
-    demo.until("unlock")
+    demo.until("are on it")
     client = [process for process in demo.left() if "unlock" in process.cmdline()]
     assert len(client) == 1
     client[0].kill()
