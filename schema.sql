@@ -119,6 +119,7 @@ CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays 
     kind       TEXT NOT NULL,          -- the wire name of the push
     subject    TEXT NOT NULL,          -- what it is about: a task's fingerprint or an assignment's db_key
     detail     TEXT NOT NULL DEFAULT '',
+    standing   INTEGER NOT NULL DEFAULT 0 CHECK (standing IN (0, 1)),  -- 1: ends with its subject, not by an ack
     created_at BIGINT NOT NULL
 );
 

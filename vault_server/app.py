@@ -9,7 +9,7 @@ import structlog
 
 from protocol.identity import Identity
 from vault_server.clock import Clock
-from vault_server.core.operation import SERVER, Effect, Endpoint, JobDue, LogEvent, Relay, System
+from vault_server.core.operation import SERVER, Effect, JobDue, LogEvent, Relay, System
 from vault_server.dispatch.alarm import Alarm
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.jobs import Jobs
@@ -38,9 +38,8 @@ class App:
         self._database: Database = SqliteDatabase(settings.database)
         systems = self._systems()
         pushes = {push.kind: push for system in systems for push in system.pushes}
-        callers = frozenset({Endpoint.CLIENT, Endpoint.SOLVER})
         operations = [operation for system in systems for operation in system.operations]
-        router = Router([outbox.acknowledgement(pushes, callers), *operations])
+        router = Router([outbox.ACKNOWLEDGE, *operations])
         self.pump = Pump(settings, self._database, pushes)
         self._dispatcher = Dispatcher(settings, self._clock, self._database, router, self._carry_out)
         self._jobs = Jobs(settings, self._database, self._dispatcher, [j for s in systems for j in s.jobs])

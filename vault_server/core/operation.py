@@ -131,12 +131,11 @@ class Operation:
 class Push:
     """How an outbox row of one kind becomes a message, or None when it has no object any more.
 
-    `standing` rows are not removed by acknowledgement: the system removes them when what they are about ends.
+    Rows that are `standing` are not removed by acknowledgement, but when what they are about ends.
     """
 
     kind: str
     render: Callable[[Reader, Row], Message | None]
-    standing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Dispatcher:
         self._effects = effects
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._is_stopping = False
         self._runner: asyncio.Task[None] | None = None
         self._checkers: ThreadPoolExecutor | None = None
         self._checking: set[asyncio.Future[None]] = set()
@@ -76,11 +77,10 @@ class Dispatcher:
             await asyncio.gather(*self._checking, return_exceptions=True)
             await asyncio.sleep(0)
         if self._runner is not None:
-            self._runner.cancel()
-            await asyncio.gather(self._runner, return_exceptions=True)
+            self._is_stopping = True
+            self._arrived.set()
+            await self._runner
             self._runner = None
-            while self._waiting:
-                await self._run_batch()
         if self._checkers is not None:
             self._checkers.shutdown()
             self._checkers = None
@@ -141,22 +141,36 @@ class Dispatcher:
             waiting.done(None, self._refusal(waiting, error))
 
     async def _run(self) -> None:
-        while True:
+        """While the writer is at one batch, the replies of the one before go out."""
+        while not self._is_stopping:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._waiting:
-                await asyncio.shield(self._run_batch())
+            running = self._begin()
+            while running is not None:
+                batch, transacting = running
+                outcomes = await transacting
+                running = self._begin()
+                self._conclude(batch, outcomes)
 
-    async def _run_batch(self) -> None:
+    def _begin(self) -> tuple[list[_Waiting], asyncio.Future[list[Outcome]]] | None:
+        """Hand what waits to the writer; None when nothing does."""
+        if not self._waiting:
+            return None
         count = min(len(self._waiting), self._settings.batch_messages_max)
         batch = [self._waiting.popleft() for _ in range(count)]
         now_ms = self._clock.now_ms()
-        outcomes = await self._database.transact([_work(waiting, now_ms) for waiting in batch])
+        works = [_work(waiting, now_ms) for waiting in batch]
+        return batch, asyncio.ensure_future(self._database.transact(works))
+
+    def _conclude(self, batch: list[_Waiting], outcomes: list[Outcome]) -> None:
         effects: list[Effect] = []
         for waiting, outcome in zip(batch, outcomes, strict=True):
             effects.extend(outcome.effects)
             self._deliver(waiting, outcome)
-        self._effects(effects)
+        try:
+            self._effects(effects)
+        except Exception:
+            logger.exception("effects.failed")
 
     def _deliver(self, waiting: _Waiting, outcome: Outcome) -> None:
         refusal = None if outcome.error is None else self._refusal(waiting, outcome.error)

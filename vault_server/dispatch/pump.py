@@ -180,7 +180,7 @@ class Pump:
         line.last_seq = seq
         if message is None:
             return
-        if not self._pushes[row["kind"]].standing:
+        if not row["standing"]:
             line.unacknowledged.add(seq)
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True

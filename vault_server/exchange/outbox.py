@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from protocol.session import Ack
-from vault_server.core.operation import Caller, Endpoint, Operation, Push, Reader, Row, Transaction
+from vault_server.core.operation import Caller, Endpoint, Operation, Reader, Row, Transaction
 from vault_server.storage.queries import load
 
 q = load(__package__)
@@ -29,11 +29,6 @@ def push(
     )
 
 
-def withdraw(tx: Transaction, key: str, endpoint: Endpoint, kind: str, subject: str) -> None:
-    """Take back what has no object any more."""
-    tx.run(q.delete_push_about, receiver=f"key:{key}", endpoint=endpoint.value, kind=kind, subject=subject)
-
-
 def since(reader: Reader, seq: int) -> Sequence[Row]:
     """The next rows after `seq`, whoever they are for."""
     return reader.all(q.pushes_since, seq=seq, count=BATCH)
@@ -51,12 +46,9 @@ def last(reader: Reader) -> int:
     return int(row["seq"])
 
 
-def acknowledgement(pushes: Mapping[str, Push], callers: frozenset[Endpoint]) -> Operation:
+def acknowledge(tx: Transaction, caller: Caller, order: Ack, _now_ms: int) -> None:
     """The operation behind `ack`: forget a push of the caller. Unknown numbers are ignored: the ack was a double."""
+    tx.run(q.acknowledge_push, seq=order.push, receiver=caller.subject, endpoint=caller.endpoint.value)
 
-    def acknowledge(tx: Transaction, caller: Caller, order: Ack, _now_ms: int) -> None:
-        row = tx.one(q.push_by_seq, seq=order.push, receiver=caller.subject, endpoint=caller.endpoint.value)
-        if row is not None and not pushes[row["kind"]].standing:
-            tx.run(q.delete_push, seq=order.push)
 
-    return Operation(Ack, callers, acknowledge)
+ACKNOWLEDGE = Operation(Ack, frozenset({Endpoint.CLIENT, Endpoint.SOLVER}), acknowledge)

@@ -7,22 +7,15 @@ ON CONFLICT (hotkey) DO NOTHING;
 INSERT INTO outbox (receiver, endpoint, kind, subject, detail, created_at)
 VALUES (:receiver, :endpoint, :kind, :subject, :detail, :created_at);
 
--- name: delete_push_about!
-DELETE FROM outbox
-WHERE receiver = :receiver AND endpoint = :endpoint AND kind = :kind AND subject = :subject;
-
--- name: push_by_seq^
-SELECT seq, kind FROM outbox WHERE seq = :seq AND receiver = :receiver AND endpoint = :endpoint;
-
--- name: delete_push!
-DELETE FROM outbox WHERE seq = :seq;
+-- name: acknowledge_push!
+DELETE FROM outbox WHERE seq = :seq AND receiver = :receiver AND endpoint = :endpoint AND standing = 0;
 
 -- name: pushes_since
-SELECT seq, receiver, endpoint, kind, subject, detail FROM outbox
+SELECT seq, receiver, endpoint, kind, subject, detail, standing FROM outbox
 WHERE seq > :seq ORDER BY seq LIMIT :count;
 
 -- name: pushes_of_receiver
-SELECT seq, receiver, endpoint, kind, subject, detail FROM outbox
+SELECT seq, receiver, endpoint, kind, subject, detail, standing FROM outbox
 WHERE receiver = :receiver AND endpoint = :endpoint AND seq > :seq ORDER BY seq LIMIT :count;
 
 -- name: last_push^

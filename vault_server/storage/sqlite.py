@@ -1,6 +1,7 @@
 """The embedded database: one SQLite file, one writer connection, a few readers; aiosqlite owns the threads.
 
-A whole batch runs in one hop to the writer's thread: BEGIN, a savepoint per work, COMMIT (which waits for the disk). If
+A whole batch runs in one hop to the writer's thread: BEGIN, every work, COMMIT (which waits for the disk). A work that
+raises after it has written makes the batch run again with a savepoint before each work, and only that one is undone. If
 COMMIT fails, the batch is rolled back and each work is run again alone, so one bad work cannot take the others with it.
 """
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 READERS = 2
 BUSY_MS = 5_000
 STATEMENTS_CACHED = 512
+CACHE_KIBIBYTES = 65_536
+CHECKPOINT_PAGES = 4_000
 
 
 class SqliteTransaction:
@@ -130,6 +133,8 @@ def _prepare(raw: sqlite3.Connection) -> None:
         raise StorageError("the database file belongs to another program; name another file with --database")
     raw.execute("PRAGMA journal_mode = WAL").fetchone()
     raw.execute("PRAGMA synchronous = FULL")
+    raw.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
+    raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}").fetchone()
     if version == 0:
         raw.executescript(f"BEGIN IMMEDIATE;\n{sqlite_script()}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
 
@@ -142,9 +147,17 @@ def _run_read(raw: sqlite3.Connection, function: Callable[[Reader], T]) -> T:
         raw.execute("COMMIT")
 
 
+class _WroteAndRaised(Exception):
+    """A work changed rows and then raised: the batch has to be run with a savepoint before each work."""
+
+
 def _run_batch(raw: sqlite3.Connection, batch: Sequence[Work]) -> list[Outcome]:
     try:
-        return _run_together(raw, batch)
+        try:
+            return _run_together(raw, batch, _run_one)
+        except _WroteAndRaised:
+            _rollback(raw)
+            return _run_together(raw, batch, _run_in_savepoint)
     except sqlite3.Error as error:
         _rollback(raw)
         if len(batch) == 1:
@@ -152,29 +165,53 @@ def _run_batch(raw: sqlite3.Connection, batch: Sequence[Work]) -> list[Outcome]:
     return [outcome for work in batch for outcome in _run_batch(raw, [work])]
 
 
-def _run_together(raw: sqlite3.Connection, batch: Sequence[Work]) -> list[Outcome]:
+def _run_together(
+    raw: sqlite3.Connection, batch: Sequence[Work], run_one: Callable[[sqlite3.Connection, Work], Outcome]
+) -> list[Outcome]:
     """One transaction; raises sqlite3.Error when the transaction as a whole is lost."""
     raw.execute("BEGIN IMMEDIATE")
-    outcomes = [_run_one(raw, work) for work in batch]
+    outcomes = [run_one(raw, work) for work in batch]
     raw.execute("COMMIT")
     return outcomes
 
 
 def _run_one(raw: sqlite3.Connection, work: Work) -> Outcome:
+    """The usual way: a refusal comes before anything is written, so there is nothing to undo.
+
+    Two statements fewer a message; operations are plain functions, so running a batch again is harmless.
+    """
+    changes = raw.total_changes
+    tx = SqliteTransaction(raw)
+    try:
+        value = work(tx)
+    except Exception as error:
+        _check_medium(raw, error)
+        if raw.total_changes != changes:
+            raise _WroteAndRaised from error
+        return Outcome(error=error)
+    return Outcome(value=value, effects=tx.effects)
+
+
+def _run_in_savepoint(raw: sqlite3.Connection, work: Work) -> Outcome:
     raw.execute("SAVEPOINT work")
     tx = SqliteTransaction(raw)
     try:
         value = work(tx)
     except Exception as error:
-        if not raw.in_transaction:  # SQLite itself rolled everything back: disk full, input/output error
-            raise sqlite3.OperationalError(f"the transaction is gone: {error}") from error
-        if isinstance(error, sqlite3.OperationalError):
-            raise  # the medium, not the work: let the batch be rolled back and each be tried alone
+        _check_medium(raw, error)
         raw.execute("ROLLBACK TO work")
         raw.execute("RELEASE work")
         return Outcome(error=error)
     raw.execute("RELEASE work")
     return Outcome(value=value, effects=tx.effects)
+
+
+def _check_medium(raw: sqlite3.Connection, error: Exception) -> None:
+    """Raise when it is the transaction that is lost, not the work that is wrong."""
+    if not raw.in_transaction:  # SQLite itself rolled everything back: disk full, input/output error
+        raise sqlite3.OperationalError(f"the transaction is gone: {error}") from error
+    if isinstance(error, sqlite3.OperationalError):
+        raise error  # let the batch be rolled back and each be tried alone
 
 
 def _rollback(raw: sqlite3.Connection) -> None:

@@ -1,11 +1,42 @@
--- The event of seed 000 §5: a task has been given to a solver. The row is what the pump turns into `tlp_request`.
+-- The event of seed 000 §5: a task has been given to a solver. The outbox row is what the pump turns into `tlp_request`;
+-- the solver's hand and the deadline follow the assignment whoever writes it, so they cannot disagree with it.
 CREATE FUNCTION on_task_assignment_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO outbox (receiver, endpoint, kind, subject, created_at)
-    VALUES ('key:' || NEW.solver_id, 'solver', 'tlp_request', NEW.db_key::text, NEW.assigned_at);
+    INSERT INTO outbox (receiver, endpoint, kind, subject, standing, created_at)
+    VALUES ('key:' || NEW.solver_id, 'solver', 'tlp_request', NEW.db_key::text, 1, NEW.assigned_at);
+    INSERT INTO deadlines (name, subject, due) VALUES ('expire_assignment', NEW.db_key::text, NEW.deadline);
+    UPDATE solvers SET tasks_taken = tasks_taken + 1, in_hand = in_hand + 1, last_assigned_at = NEW.assigned_at
+    WHERE solver_id = NEW.solver_id;
     RETURN NEW;
 END
 $$;
 
 CREATE TRIGGER on_task_assignment_insert AFTER INSERT ON task_assignments
 FOR EACH ROW EXECUTE FUNCTION on_task_assignment_insert();
+
+-- The solver has nothing more to do for the assignment: its request, its deadline and its hand are free.
+CREATE FUNCTION on_task_assignment_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM outbox WHERE receiver = 'key:' || NEW.solver_id AND endpoint = 'solver' AND kind = 'tlp_request'
+                         AND subject = NEW.db_key::text;
+    DELETE FROM deadlines WHERE name = 'expire_assignment' AND subject = NEW.db_key::text;
+    UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_task_assignment_end AFTER UPDATE OF status ON task_assignments
+FOR EACH ROW WHEN (OLD.status IN ('offered', 'accepted') AND NEW.status NOT IN ('offered', 'accepted'))
+EXECUTE FUNCTION on_task_assignment_end();
+
+-- A task that has ended is no longer one of its client's open tasks.
+CREATE FUNCTION on_task_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_task_end AFTER UPDATE OF status ON tasks
+FOR EACH ROW WHEN (OLD.status IN ('waiting', 'assigned') AND NEW.status NOT IN ('waiting', 'assigned'))
+EXECUTE FUNCTION on_task_end();

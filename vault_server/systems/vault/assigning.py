@@ -1,4 +1,7 @@
-"""Giving tasks to solvers and taking them back (seed 000 §3.2): slots, counters, deadlines and pushes move together."""
+"""Giving tasks to solvers and taking them back (seed 000 §3.2).
+
+A solver's counters, its request and its deadline follow the assignment's row by trigger (storage/triggers/).
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,17 @@ import json
 from collections.abc import Sequence
 
 from vault_server.core.operation import Endpoint, Row, Transaction, log
-from vault_server.exchange import deadlines, outbox
+from vault_server.exchange import outbox
 from vault_server.systems.vault import rules
 from vault_server.systems.vault.records import Parts, Task, candidate, q
 from vault_server.systems.vault.rules import SLOTS, Candidate
-from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, TASK
+from vault_server.systems.vault.states import ASSIGNMENT, TASK
 
 CANDIDATES_MAX = 16
 """Solvers ranked for one task, and kept in the ranking that explains the choice."""
 
 EXPIRE = "expire_assignment"
+"""The deadline that the trigger `on_task_assignment_insert` sets."""
 
 
 def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
@@ -32,17 +36,15 @@ def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     return len(chosen)
 
 
-def offer_open_tasks(parts: Parts, tx: Transaction, row: Row, now_ms: int) -> int:
-    """Give a solver that has come online or has a hand free the tasks that wait; the number given.
-
-    `row` is its row in `solvers` as it stands now.
-    """
-    if not row["is_online"] or row["state"] != "ready":
+def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int) -> int:
+    """Give a solver that has come online or has a hand free the tasks that wait; the number given."""
+    row = tx.one(q.solver, solver_id=solver_id)
+    if row is None or not row["is_online"] or row["state"] != "ready":
         return 0
     free = row["capacity"] - row["in_hand"]
     if free <= 0:
         return 0
-    solver, solver_id = candidate(row), row["solver_id"]
+    solver = candidate(row)
     waiting = tx.all(q.open_tasks_for_solver, solver_id=solver_id, modulus_bits_max=row["modulus_bits_max"], count=free)
     for task_row in waiting:
         _give(parts, tx, Task.of(task_row, parts.cipher), [(solver, [solver])], now_ms)
@@ -118,8 +120,6 @@ def _insert(
     )
     assert row is not None, "INSERT … RETURNING gives the row"
     key: int = row["db_key"]
-    tx.run(q.count_assignment, solver_id=solver.solver_id, assigned_at=now_ms)
-    deadlines.put(tx, EXPIRE, str(key), deadline)
     log(
         tx,
         "task.assigned",
@@ -157,31 +157,18 @@ def write_slots(parts: Parts, tx: Transaction, task: Task, expected: str, now_ms
     assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
 
 
-def put_down(tx: Transaction, assignment: int, solver_id: str) -> Row:
-    """A solver has nothing more to do for this assignment: its hand, its deadline and its request are free.
+def end_assignment(tx: Transaction, assignment: Row, event: str, now_ms: int, *, tell: bool) -> None:
+    """Move one live assignment by `event`, and tell its solver when `tell`.
 
-    Returns its row in `solvers`, as it stands now.
-    """
-    solver = tx.one(q.count_slot_freed, solver_id=solver_id)
-    assert solver is not None, "an assignment's solver exists"
-    deadlines.clear(tx, EXPIRE, str(assignment))
-    outbox.withdraw(tx, solver_id, Endpoint.SOLVER, "tlp_request", str(assignment))
-    return solver
-
-
-def end_assignment(tx: Transaction, assignment: Row, event: str, now_ms: int, *, tell: bool) -> Row | None:
-    """Move one live assignment by `event`, free its solver's hand, and tell it when `tell`.
-
-    `assignment` has db_key, solver_id and status. Returns the solver's row when a hand was freed by this.
+    `assignment` has db_key, solver_id and status. What it had in hand is put down by the trigger
+    `on_task_assignment_end`.
     """
     key, solver_id, status = assignment["db_key"], assignment["solver_id"], assignment["status"]
     after = ASSIGNMENT.after(status, event)
     changed = tx.run(q.end_assignment, db_key=key, status=after, ended_at=now_ms, expected=status)
     assert changed == 1, f"assignment {key} is no longer {status}"
-    solver = put_down(tx, key, solver_id) if status in IN_HAND else None
     if tell:
         outbox.push(tx, solver_id, Endpoint.SOLVER, "assignment_ended", str(key), now_ms, detail=after)
-    return solver
 
 
 def empty_slots(task: Task, keys: Sequence[int]) -> None:

@@ -136,7 +136,6 @@ def _answer(
         expected=expected,
     )
     assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
-    tx.run(q.count_task_ended, client_id=task.client_id)
     outbox.push(tx, task.client_id, Endpoint.CLIENT, "tlp_response", task.fingerprint, now_ms)
     deadlines.put(tx, SETTLE, task.fingerprint, assignment["complaint_deadline"])
     log(tx, "task.answered", task=task.fingerprint, judged_by=way.value, solver=assignment["solver_id"])
@@ -147,10 +146,9 @@ def release_others(parts: Parts, tx: Transaction, task: Task, key: int, now_ms: 
     """Release without blame who is still working; an answer that waits for its judge keeps waiting."""
     for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=key):
         if row["status"] in IN_HAND:
-            solver = end_assignment(tx, row, "release", now_ms, tell=True)
+            end_assignment(tx, row, "release", now_ms, tell=True)
             log(tx, "assignment.released", task=task.fingerprint, assignment=row["db_key"], solver=row["solver_id"])
-            assert solver is not None, "a hand was freed"
-            offer_open_tasks(parts, tx, solver, now_ms)
+            offer_open_tasks(parts, tx, row["solver_id"], now_ms)
 
 
 def look_further(parts: Parts, tx: Transaction, task: Task, ended: list[int], now_ms: int) -> None:
@@ -184,7 +182,6 @@ def _fail(tx: Transaction, task: Task, now_ms: int) -> None:
         expected=expected,
     )
     assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
-    tx.run(q.count_task_ended, client_id=task.client_id)
     outbox.push(tx, task.client_id, Endpoint.CLIENT, "task_failed", task.fingerprint, now_ms)
     log(tx, "task.failed", task=task.fingerprint, reason=reason)
 

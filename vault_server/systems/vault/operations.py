@@ -12,7 +12,7 @@ from vault_server.core.operation import Caller, Refusal, Relay, Row, Transaction
 from vault_server.core.operation import Endpoint as At
 from vault_server.exchange import idempotency, outbox, participants
 from vault_server.systems.vault import orders
-from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks, put_down
+from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks
 from vault_server.systems.vault.inspection import puzzle_of
 from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude, judge, look_further
 from vault_server.systems.vault.records import (
@@ -59,19 +59,18 @@ def submit_puzzle(
 
 
 def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
-    row = tx.one(q.count_request, client_id=caller.fingerprint)
-    if row is None:
-        participants.register(tx, caller, now_ms)
-        tx.run(q.insert_client, client_id=caller.fingerprint)
-        row = tx.one(q.count_request, client_id=caller.fingerprint)
-        assert row is not None, "the client's row was just made"
     limit = parts.settings.open_tasks_max
-    if row["open_tasks"] > limit:
+    if tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit) is not None:
+        return
+    if tx.one(q.client, client_id=caller.fingerprint) is not None:
         raise Refusal(
             Code.TOO_MANY_OPEN_TASKS,
             f"You have {limit} tasks that have not ended.",
             f"Wait for an answer or cancel a task; {limit} may be open at once (open_tasks_max).",
         )
+    participants.register(tx, caller, now_ms)
+    tx.run(q.insert_client, client_id=caller.fingerprint)
+    tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit)
 
 
 def _insert_task(
@@ -176,15 +175,14 @@ def cancel_task(
         expected=task.status,
     )
     assert changed == 1, f"task {task.fingerprint} is no longer {task.status}"
-    tx.run(q.count_task_ended, client_id=caller.fingerprint)
     log(tx, "task.cancelled", task=task.fingerprint)
     for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=0):
         in_hand = row["status"] in IN_HAND
         if not in_hand and task.judgement(parts) is Judgement.COMPUTED:
             continue  # its judge is at work and will say what it was worth
-        solver = end_assignment(tx, row, "release" if in_hand else "leave_unproved", now_ms, tell=True)
-        if solver is not None:
-            offer_open_tasks(parts, tx, solver, now_ms)
+        end_assignment(tx, row, "release" if in_hand else "leave_unproved", now_ms, tell=True)
+        if in_hand:
+            offer_open_tasks(parts, tx, row["solver_id"], now_ms)
     return wire.TaskCancelled(task=task.fingerprint)
 
 
@@ -205,10 +203,10 @@ def update_status(
         speeds=json.dumps(order.speeds, separators=(",", ":")),
     )
     log(tx, "solver.status", solver=caller.fingerprint, state=order.state, capacity=capacity)
+    offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
     row = tx.one(q.solver, solver_id=caller.fingerprint)
     assert row is not None, "a solver on its endpoint has joined"
-    given = offer_open_tasks(parts, tx, row, now_ms)
-    return wire.StatusUpdated(capacity=capacity, holding=row["in_hand"] + given)
+    return wire.StatusUpdated(capacity=capacity, holding=row["in_hand"])
 
 
 def _size(name: str) -> int:
@@ -290,10 +288,9 @@ def submit_answer(
         expected=status,
     )
     assert changed == 1, f"assignment {order.assignment} is no longer {status}"
-    solver = put_down(tx, order.assignment, caller.fingerprint)
     assignment = _live(row, delivered)
     verdict = judge(parts, tx, Task.of(row, parts.cipher), puzzle, assignment, raw, now_ms)
-    offer_open_tasks(parts, tx, solver, now_ms)
+    offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
     return wire.AnswerTaken(assignment=order.assignment, verdict=verdict)
 
 
@@ -314,19 +311,18 @@ def return_assignment(
     row = _assignment_of_solver(tx, caller, order.assignment)
     if not ASSIGNMENT.allows(row["assignment_status"], "release"):
         raise _not_live(row)
-    solver = end_assignment(tx, _live(row, row["assignment_status"]), "release", now_ms, tell=False)
+    end_assignment(tx, _live(row, row["assignment_status"]), "release", now_ms, tell=False)
     log(tx, "assignment.returned", task=row["fingerprint"], assignment=order.assignment, solver=caller.fingerprint)
-    _ask_others(parts, tx, row, solver, now_ms)
+    _ask_others(parts, tx, row, now_ms)
     return wire.AssignmentReturned(assignment=order.assignment)
 
 
-def _ask_others(parts: Parts, tx: Transaction, row: Row, solver: Row | None, now_ms: int) -> None:
+def _ask_others(parts: Parts, tx: Transaction, row: Row, now_ms: int) -> None:
     """A solver gave a task up: others are asked for the task, and the solver gets what waits."""
-    assert solver is not None, "a hand was freed"
     task = Task.of(row, parts.cipher)
     assert task.status in OPEN, f"task {task.fingerprint} has ended with a live assignment"
     look_further(parts, tx, task, [row["assignment_key"]], now_ms)
-    offer_open_tasks(parts, tx, solver, now_ms)
+    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
 
 
 # the server itself
@@ -358,9 +354,9 @@ def expire_assignment(
     row = tx.one(q.assignment, db_key=order.assignment)
     if row is None or not ASSIGNMENT.allows(row["assignment_status"], "expire"):
         return
-    solver = end_assignment(tx, _live(row, row["assignment_status"]), "expire", now_ms, tell=True)
+    end_assignment(tx, _live(row, row["assignment_status"]), "expire", now_ms, tell=True)
     log(tx, "assignment.expired", task=row["fingerprint"], assignment=order.assignment, solver=row["solver_id"])
-    _ask_others(parts, tx, row, solver, now_ms)
+    _ask_others(parts, tx, row, now_ms)
 
 
 def settle_task(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.SettleTask, now_ms: int) -> None:

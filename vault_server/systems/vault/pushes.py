@@ -41,7 +41,7 @@ def pushes(parts: Parts) -> list[Push]:
         return wire.AssignmentEnded(assignment=int(push["subject"]), outcome=push["detail"])
 
     return [
-        Push("tlp_request", offered, standing=True),
+        Push("tlp_request", offered),
         Push("tlp_response", answered),
         Push("task_failed", failed),
         Push("assignment_ended", ended),

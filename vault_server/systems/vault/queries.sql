@@ -1,12 +1,12 @@
 -- name: count_request^
 UPDATE clients SET tasks_requested = tasks_requested + 1, open_tasks = open_tasks + 1
-WHERE client_id = :client_id RETURNING open_tasks;
+WHERE client_id = :client_id AND open_tasks < :open_tasks_max RETURNING open_tasks;
+
+-- name: client^
+SELECT client_id FROM clients WHERE client_id = :client_id;
 
 -- name: insert_client!
 INSERT INTO clients (client_id) VALUES (:client_id) ON CONFLICT (client_id) DO NOTHING;
-
--- name: count_task_ended!
-UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = :client_id;
 
 -- name: insert_task^
 INSERT INTO tasks (fingerprint, client_id, parameter_t, parameter_baseg, parameter_product, commitment, modulus_bits,
@@ -60,13 +60,6 @@ INSERT INTO task_assignments (task_id, task_key, solver_id, slot, status, deadli
                               assigned_at)
 VALUES (:task_id, :task_key, :solver_id, :slot, :status, :deadline, :complaint_deadline, :ranking, :assigned_at)
 RETURNING db_key;
-
--- name: count_assignment!
-UPDATE solvers SET tasks_taken = tasks_taken + 1, in_hand = in_hand + 1, last_assigned_at = :assigned_at
-WHERE solver_id = :solver_id;
-
--- name: count_slot_freed^
-UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = :solver_id RETURNING *;
 
 -- name: count_valid_answer^
 UPDATE solvers SET valid_answers = valid_answers + 1 WHERE solver_id = :solver_id
