@@ -110,7 +110,6 @@ class Close(IntEnum):
     BAD_MESSAGE = 4400
     HANDSHAKE_FAILED = 4401
     HANDSHAKE_TIMEOUT = 4408
-    TOO_LARGE = 4413
     TOO_SLOW = 4420
     TOO_MANY_CONNECTIONS = 4429
 
@@ -121,7 +120,6 @@ CLOSES: dict[Close, str] = {
     Close.BAD_MESSAGE: "Too many frames that are no message, or one that did not open.",
     Close.HANDSHAKE_FAILED: "The hello was refused; the error before this says why.",
     Close.HANDSHAKE_TIMEOUT: "No valid hello in time.",
-    Close.TOO_LARGE: "A frame above `frame_bytes_max`.",
     Close.TOO_SLOW: "The peer reads too slowly; nothing durable is lost, connect again.",
     Close.TOO_MANY_CONNECTIONS: "The server, this key or this address has all its connections.",
 }

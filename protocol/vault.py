@@ -105,7 +105,7 @@ class PuzzleAnswered(Message):
 
 @message("task_failed", Kind.PUSH)
 class TaskFailed(Message):
-    """Your task has ended without an answer; `reason` is a word of docs/protocol.md."""
+    """Your task has ended without an answer; `reason` says why in a sentence."""
 
     task: Annotated[str, TASK]
     reason: Annotated[str, Text(length_max=200)]
@@ -113,7 +113,7 @@ class TaskFailed(Message):
 
 @message("progress", Kind.SIGNAL)
 class TaskProgress(Message):
-    """The solver that is furthest has done `done` of `total` squarings. Not durable."""
+    """A solver of your task has done `done` of `total` squarings; when two report, the larger counts. Not durable."""
 
     task: Annotated[str, TASK]
     done: Annotated[int, Integer()]
