@@ -91,10 +91,13 @@ class Conversation:
                 reply.set_exception(Broken("the connection was lost"))
 
     async def close(self) -> None:
-        """Say that we leave, and close. Never raises."""
-        with suppress(Broken):
+        """Say that we leave, and close once the server has read everything before it. Never raises."""
+        with suppress(Broken, TimeoutError):
             async with self._sending:
                 await self._send(_sealed(lambda: self._peer.signal(Exit())))
+            # The server closes when it reads this. Closing first could outrun an acknowledgement before it.
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                await self._socket.wait_closed()
         await self._socket.close()
 
     def _settle(self, number: int, message: Message) -> None:

@@ -39,7 +39,8 @@ def file_error(action: str, path: Path, error: OSError) -> FileError:
 
 def refuse_existing(path: Path, *, force: bool) -> None:
     """Refuse to overwrite what is there, or what could not be replaced. Raises FileError."""
-    if path.is_dir() or (path.exists() and not path.is_file()):
+    # os.path, since pathlib raises for what it may not look at; opening it then says why.
+    if os.path.exists(path) and not os.path.isfile(path):
         raise FileError(f"{path} is no ordinary file.", "Name a file to write.")
     if not force and os.path.lexists(path):
         raise _exists(path)

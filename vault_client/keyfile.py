@@ -46,7 +46,7 @@ def make_key(path: Path, *, force: bool = False) -> Identity:
 
 def load_or_make_key(path: Path) -> Identity:
     """The key of this file, which is made first when it is not there. Raises FileError."""
-    return read_key(path) if path.exists() else make_key(path)
+    return read_key(path) if os.path.exists(path) else make_key(path)
 
 
 def make_folder(path: Path) -> None:

@@ -57,19 +57,24 @@ class Link:
         self._in_flight = asyncio.Semaphore(REQUESTS_MAX)
         self._attempt = 0
         self._up: asyncio.Future[Conversation] = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[VaultClientError] = asyncio.get_running_loop().create_future()
+        self._latest: Conversation | None = None
         self._runner: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Ready when it returns. Raises ServerUnreachable, ServerNotTrusted, Refused, FileError."""
         if self._runner is None:
-            conversation = await self._dial(self._connect_seconds_max)
-            self._runner = asyncio.create_task(self._run(conversation))
+            self._latest = await self._dial(self._connect_seconds_max, at_once=True)
+            self._runner = asyncio.create_task(self._run(self._latest))
 
     async def stop(self) -> None:
         """Leave politely; requests that still wait raise ConnectionEnded."""
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.wait([self._runner])
+            if self._latest is not None:
+                await self._latest.close()  # again, or for the first time when the runner never came to run
+            self._end(ConnectionEnded("The connection was closed.", "Open a new one with connect()."))
 
     async def request(self, message: Message) -> Message:
         """The reply to a request that does no harm when it arrives twice. Raises Refused, and what ended the link."""
@@ -89,11 +94,7 @@ class Link:
 
     async def ended(self) -> VaultClientError:
         """Return what ended the link for good, once it has."""
-        assert self._runner is not None, "start() comes first"
-        await asyncio.wait([self._runner])
-        error = self._up.exception()
-        assert isinstance(error, VaultClientError), "a link ends with the reason in place of a conversation"
-        return error
+        return await asyncio.shield(self._over)
 
     def _conversation(self) -> Conversation | None:
         ready = self._up.done() and not self._up.cancelled() and self._up.exception() is None
@@ -104,12 +105,9 @@ class Link:
             while True:
                 lost = await self._converse(conversation)
                 self._changed(ConnectionEvent(False, str(lost)))
-                conversation = await self._dial(self._reconnect_seconds_max)
+                self._latest = conversation = await self._dial(self._reconnect_seconds_max, at_once=False)
         except VaultClientError as error:
             self._end(error)
-        except asyncio.CancelledError:
-            self._end(ConnectionEnded("The connection was closed.", "Open a new one with connect()."))
-            raise
         except Exception as error:
             # A callback of our caller has failed, or we have: those who wait must hear of it, then it is shown.
             self._end(VaultClientError(f"The connection's task failed ({type(error).__name__}).", "See its traceback."))
@@ -118,8 +116,8 @@ class Link:
     async def _converse(self, conversation: Conversation) -> Broken:
         since = asyncio.get_running_loop().time()
         self._up.set_result(conversation)
-        self._changed(ConnectionEvent(True, ""))
         try:
+            self._changed(ConnectionEvent(True, ""))
             async for envelope in conversation.messages():
                 await self._hear(envelope)
             raise AssertionError("messages end by raising")
@@ -133,18 +131,20 @@ class Link:
             conversation.abandon()
             await conversation.close()
 
-    async def _dial(self, seconds_max: float | None) -> Conversation:
+    async def _dial(self, seconds_max: float | None, *, at_once: bool) -> Conversation:
         deadline = None if seconds_max is None else asyncio.get_running_loop().time() + seconds_max
         reason = "the server did not answer in time"
         try:
             async with asyncio.timeout_at(deadline):
                 while True:
+                    if not at_once:  # a server that restarts is not met by everybody in the same instant
+                        await asyncio.sleep(reconnect_delay(max(1, self._attempt)))
+                    at_once = False
                     self._attempt += 1
                     try:
                         return await dial(self._address, self._identity, self._pins, self._acknowledged)
                     except Broken as broken:
                         reason = str(broken)
-                    await asyncio.sleep(reconnect_delay(self._attempt))
         except TimeoutError:
             raise ServerUnreachable(
                 f"Cannot reach the server at {self._address.authority}: {reason} (tried for {seconds_max:g} s).",
@@ -152,6 +152,10 @@ class Link:
             ) from None
 
     def _end(self, error: VaultClientError) -> None:
-        if not self._up.done():
-            self._up.set_exception(error)
-            self._up.exception()  # seen: nobody has to ask
+        if self._over.done():
+            return
+        self._over.set_result(error)
+        if self._up.done():  # cancelled before it could start
+            self._up = asyncio.get_running_loop().create_future()
+        self._up.set_exception(error)
+        self._up.exception()  # seen: nobody has to ask

@@ -178,7 +178,7 @@ def _header(path: Path, file: BinaryIO) -> Header:
 
 def _open(path: Path) -> BinaryIO:
     try:
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             raise FileError(f"{path} is no ordinary file.", "Name a file.")
         return path.open("rb")
     except OSError as error:

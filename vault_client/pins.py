@@ -47,7 +47,7 @@ class Pins:
             _append(self._path, KnownServers.line(authority, server_key))
 
     def _known(self) -> KnownServers:
-        if self._path is None or not self._path.exists():
+        if self._path is None or not os.path.exists(self._path):
             return KnownServers()
         data = read_small(self._path, bytes_max=KNOWN_SERVERS_BYTES_MAX)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def write_resume(path: Path, header: Header, resume: Resume) -> None:
 
 def read_resume(path: Path, header: Header) -> Resume | None:
     """The wait that was begun for this locked file, or None. Raises FileError, TooNew, Damaged, WrongFile."""
-    if not path.exists():
+    if not os.path.exists(path):
         return None
     values = read_companion(path, KIND, VERSION, header)
     try:

@@ -35,7 +35,8 @@ HandOver = Callable[[str, set[int]], Awaitable[None]]
 class Task:
     """One submitted puzzle. `id` finds it again in another process (`vault.task(id)`).
 
-    `accepted` is what the server said to the submission; None for a task that was only looked up by its id.
+    `accepted` is what the server said to the submission; None for a task that was only looked up by its id. `pushes`
+    are the `seq` of pushes that have come and that nobody has been given.
     """
 
     def __init__(self, task_id: str, hand_over: HandOver, accepted: PuzzleAccepted | None = None) -> None:
@@ -43,7 +44,7 @@ class Task:
         self.accepted = accepted
         self._hand_over = hand_over
         self._ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._pushes: set[int] = set()
+        self.pushes: set[int] = set()
         self._progress: Progress | None = None
         self._changed = asyncio.Event()
         self._waiters = 0
@@ -68,7 +69,7 @@ class Task:
             await asyncio.wait([self._ended])
         finally:
             self._waiters -= 1
-        await self._hand_over(self.id, self._pushes)
+        await self._hand_over(self.id, self.pushes)
         return self._ended.result()
 
     async def progress(self) -> AsyncIterator[Progress]:
@@ -89,7 +90,7 @@ class Task:
     def take(self, message: Message, seq: int | None) -> None:
         """Hear what the server says of this task: a push, a signal or a state."""
         if seq is not None:
-            self._pushes.add(seq)
+            self.pushes.add(seq)
         match message:
             case PuzzleAnswered():
                 self._answered(message.answer, message.judged_by)

@@ -79,7 +79,8 @@ class Vault:
         """How a task stands now, with its answer once there is one. Raises Refused."""
         state = await self._request(AskStatus(task=task_id), TaskState)
         if state.status in ("answered", "settled", "failed"):
-            await self._hand_over(task_id, set())
+            known = self._tasks.get(task_id)
+            await self._hand_over(task_id, set() if known is None else known.pushes)
         return state
 
     async def cancel(self, task_id: str) -> None:

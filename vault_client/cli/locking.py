@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def lock(
         raise typer.BadParameter("give one of --for and --squarings", param_hint="--for")
     if bits % 2:
         raise typer.BadParameter("a modulus has an even number of bits", param_hint="--bits")
-    target = out or file.with_name(file.name + ".locked")
+    target = out or Path(f"{file}.locked")
     place = None if no_ticket else ticket or ticket_path(target)
     with ending(interrupted=lambda: "Nothing was written."):
         _check_paths(file, target, place, force=force)
@@ -103,6 +104,8 @@ def _check_paths(file: Path, target: Path, ticket: Path | None, *, force: bool) 
         file.stat()
     except OSError as error:
         raise file_error("read", file, error) from None
+    if not os.path.isfile(file):
+        raise FileError(f"{file} is no ordinary file.", "Name a file; pack a folder into one first.")
     written = [path for path in (target, ticket) if path is not None]
     if len({path.absolute() for path in (file, *written)}) != 1 + len(written):
         raise FileError("File, locked file and ticket need three names.", "Choose others with --out and --ticket.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ class Door:
 
 
 def _identity(path: Path) -> Identity:
-    if not path.exists():
+    if not os.path.exists(path):
         identity = make_key(path)
         note(f"Made your key {path} (fingerprint {identity.fingerprint}).")
         return identity

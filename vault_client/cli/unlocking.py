@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -110,7 +111,7 @@ def _solve(locked: LockedFile) -> int:
 
 def _ticket(locked: LockedFile, given: Path | None) -> Ticket | None:
     path = given or ticket_path(locked.path)
-    if given is None and not path.exists():
+    if given is None and not os.path.exists(path):
         return None
     return read_ticket(path, locked.header)
 
@@ -124,6 +125,6 @@ def _opened_path(file: Path) -> Path:
 
 
 def _how_to_go_on(file: Path) -> str:
-    if resume_path(file).exists():
+    if os.path.exists(resume_path(file)):
         return f"The task goes on without you; run the same command again to go on ({resume_path(file)} says where)."
     return "Nothing was written."
