@@ -1,0 +1,1 @@
+"""Stories end to end, over real sockets with real processes."""

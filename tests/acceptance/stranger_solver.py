@@ -1,0 +1,311 @@
+"""A solver by somebody who has only read docs/protocol.md: it imports nothing of ours.
+
+    python stranger_solver.py ws://HOST:PORT [KEYFILE [SERVER_KEY]]
+
+KEYFILE holds 32 raw bytes (made when absent; a fresh key for each run when none is named). SERVER_KEY is the server's
+public key in hex; without it the first key shown is trusted. Prints a line of JSON for each thing that happens, and
+leaves on SIGTERM; what it holds then stays its own until the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgpack
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+PATH, SUBPROTOCOL, AGENT = "/solver", "vault.v1.sealed", "stranger/1"
+LASTING = (4001, 4401)
+CHUNK = 2000
+Map = dict[str, Any]
+
+
+class Refused(Exception):
+    """The other side is not who it should be, or does not want us: trying again would not help."""
+
+
+def say(event: str, **fields: object) -> None:
+    print(json.dumps({"event": event} | fields), flush=True)
+
+
+# section 3: signed strings
+
+
+def parts(*items: bytes) -> bytes:
+    return b"".join(len(item).to_bytes(4, "big") + item for item in items)
+
+
+def number(n: int) -> bytes:
+    return n.to_bytes(8, "big")
+
+
+def transcript(authority: str) -> bytes:
+    return parts(b"vault transcript v1", PATH.encode(), authority.encode(), SUBPROTOCOL.encode(), SUBPROTOCOL.encode())
+
+
+def challenge_string(c: Map) -> bytes:
+    return parts(number(c["version"]), c["nonce"], c["server_key"], c["ephemeral"], number(c["server_time_ms"]))
+
+
+def hello_string(hello: Map) -> bytes:
+    return parts(hello["key"], hello["ephemeral"], hello["nonce"], hello["authority"].encode(), hello["agent"].encode())
+
+
+def hello_signed(challenge: Map, hello: Map) -> bytes:
+    return parts(b"hello v1", transcript(hello["authority"]), challenge_string(challenge), hello_string(hello))
+
+
+def conversation_hash(challenge: Map, hello: Map) -> bytes:
+    row = parts(transcript(hello["authority"]), challenge_string(challenge), hello_string(hello), hello["signature"])
+    return hashlib.sha256(row).digest()
+
+
+def welcome_signed(h: bytes, welcome: Map) -> bytes:
+    limits = [part for name in sorted(welcome["limits"]) for part in (name.encode(), number(welcome["limits"][name]))]
+    body = parts(welcome["fingerprint"].encode(), welcome["session"].encode(), *limits)
+    return parts(b"welcome v1", h, body)
+
+
+def direction_key(secret: bytes, h: bytes, label: bytes) -> bytes:
+    return HKDF(SHA256(), 32, salt=h, info=label).derive(secret)
+
+
+def fingerprint(public_key: bytes) -> str:
+    return hashlib.sha256(public_key).digest()[:16].hex()
+
+
+# section 4: one direction
+
+
+class Direction:
+    def __init__(self, key: bytes) -> None:
+        self.cipher = AESGCM(key)
+        self.frames = 0
+
+    def nonce(self) -> bytes:
+        self.frames += 1
+        return (self.frames - 1).to_bytes(12, "big")
+
+    def seal(self, payload: bytes) -> bytes:
+        return self.cipher.encrypt(self.nonce(), payload, None)
+
+    def open(self, frame: bytes) -> bytes:
+        return self.cipher.decrypt(self.nonce(), frame, None)
+
+
+class Solver:
+    """What outlives a connection: the key, the pin, the work in hand, the pushes that are done with."""
+
+    def __init__(self, url: str, key: Ed25519PrivateKey, server_key: bytes | None) -> None:
+        split = urlsplit(url)
+        assert split.hostname is not None, "the URL names a host"
+        self.url = url.rstrip("/") + PATH
+        self.authority = f"{split.hostname}:{split.port}"
+        self.key = key
+        self.public = key.public_key().public_bytes_raw()
+        self.server_key = server_key
+        self.acknowledged: set[int] = set()
+        self.work: dict[int, asyncio.Task[None]] = {}
+        self.answers: dict[int, int] = {}
+        self.socket: ClientConnection | None = None
+        self.last_id = 0
+        self.asked: dict[int, Map] = {}
+
+    async def run(self) -> None:
+        """Section 6: connect, and again after whatever is not lasting."""
+        attempt = 0
+        while True:
+            try:
+                async with connect(self.url, subprotocols=[SUBPROTOCOL], compression=None, proxy=None) as socket:  # type: ignore[list-item]
+                    await self.greet(socket)
+                    attempt = 0
+                    await self.converse(socket)
+            except ConnectionClosed as closed:
+                code = closed.rcvd.code if closed.rcvd else 1006
+                say("closed", code=code)
+                if code in LASTING:
+                    raise Refused(f"closed with {code}") from None
+            except (OSError, InvalidTag) as error:
+                say("lost", reason=type(error).__name__)
+            finally:
+                self.socket = None
+            attempt += 1
+            bound = min(30.0, 0.2 * 2 ** min(attempt - 1, 16))
+            await asyncio.sleep(random.uniform(bound / 2, bound))
+
+    async def greet(self, socket: ClientConnection) -> None:
+        challenge = read(await receive(socket))
+        if challenge["type"] == "error":
+            raise Refused(challenge["code"])
+        if challenge["version"] != 1:
+            raise Refused("another version")
+        if self.server_key is not None and challenge["server_key"] != self.server_key:
+            raise Refused("another server")
+        private = X25519PrivateKey.generate()
+        hello: Map = {
+            "type": "hello",
+            "key": self.public,
+            "ephemeral": private.public_key().public_bytes_raw(),
+            "nonce": os.urandom(32),
+            "authority": self.authority,
+            "agent": AGENT,
+        }
+        hello["signature"] = self.key.sign(hello_signed(challenge, hello))
+        await socket.send(msgpack.packb(hello))
+        h = conversation_hash(challenge, hello)
+        secret = private.exchange(X25519PublicKey.from_public_bytes(challenge["ephemeral"]))
+        self.sends = Direction(direction_key(secret, h, b"vault v1 client to server"))
+        self.opens = Direction(direction_key(secret, h, b"vault v1 server to client"))
+        self.enter(challenge["server_key"], h, await receive(socket))
+        self.socket = socket
+
+    def enter(self, server_key: bytes, h: bytes, frame: bytes) -> None:
+        try:
+            welcome = read(self.opens.open(frame))
+        except InvalidTag:
+            refusal = read(frame)  # before the welcome an error is not sealed
+            raise Refused(f"{refusal['code']}: {refusal['message']} {refusal['suggestion']}") from None
+        Ed25519PublicKey.from_public_bytes(server_key).verify(welcome["signature"], welcome_signed(h, welcome))
+        if welcome["type"] != "welcome" or welcome["fingerprint"] != fingerprint(self.public):
+            raise Refused("this welcome is not for us")
+        self.server_key = server_key
+        say("welcome", fingerprint=welcome["fingerprint"])
+
+    async def converse(self, socket: ClientConnection) -> None:
+        self.asked.clear()
+        status = {"state": "ready", "capacity": 4, "speeds": {"4096": 0}}  # any size up to 4096 bits, speed unknown
+        await self.request({"type": "status_update"} | status)
+        while True:
+            await self.take(read(self.opens.open(await receive(socket))))
+
+    async def take(self, message: Map) -> None:
+        seq = message.get("seq")
+        if seq in self.acknowledged:
+            await self.send({"type": "ack", "push": seq})
+            return
+        match message["type"]:
+            case "tlp_request":
+                await self.offered(message)
+            case "assignment_ended":
+                self.drop(message["assignment"])
+                say("ended", assignment=message["assignment"], outcome=message["outcome"])
+                self.acknowledged.add(message["seq"])
+                await self.send({"type": "ack", "push": message["seq"]})
+            case "answer_taken":
+                self.drop(message["assignment"])
+                say("taken", assignment=message["assignment"], verdict=message["verdict"])
+            case "error":
+                self.refused(message)
+            case other:
+                say("heard", type=other)
+        self.asked.pop(message.get("re", 0), None)
+
+    async def offered(self, offer: Map) -> None:
+        assignment = offer["assignment"]
+        if assignment not in self.work:
+            say("offered", assignment=assignment)
+            self.work[assignment] = asyncio.create_task(self.solve(offer))
+        await self.request({"type": "accept", "assignment": assignment})
+        if assignment in self.answers:  # it was solved while the server was away
+            await self.answer(assignment)
+
+    def refused(self, error: Map) -> None:
+        say("refused", code=error["code"])
+        asked = self.asked.get(error.get("re", 0), {})
+        if error["code"] in ("ASSIGNMENT_NOT_FOUND", "ASSIGNMENT_ENDED", "ALREADY_ANSWERED"):
+            self.drop(asked.get("assignment", 0))
+
+    def drop(self, assignment: int) -> None:
+        self.answers.pop(assignment, None)
+        if (task := self.work.pop(assignment, None)) is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    async def solve(self, offer: Map) -> None:
+        """Square t times, a chunk at a time: 2^CHUNK as an exponent is CHUNK squarings."""
+        y, n = (int.from_bytes(offer[name], "big") for name in ("baseg", "product"))
+        done, told = 0, time.monotonic()
+        while done < offer["t"]:
+            count = min(CHUNK, offer["t"] - done)
+            y = await asyncio.to_thread(pow, y, 1 << count, n)
+            done += count
+            if time.monotonic() - told > 1:
+                told = time.monotonic()
+                await self.send({"type": "progress", "assignment": offer["assignment"], "done": done})
+        self.answers[offer["assignment"]] = y
+        await self.answer(offer["assignment"])
+
+    async def answer(self, assignment: int) -> None:
+        y = self.answers[assignment]
+        raw = y.to_bytes((y.bit_length() + 7) // 8, "big")
+        await self.request({"type": "tlp_response", "assignment": assignment, "answer": raw})
+
+    async def request(self, message: Map) -> None:
+        self.last_id += 1
+        self.asked[self.last_id] = message
+        await self.send(message | {"id": self.last_id})
+
+    async def send(self, message: Map) -> None:
+        if self.socket is None:
+            return  # away: what matters is said again after the next welcome
+        try:
+            await self.socket.send(self.sends.seal(msgpack.packb(message)))
+        except ConnectionClosed:
+            self.socket = None
+
+
+async def receive(socket: ClientConnection) -> bytes:
+    frame = await socket.recv()
+    assert isinstance(frame, bytes), "this subprotocol has binary frames only"
+    return frame
+
+
+def read(payload: bytes) -> Map:
+    message = msgpack.unpackb(payload)
+    assert isinstance(message, dict), "a message is a map"
+    return message
+
+
+def load_key(path: Path) -> Ed25519PrivateKey:
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(Ed25519PrivateKey.generate().private_bytes_raw())
+    return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
+
+
+async def until_terminated(solver: Solver) -> None:
+    running = asyncio.ensure_future(solver.run())
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        say("left")
+
+
+def main(url: str, key_file: str = "", server_key: str = "") -> None:
+    key = load_key(Path(key_file)) if key_file else Ed25519PrivateKey.generate()
+    try:
+        asyncio.run(until_terminated(Solver(url, key, bytes.fromhex(server_key) or None)))
+    except Refused as why:
+        sys.exit(f"stranger_solver: {why}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
