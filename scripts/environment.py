@@ -30,6 +30,10 @@ class SetupFailed(Exception):
     """A step that did not work; the message says which, what it printed, and what to do."""
 
 
+class WrongPackage(SetupFailed):
+    """A package whose hash is not the locked one; nothing else is tried then."""
+
+
 def main() -> None:
     """Make `.venv` if need be. Exits with 1 and a message when a step fails."""
     try:
@@ -58,7 +62,6 @@ def make() -> None:
     started = time.monotonic()
     packages = digest(LOCK.read_bytes(), sys.version.encode(), sys.base_prefix.encode(), str(VENV).encode())
     if not holds(PACKAGES_STAMP, packages):
-        say(f"making .venv with Python {sys.version.split()[0]} and {'uv' if uv else 'pip'} from requirements.lock …")
         make_packages(uv)
         PACKAGES_STAMP.write_text(packages)
     project = digest((ROOT / "pyproject.toml").read_bytes())
@@ -71,18 +74,28 @@ def make() -> None:
 
 
 def make_packages(uv: str | None) -> None:
-    """A new `.venv` with exactly the packages of the lock file, each checked against its hashes."""
+    """A new `.venv` with exactly the packages of the lock file, each checked against its hashes.
+
+    uv does not read pip's settings (certificates, mirrors): where those are needed it fails and pip does not.
+    """
+    say(f"making .venv with Python {sys.version.split()[0]} and {'uv' if uv else 'pip'} from requirements.lock …")
     shutil.rmtree(VENV, ignore_errors=True)
-    if uv:
-        run("uv venv", uv, "venv", "--python", sys.executable, VENV)
-    else:
-        run("python -m venv", sys.executable, "-m", "venv", VENV)
-    run("the download of the locked packages", *installer(uv), "--require-hashes", "-r", LOCK)
+    try:
+        if uv:
+            run("uv venv", uv, "venv", "--python", sys.executable, VENV)
+        else:
+            run("python -m venv", sys.executable, "-m", "venv", VENV)
+        run("the download of the locked packages", *installer(uv), "--require-hashes", "-r", LOCK)
+    except SetupFailed as failed:
+        if uv is None or isinstance(failed, WrongPackage):
+            raise
+        say("uv could not; trying again without it")
+        make_packages(None)
 
 
 def installer(uv: str | None) -> list[str]:
-    """The command that installs into `.venv`, up to its arguments."""
-    if uv:
+    """The command that installs into `.venv`, up to its arguments: what made it (uv leaves pip out) goes on with it."""
+    if uv and not (VENV / "bin" / "pip").exists():
         return [uv, "pip", "install", "--python", str(PYTHON)]
     return [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
 
@@ -115,15 +128,21 @@ def run(step: str, *command: object) -> None:
     )  # fmt: skip
     if done.returncode != 0:
         shown = "\n".join(done.stdout.splitlines()[-SHOWN_LINES:])
-        raise SetupFailed(f"{shown}\n\nset-up failed at {step} (above). {advice(done.stdout)}")
+        raise failure(done.stdout)(f"{shown}\n\nset-up failed at {step} (above). {advice(done.stdout)}")
+
+
+def failure(printed: str) -> type[SetupFailed]:
+    """What kind of failure a step's last words speak of."""
+    mismatch = any(words in printed.lower() for words in ("hash mismatch", "do not match the hashes"))
+    return WrongPackage if mismatch else SetupFailed
 
 
 def advice(printed: str) -> str:
     """What to do next, drawn from what a failed step printed."""
+    if failure(printed) is WrongPackage:
+        return "A package is not the one that requirements.lock names; do not use it. Is a mirror in between?"
     if "ensurepip" in printed:
         return "Install your system's package for Python's venv module (often called python3-venv), or uv."
-    if any(words in printed.lower() for words in ("hash mismatch", "do not match the hashes")):
-        return "A package is not the one that requirements.lock names; do not use it. Is a mirror in between?"
     return "Is the network there, and is there room on the disk? Then run this again."
 
 

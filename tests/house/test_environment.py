@@ -94,17 +94,22 @@ def plain_path(tmp_path: Path) -> str:
     return only(tmp_path / "bin", python3=Path(sys.executable).resolve())
 
 
-def test_without_uv_it_uses_venv_and_pip_and_makes_a_half_made_one_again(small_clone: Path, plain_path: str) -> None:
+def test_without_uv_it_uses_venv_and_pip(small_clone: Path, plain_path: str) -> None:
     made = run(small_clone / "scripts" / "test", "--version", path=plain_path)
     assert made.returncode == 0, made.stderr
     assert "and pip from" in made.stderr
 
-    (small_clone / ".venv" / "packages.stamp").unlink()  # as after a run that was cut short
-    (small_clone / ".venv" / "left over").touch()
-    again = run(small_clone / "scripts" / "test", "--version", path=plain_path)
-    assert again.returncode == 0, again.stderr
-    assert MAKING in again.stderr
-    assert not (small_clone / ".venv" / "left over").exists()
+
+def test_where_uv_fails_pip_makes_a_half_made_environment_again(small_clone: Path, plain_path: str) -> None:
+    (small_clone / ".venv" / "bin").mkdir(parents=True)  # as after a run that was cut short
+    (small_clone / ".venv" / "bin" / "left over").touch()
+    failing_uv = Path(plain_path) / "uv"
+    failing_uv.write_text('#!/bin/sh\n[ "$1" = --version ]\n')
+    failing_uv.chmod(0o755)
+    made = run(small_clone / "scripts" / "test", "--version", path=plain_path)
+    assert made.returncode == 0, made.stderr
+    assert "uv could not; trying again without it" in made.stderr
+    assert not (small_clone / ".venv" / "bin" / "left over").exists()
 
 
 def test_a_moved_clone_and_a_changed_project_are_noticed(small_clone: Path) -> None:
