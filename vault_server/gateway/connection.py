@@ -348,12 +348,24 @@ class Connection(asyncio.Protocol):
         is_last = chunks[-1] == b""
         self._transport.write(b"".join(chunks))
         if is_last or self._ws.state is WebSocketState.CLOSED:
-            self._transport.close()
-        elif self._transport.get_write_buffer_size() > self._settings.buffer_bytes_max:
+            self._end_our_side(self._transport)
+        elif self._ws.state is WebSocketState.OPEN and self._is_behind(self._transport):
             logger.warning("connection.slow", **self._who())
             self._ws.send_close(Close.TOO_SLOW, "the peer reads too slowly")
             self._transport.write(b"".join(self._ws.data_to_send()))
             self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
+
+    def _is_behind(self, transport: asyncio.Transport) -> bool:
+        return transport.get_write_buffer_size() > self._settings.buffer_bytes_max
+
+    def _end_our_side(self, transport: asyncio.Transport) -> None:
+        """The last byte is written. Closing at once would reset a connection whose peer is still sending, and it would
+        never read why it was closed."""
+        if self._ws.state is WebSocketState.CLOSED or not transport.can_write_eof():
+            transport.close()
+            return
+        transport.write_eof()
+        self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
 
     def _who(self) -> dict[str, Any]:
         caller = self._caller

@@ -1,0 +1,119 @@
+"""What acceptance tests say again and again over a raw connection: a refusal looked at, a solver played by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+
+from protocol.envelope import Envelope, Message
+from protocol.errors import ERRORS, Code
+from protocol.identity import Identity
+from protocol.peer import Acknowledged, Frame
+from protocol.session import Error, Ping, Pong
+from protocol.vault import (
+    SOLVER_PATH,
+    AcceptAssignment,
+    AnswerTaken,
+    AssignmentAccepted,
+    PuzzleAccepted,
+    PuzzleOffered,
+    StatusUpdated,
+    SubmitAnswer,
+    UpdateStatus,
+)
+from tests.acceptance.puzzles import BITS, Maker, solve
+from tests.dialling import ANSWER_SECONDS_MAX, Dialled, dial
+from tests.processes import Server
+
+SECRET_FROM = 2**32
+"""Numbers from here on are parameters that must not come back in an error; smaller ones could be limits."""
+
+
+async def next_envelope(dialled: Dialled) -> Envelope:
+    """The next message with what wraps it."""
+    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+        while True:
+            envelope = dialled.peer.receive(await dialled.socket.recv())
+            if envelope is not None:
+                return envelope
+
+
+async def refused(dialled: Dialled, frame: Frame, code: Code, *, number: int | None) -> Error:
+    """Send a frame; the next message is the refusal with that code for the request `number`."""
+    await dialled.socket.send(frame)
+    envelope = await next_envelope(dialled)
+    assert isinstance(envelope.message, Error), f"{envelope.message.SHAPE.wire_type} instead of {code}"
+    look_at(envelope.message, code)
+    assert envelope.re == number
+    return envelope.message
+
+
+async def refused_message(dialled: Dialled, message: Message, code: Code, *secrets: int) -> Error:
+    """Send a request that is well formed and refused; none of `secrets` stands in the refusal."""
+    number, frame = dialled.peer.request(message)
+    error = await refused(dialled, frame, code, number=number)
+    keeps_secrets(error, secrets)
+    return error
+
+
+def look_at(error: Error, code: Code) -> None:
+    """Every refusal has its documented code and says what went wrong and what to do next."""
+    assert error.code == code
+    assert error.message
+    assert error.suggestion
+    assert error.retryable is ERRORS[code].retryable
+
+
+def keeps_secrets(error: Error, secrets: Iterable[int]) -> None:
+    """No large number stands in the refusal, however it is written."""
+    words = set(re.findall(r"[0-9a-fx]+", f"{error.message} {error.suggestion}".lower()))
+    for secret in secrets:
+        if secret >= SECRET_FROM:
+            assert not words & {str(secret), f"{secret:x}", f"{secret:#x}"}
+
+
+async def goes_on(dialled: Dialled, maker: Maker) -> None:
+    """The connection still answers a ping and, on the client's endpoint, takes a good puzzle."""
+    await dialled.ask(Ping(), Pong)
+    if dialled.peer.opening.path == SOLVER_PATH:
+        await dialled.ask(UpdateStatus(state="paused", capacity=1, speeds={}), StatusUpdated)
+    else:
+        await dialled.ask(maker.order()[0], PuzzleAccepted)
+
+
+# a solver played by hand
+
+
+async def dial_solver(
+    server: Server,
+    identity: Identity | None = None,
+    *,
+    capacity: int = 8,
+    speed: int = 10**7,
+    acknowledged: Acknowledged | None = None,
+) -> Dialled:
+    """A solver that is ready, announces `speed` squarings a second at 512 bits, and does nothing by itself."""
+    solver = await dial(server.url, SOLVER_PATH, identity, acknowledged=acknowledged)
+    await be_ready(solver, capacity=capacity, speed=speed)
+    return solver
+
+
+async def be_ready(solver: Dialled, *, capacity: int = 8, speed: int = 10**7) -> StatusUpdated:
+    """Announce capacity and speed."""
+    status = UpdateStatus(state="ready", capacity=capacity, speeds={str(BITS): speed})
+    return await solver.ask(status, StatusUpdated)
+
+
+async def accept(solver: Dialled) -> PuzzleOffered:
+    """Take the next offer."""
+    offer, seq = await solver.receive(PuzzleOffered)
+    assert seq is not None
+    await solver.ask(AcceptAssignment(assignment=offer.assignment), AssignmentAccepted)
+    return offer
+
+
+async def answer(solver: Dialled, offer: PuzzleOffered, value: int | None = None) -> str:
+    """Answer an assignment, rightly unless `value` is given; the verdict."""
+    order = SubmitAnswer(assignment=offer.assignment, answer=solve(offer) if value is None else value)
+    return (await solver.ask(order, AnswerTaken)).verdict
