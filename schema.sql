@@ -3,7 +3,7 @@
 -- Times are integer UTC milliseconds; fingerprints and hotkeys lower-case hex. BYTEA columns of tasks and
 -- task_assignments hold AES-256-GCM ciphertexts (exchange/cipher.py), except `commitment`, a hash.
 --
--- SQLite runs this file as it stands. For PostgreSQL storage/schema.py reads two marks:
+-- SQLite runs this file as it stands (storage/schema.py only writes its lists of words in a quicker way). For PostgreSQL storage/schema.py reads two marks:
 --   INTEGER PRIMARY KEY AUTOINCREMENT   becomes a generated BIGINT identity; both never use a number twice
 --   /*forward*/                         this line's REFERENCES is added after all tables exist (tables in a circle)
 -- Triggers stand in storage/triggers/, one file per dialect, same names, same effects.
@@ -101,14 +101,16 @@ CREATE TABLE task_assignments (
     assigned_at        BIGINT NOT NULL,
     accepted_at        BIGINT,
     delivered_at       BIGINT,
-    ended_at           BIGINT,
+    ended_at           BIGINT,                                              -- null: still in its slot
+    CHECK ((ended_at IS NULL) = (status IN ('offered', 'accepted', 'delivered'))),
     CHECK ((delivered_at IS NULL) = (answer IS NULL)),
     CHECK (status IN ('offered', 'accepted', 'expired', 'released') OR answer IS NOT NULL)
 );
 
 CREATE UNIQUE INDEX task_assignments_solver_once ON task_assignments (task_id, solver_id);
-CREATE UNIQUE INDEX task_assignments_slot_once ON task_assignments (task_id, slot)
-    WHERE status IN ('offered', 'accepted', 'delivered');
+CREATE UNIQUE INDEX task_assignments_slot_once ON task_assignments (task_id, slot) WHERE ended_at IS NULL;
+CREATE INDEX task_assignments_undecided ON task_assignments (delivered_at)
+    WHERE delivered_at IS NOT NULL AND ended_at IS NULL;
 
 -- What all systems stand on
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from importlib.metadata import version
@@ -23,6 +24,9 @@ from vault_server.storage.database import StorageError
 
 SWITCH_SECONDS = 0.001
 """The interpreter hands its lock over after this: the writer's thread must not wait 5 ms for a busy event loop."""
+
+GARBAGE_THRESHOLD = 20_000
+"""Messages make many short-lived objects and hardly a cycle: look for cycles less often than every 700 objects."""
 
 cli = typer.Typer(
     name="vault-server",
@@ -84,6 +88,8 @@ def serve_command(
     made += [keys.identity_path(settings.database)] * is_new_identity
     app = App(settings, identity, master_key)
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()  # what is loaded now stays; the collector need not look at it again
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         uvloop.run(_run(app, made))
     except (StorageError, CannotListen, MessageError) as error:

@@ -89,9 +89,10 @@ class App:
 
     def _carry_out(self, effects: list[Effect]) -> None:
         """What a committed batch wants done."""
+        info = logger.bind().info  # the lazy logger would find its way anew for every line
         for effect in effects:
             if isinstance(effect, LogEvent):
-                logger.info(effect.event, **effect.fields)
+                info(effect.event, **effect.fields)
             elif isinstance(effect, Relay):
                 self.listener.relay(effect)
             elif isinstance(effect, JobDue):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from protocol.envelope import Message
 from protocol.errors import MessageError
@@ -76,16 +76,14 @@ class Transaction(Reader, Protocol):
         """Have `effect` carried out once this is on disk, and never if it is rolled back."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(NamedTuple):
     """A line for the log, once it is true."""
 
     event: str
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
+class Relay(NamedTuple):
     """A message for whoever is connected now; not durable."""
 
     receiver: str
@@ -93,8 +91,7 @@ class Relay:
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class JobDue:
+class JobDue(NamedTuple):
     """Slow work that the new rows ask for."""
 
     job: str

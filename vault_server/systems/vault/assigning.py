@@ -5,8 +5,9 @@ A solver's counters, its request and its deadline follow the assignment's row by
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+
+import orjson
 
 from vault_server.core.operation import Endpoint, Row, Transaction, log
 from vault_server.exchange import outbox
@@ -136,7 +137,7 @@ def _insert(
 def _ranking_text(ranked: Sequence[Candidate]) -> str:
     """What was seen when the choice was made, best first: solver, band, score, in hand, last served."""
     rows = [[c.solver_id, c.band, c.reputation, c.in_hand, c.last_assigned_ms] for c in ranked]
-    return json.dumps(rows, separators=(",", ":"))
+    return orjson.dumps(rows).decode()
 
 
 def write_slots(parts: Parts, tx: Transaction, task: Task, expected: str, now_ms: int) -> None:

@@ -70,7 +70,7 @@ UPDATE solvers SET band = :band WHERE solver_id = :solver_id;
 
 -- name: accept_assignment^
 UPDATE task_assignments SET status = 'accepted', accepted_at = coalesce(accepted_at, :accepted_at)
-WHERE db_key = :db_key AND solver_id = :solver_id AND status IN ('offered', 'accepted')
+WHERE db_key = :db_key AND solver_id = :solver_id AND (status = 'offered' OR status = 'accepted')
 RETURNING task_id, deadline, accepted_at;
 
 -- name: assignment_of_solver^
@@ -87,11 +87,11 @@ WHERE a.db_key = :db_key /*for update of tasks*/;
 
 -- name: other_live_assignments
 SELECT db_key, solver_id, slot, status, deadline FROM task_assignments
-WHERE task_id = :task_id AND db_key <> :db_key AND status IN ('offered', 'accepted', 'delivered') ORDER BY db_key;
+WHERE task_id = :task_id AND db_key <> :db_key AND ended_at IS NULL ORDER BY db_key;
 
 -- name: answers_of_task
 SELECT db_key, solver_id, status, answer FROM task_assignments
-WHERE task_id = :task_id AND db_key <> :db_key AND status IN ('delivered', 'unproved') ORDER BY db_key;
+WHERE task_id = :task_id AND db_key <> :db_key AND (status = 'delivered' OR status = 'unproved') ORDER BY db_key;
 
 -- name: deliver_answer!
 UPDATE task_assignments SET status = :status, answer = :answer, delivered_at = :delivered_at, ended_at = :ended_at
@@ -120,4 +120,4 @@ UPDATE solvers SET state = :state, capacity = :capacity, modulus_bits_max = :mod
 WHERE solver_id = :solver_id;
 
 -- name: delivered_assignments
-SELECT db_key FROM task_assignments WHERE status = 'delivered' ORDER BY db_key;
+SELECT db_key FROM task_assignments WHERE delivered_at IS NOT NULL AND ended_at IS NULL ORDER BY delivered_at;

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+import orjson
 
 from protocol.puzzle import effort_seconds
 
@@ -38,7 +39,7 @@ class Candidate:
     @property
     def speeds(self) -> Mapping[str, int]:
         """Squarings a second by modulus bits, as the solver announced them."""
-        speeds: dict[str, int] = json.loads(self.speeds_text)
+        speeds: dict[str, int] = orjson.loads(self.speeds_text)
         return speeds
 
     @property
