@@ -1,16 +1,22 @@
 """Named SQL from .sql files, in the common subset: parsed once by aiosql, run by whichever database there is.
 
 A statement is written with `:name` placeholders. `/*for update*/` marks what a decision locks: a comment on SQLite,
-where one writer is alone, and a clause on PostgreSQL.
+where one writer is alone, and a clause on PostgreSQL, for which `for_postgres` writes the statement anew.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from importlib import resources
 
 import aiosql
 
 from vault_server.core.operation import Query
+
+_LOCK = re.compile(r"/\*(for update[a-z ]*)\*/")
+_HIDDEN_LOCK = re.compile(r"«(for update[a-z ]*)»")
+_PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_]+)")
 
 
 class Queries:
@@ -25,13 +31,29 @@ class Queries:
         except KeyError:
             raise AttributeError(f"no query is called {name!r}") from None
 
-    def __iter__(self) -> object:
+    def __iter__(self) -> Iterator[Query]:
         return iter(self._statements.values())
 
 
 def load(package: str, file: str = "queries.sql") -> Queries:
     """The statements of `file` beside the modules of `package`."""
     text = (resources.files(package) / file).read_text(encoding="utf-8")
-    parsed = aiosql.from_str(text, "sqlite3", mandatory_parameters=False)
+    hidden = _LOCK.sub(r"«\1»", text)  # aiosql drops comments
+    parsed = aiosql.from_str(hidden, "sqlite3", mandatory_parameters=False)
     names = [name for name in parsed.available_queries if not name.endswith("_cursor")]
-    return Queries({name: Query(name, getattr(parsed, name).sql) for name in names})
+    return Queries({name: Query(name, _HIDDEN_LOCK.sub(r"/*\1*/", getattr(parsed, name).sql)) for name in names})
+
+
+def for_postgres(query: Query) -> tuple[str, tuple[str, ...]]:
+    """`query` with $1, $2, … for its placeholders and with its locks, and the names in the order of those numbers."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:  # a text, or a cast
+            return match[0]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return _PLACEHOLDER.sub(number, _LOCK.sub(lambda lock: lock[1].upper(), query)), tuple(names)

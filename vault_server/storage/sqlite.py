@@ -27,6 +27,8 @@ STATEMENTS_CACHED = 512
 CACHE_KIBIBYTES = 65_536
 CHECKPOINT_PAGES = 4_000
 
+NAME_ANOTHER = "name another file with --database"
+
 
 class SqliteTransaction:
     """Rows of one connection, as `core.operation.Transaction`. Lives in the connection's thread."""
@@ -80,10 +82,10 @@ class SqliteDatabase:
                 self._readers.put_nowait(reader)
         except (sqlite3.Error, OSError) as error:
             await self.stop()
-            raise StorageError(f"cannot use {self._path} as the database: {error}") from error
-        except StorageError:
+            raise StorageError(f"cannot use {self._path} as the database: {error}; {NAME_ANOTHER}") from error
+        except StorageError as error:
             await self.stop()
-            raise
+            raise StorageError(f"cannot use {self._path} as the database: {error}") from error
 
     async def stop(self) -> None:
         """Close all connections; the write-ahead log is folded into the file."""
@@ -109,9 +111,14 @@ class SqliteDatabase:
             self._readers.put_nowait(reader)
 
     async def _open(self) -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(
+        connection = aiosqlite.connect(
             self._path, isolation_level=None, cached_statements=STATEMENTS_CACHED, timeout=BUSY_MS / 1000
         )
+        try:
+            await connection
+        except BaseException:
+            connection._thread.join()  # told to stop, and not waited for: it would trip over the end of the loop
+            raise
         self._opened.append(connection)
         connection.row_factory = sqlite3.Row
         await connection.execute("PRAGMA foreign_keys = ON")
@@ -128,9 +135,9 @@ def _prepare(raw: sqlite3.Connection) -> None:
     version = raw.execute("PRAGMA user_version").fetchone()[0]
     tables = raw.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()[0]
     if version > SCHEMA_VERSION:
-        raise StorageError(f"the database has schema version {version}; this server knows {SCHEMA_VERSION}: upgrade it")
+        raise StorageError(f"it has schema version {version}; this server knows {SCHEMA_VERSION}: upgrade the server")
     if version == 0 and tables:
-        raise StorageError("the database file belongs to another program; name another file with --database")
+        raise StorageError(f"it belongs to another program; {NAME_ANOTHER}")
     raw.execute("PRAGMA journal_mode = WAL").fetchone()
     raw.execute("PRAGMA synchronous = FULL")
     raw.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")

@@ -1,0 +1,1 @@
+"""The server below its sockets, package by package."""

@@ -1,0 +1,131 @@
+"""schema.sql and every query on a real PostgreSQL, beside what SQLite makes of the same text."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.vault_server.storage.test_queries import every_query
+from vault_server.core.operation import Query
+from vault_server.storage.queries import for_postgres
+from vault_server.storage.schema import schema_text, sqlite_script
+
+
+def rows(connection: psycopg.Connection[Any], sql: str) -> set[tuple[Any, ...]]:
+    return set(connection.execute(sql).fetchall())
+
+
+@pytest.fixture
+def sqlite() -> sqlite3.Connection:
+    raw = sqlite3.connect(":memory:")
+    raw.executescript(sqlite_script())
+    return raw
+
+
+def test_it_is_postgres_18(postgres: psycopg.Connection[Any]) -> None:
+    assert postgres.info.server_version // 10_000 == 18
+
+
+def test_both_have_the_same_tables_and_columns(postgres: psycopg.Connection[Any], sqlite: sqlite3.Connection) -> None:
+    there = rows(
+        postgres, "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+    )
+    here = sqlite.execute(
+        "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c"
+        " WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'"
+    )
+    assert there == set(here) != set()
+
+
+def test_both_require_the_same_columns(postgres: psycopg.Connection[Any], sqlite: sqlite3.Connection) -> None:
+    there = rows(
+        postgres,
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND is_nullable = 'NO'",
+    )
+    here = sqlite.execute(
+        "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c"
+        " WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND (c.\"notnull\" OR c.pk)"
+    )
+    assert there == set(here)
+
+
+def test_both_have_the_same_triggers(postgres: psycopg.Connection[Any], sqlite: sqlite3.Connection) -> None:
+    there = rows(postgres, "SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+    here = set(sqlite.execute("SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger'"))
+    assert there == here
+    assert ("on_task_assignment_insert", "task_assignments") in here
+
+
+def test_both_have_the_named_indexes(postgres: psycopg.Connection[Any], sqlite: sqlite3.Connection) -> None:
+    named = set(re.findall(r"CREATE (?:UNIQUE )?INDEX (\w+)", schema_text()))
+    there = {name for (name,) in rows(postgres, "SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")}
+    here = {name for (name,) in sqlite.execute("SELECT name FROM sqlite_schema WHERE type = 'index'")}
+    assert named <= there
+    assert named <= here
+
+
+def test_both_have_the_same_foreign_keys(postgres: psycopg.Connection[Any], sqlite: sqlite3.Connection) -> None:
+    there = rows(
+        postgres,
+        "SELECT conrelid::regclass::text, a.attname, confrelid::regclass::text FROM pg_constraint c"
+        " JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = conkey[1] WHERE contype = 'f'",
+    )
+    here = sqlite.execute(
+        'SELECT t.name, f."from", f."table" FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) f'
+        " WHERE t.type = 'table'"
+    )
+    assert there == set(here)
+    assert ("tasks", "first_assignment_id", "task_assignments") in there
+
+
+def test_postgres_numbers_rows_itself(postgres: psycopg.Connection[Any], sqlite: sqlite3.Connection) -> None:
+    there = rows(
+        postgres,
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE is_identity = 'YES'",
+    )
+    numbered = re.findall(r"CREATE TABLE (\w+) \(.*\n\s+(\w+)\s+INTEGER PRIMARY KEY AUTOINCREMENT", schema_text())
+    assert len(numbered) == 4
+    assert there == {(table, column, "bigint") for table, column in numbered}
+
+
+def test_times_and_counts_are_wide_enough(postgres: psycopg.Connection[Any]) -> None:
+    narrow = rows(
+        postgres,
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND data_type = 'integer'",
+    )
+    assert narrow == {("solvers", "is_online"), ("task_assignments", "slot"), ("outbox", "standing")}
+
+
+@pytest.mark.parametrize("query", every_query(), ids=lambda query: query.name)
+def test_postgres_prepares_every_query(postgres: psycopg.Connection[Any], query: Query) -> None:
+    sql, names = for_postgres(query)
+    postgres.execute(f"PREPARE test AS {sql}")
+    [(types,)] = rows(
+        postgres, "SELECT array_length(parameter_types, 1) FROM pg_prepared_statements WHERE name = 'test'"
+    )
+    postgres.execute("DEALLOCATE test")
+    assert (types or 0) == len(names)
+
+
+@pytest.mark.parametrize("query", every_query(), ids=lambda query: query.name)
+def test_postgres_plans_every_query(postgres: psycopg.Connection[Any], query: Query) -> None:
+    """Locks that a query cannot have (with aggregates, DISTINCT, outer joins) are refused only here."""
+    sql, names = for_postgres(query)
+    postgres.execute(f"PREPARE test AS {sql}")
+    arguments = f"({', '.join(['NULL'] * len(names))})" if names else ""
+    plan = rows(postgres, f"EXPLAIN EXECUTE test{arguments}")
+    postgres.execute("DEALLOCATE test")
+    assert plan
+    assert any("LockRows" in line for (line,) in plan) == ("FOR UPDATE" in sql)
+
+
+def test_both_trigger_files_stand_in_the_package() -> None:
+    names = {entry.name for entry in (files("vault_server") / "storage" / "triggers").iterdir()}
+    assert {"sqlite.sql", "postgres.sql"} <= names

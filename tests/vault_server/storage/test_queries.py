@@ -1,0 +1,71 @@
+"""Named queries: what a file gives, and what PostgreSQL is given instead of comments and names."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib.resources import files
+
+import pytest
+
+from vault_server.core.operation import Query
+from vault_server.storage.queries import Queries, for_postgres, load
+from vault_server.storage.schema import sqlite_script
+
+PACKAGES = ("vault_server.exchange", "vault_server.systems.vault")
+
+
+def every_query() -> list[Query]:
+    return [query for package in PACKAGES for query in load(package)]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_file_gives_all_its_queries_by_name(package: str) -> None:
+    text = (files(package) / "queries.sql").read_text()
+    queries = load(package)
+    names = [line.split()[2].rstrip("!^") for line in text.splitlines() if line.startswith("-- name:")]
+    assert sorted(query.name for query in queries) == sorted(names)
+    assert len(set(names)) == len(names)
+    assert all(getattr(queries, name).name == name for name in names)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no query is called 'gone'"):
+        _ = Queries({}).gone
+
+
+@pytest.mark.parametrize("query", every_query(), ids=lambda query: query.name)
+def test_sqlite_takes_every_query(query: Query) -> None:
+    raw = sqlite3.connect(":memory:")
+    raw.executescript(sqlite_script())
+    raw.execute("PRAGMA foreign_keys = ON")
+    _, names = for_postgres(query)
+    raw.execute(f"EXPLAIN {query}", dict.fromkeys(names, 0)).fetchall()
+    raw.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "sql", "names"),
+    [
+        ("SELECT 1", "SELECT 1", ()),
+        ("SELECT :a, :b, :a", "SELECT $1, $2, $1", ("a", "b")),
+        ("SELECT :open_tasks_max", "SELECT $1", ("open_tasks_max",)),
+        ("SELECT 'key:' || :a", "SELECT 'key:' || $1", ("a",)),
+        ("SELECT 'it''s :a', :b", "SELECT 'it''s :a', $1", ("b",)),
+        ("SELECT :a::text", "SELECT $1::text", ("a",)),
+        ("SELECT x /*for update*/;", "SELECT x FOR UPDATE;", ()),
+        ("SELECT x /*for update skip locked*/;", "SELECT x FOR UPDATE SKIP LOCKED;", ()),
+        ("SELECT x /*for update of tasks*/;", "SELECT x FOR UPDATE OF TASKS;", ()),
+        ("SELECT x /* for later */;", "SELECT x /* for later */;", ()),
+    ],
+)
+def test_the_form_for_postgres(query: str, sql: str, names: tuple[str, ...]) -> None:
+    assert for_postgres(Query("test", query)) == (sql, names)
+
+
+def test_the_locks_of_the_files_arrive() -> None:
+    queries = load("vault_server.systems.vault")
+    assert for_postgres(queries.task)[0].endswith("FOR UPDATE;")
+    assert for_postgres(queries.available_solvers)[0].endswith("FOR UPDATE SKIP LOCKED;")
+    assert for_postgres(queries.assignment_of_solver)[0].endswith("FOR UPDATE OF TASKS;")
+    marks = sum((files(package) / "queries.sql").read_text().count("/*for update") for package in PACKAGES)
+    assert marks == sum(" FOR UPDATE" in for_postgres(query)[0] for query in every_query()) > 0
