@@ -24,7 +24,7 @@ from protocol.vault import (
 )
 from tests.acceptance.puzzles import BITS, Maker, solve
 from tests.dialling import ANSWER_SECONDS_MAX, Dialled, dial
-from tests.processes import Server
+from tests.processes import LOOK_SECONDS, Server
 
 SECRET_FROM = 2**32
 """Numbers from here on are parameters that must not come back in an error; smaller ones could be limits."""
@@ -51,8 +51,10 @@ async def refused(dialled: Dialled, frame: Frame, code: Code, *, number: int | N
 
 async def refused_message(dialled: Dialled, message: Message, code: Code, *secrets: int) -> Error:
     """Send a request that is well formed and refused; none of `secrets` stands in the refusal."""
-    number, frame = dialled.peer.request(message)
-    error = await refused(dialled, frame, code, number=number)
+    number = await dialled.send(message)
+    error = (await dialled._next(lambda envelope: envelope.re == number, ANSWER_SECONDS_MAX)).message
+    assert isinstance(error, Error), f"{error.SHAPE.wire_type} instead of {code}"
+    look_at(error, code)
     keeps_secrets(error, secrets)
     return error
 
@@ -111,6 +113,16 @@ async def accept(solver: Dialled) -> PuzzleOffered:
     assert seq is not None
     await solver.ask(AcceptAssignment(assignment=offer.assignment), AssignmentAccepted)
     return offer
+
+
+async def until_alone(server: Server) -> None:
+    """Wait until no solver is online: the next test's tasks go to its own solvers."""
+    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+        while True:
+            last = {e["solver"]: e["event"] for e in server.events if e["event"] in ("solver.online", "solver.offline")}
+            if all(event == "solver.offline" for event in last.values()):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def answer(solver: Dialled, offer: PuzzleOffered, value: int | None = None) -> str:
