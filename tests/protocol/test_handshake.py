@@ -303,6 +303,15 @@ def test_a_welcome_altered_on_the_way_is_refused(changes: dict[str, object]) -> 
     assert client.welcome is None
 
 
+def test_a_welcome_for_another_key_is_refused_though_its_signature_holds() -> None:
+    server, client = answering(), dialling()
+    server.greet(hello_of(server, client))
+    server.fingerprint = Identity.generate().fingerprint
+    with pytest.raises(HandshakeError, match="another key"):
+        client.receive(server.welcome(LIMITS))
+    assert client.state is not State.OPEN
+
+
 def test_a_sealed_welcome_with_one_bit_flipped_does_not_open() -> None:
     server, client = answering(), dialling()
     server.greet(hello_of(server, client))
