@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 
 import structlog
 
@@ -73,13 +74,14 @@ class App:
             raise
 
     async def stop(self) -> None:
-        """Finish what was taken in, tell everybody, close. Safe at any time, and twice."""
-        await self.listener.stop()
-        await self._alarm.stop()
-        await self._jobs.stop()
-        await self._dispatcher.stop()
-        await self.pump.stop()
-        await self._database.stop()
+        """Finish what was taken in, tell everybody, close. Safe at any time, and twice.
+
+        Every part is stopped, also when one before it fails: a database left open would keep the process alive.
+        """
+        parts = (self._database, self.pump, self._dispatcher, self._jobs, self._alarm, self.listener)
+        async with AsyncExitStack() as stack:  # the last one entered is stopped first
+            for part in parts:
+                stack.push_async_callback(part.stop)
 
     async def _agree_on_master_key(self) -> None:
         now_ms = self._clock.now_ms()
