@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import hashlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -44,10 +45,24 @@ def test_the_stranger_imports_nothing_of_ours() -> None:
     assert "importlib" not in imported
 
 
+def vectors_of_the_document() -> dict[str, str]:
+    lines = (line.partition(" = ") for line in DOCUMENT.read_text().splitlines())
+    return {name: value for name, separator, value in lines if separator}
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_the_documents_puzzles_are_right_without_a_short_cut(size: str) -> None:
+    vectors = {name: value for name, value in vectors_of_the_document().items() if name.startswith(size)}
+    product, base = int(vectors[f"{size}.product"], 16), int(vectors[f"{size}.baseg"], 16)
+    answer = pow(base, 1 << int(vectors[f"{size}.t"]), product)
+    raw = answer.to_bytes((product.bit_length() + 7) // 8, "big")
+    assert raw.hex() == vectors[f"{size}.answer_bytes"]
+    assert hashlib.sha256(raw).hexdigest() == vectors[f"{size}.commitment"]
+
+
 def test_the_stranger_arrives_at_the_documents_vectors() -> None:
     """What it made of the document's words is what the document's vectors say."""
-    lines = (line.partition(" = ") for line in DOCUMENT.read_text().splitlines())
-    vectors = {name: value for name, separator, value in lines if separator}
+    vectors = vectors_of_the_document()
 
     def raw(name: str) -> bytes:
         return bytes.fromhex(vectors[name])
