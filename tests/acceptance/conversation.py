@@ -35,6 +35,8 @@ async def next_envelope(dialled: Dialled) -> Envelope:
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
         while True:
             envelope = dialled.peer.receive(await dialled.socket.recv())
+            for frame in dialled.peer.outgoing():
+                await dialled.socket.send(frame)
             if envelope is not None:
                 return envelope
 

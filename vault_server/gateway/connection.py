@@ -61,12 +61,14 @@ class Connection(asyncio.Protocol):
         self._peer: AnsweringPeer | None = None
         self._caller: Caller | None = None
         self._has_joined = False
+        self._has_closed = False
         self._fragments: list[bytes] = []
         self._is_text = False
         self._pending = 0
         self._bad_messages = 0
         self._flush_due = False
         self._timers: list[asyncio.TimerHandle] = []
+        self._expectation: asyncio.TimerHandle | None = None
         self.heard_at = self._loop.time()
 
     # asyncio.Protocol
@@ -76,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peername = transport.get_extra_info("peername")
         self._address = peername[0] if peername else ""
-        self._timers.append(self._loop.call_later(self._settings.handshake_ms_max / 1000, self._handshake_late))
+        self._expect_soon("No valid hello", "Answer the challenge with a hello at once.")
         self._listener.entered(self)
 
     def data_received(self, data: bytes) -> None:
@@ -123,6 +125,7 @@ class Connection(asyncio.Protocol):
     def close(self, code: int, reason: str) -> None:
         """Say why and end the conversation; the socket follows."""
         if self._ws.state is WebSocketState.OPEN:
+            self._has_closed = True
             self._ws.send_close(code, reason)
             self._flush()
             self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
@@ -204,22 +207,28 @@ class Connection(asyncio.Protocol):
         self._timers = [self._loop.call_later(SECONDS_MAX, self.close, Close.RENEW, "24 hours")]
         self._write(peer.welcome(self._settings.limits()))
         logger.info("connection.opened", agent=peer.agent, address=self._address, **self._who())
-        if not door.exclusive:
+        if door.exclusive:
+            self._expect_soon("No first message", "Say what you offer with status_update at once.")
+        else:
             self._join(caller, door)
 
     def _join(self, caller: Caller, door: Door) -> None:
         self._has_joined = True
+        if self._expectation is not None:
+            self._expectation.cancel()
         self._listener.joined(self, caller, door)
 
-    def _handshake_late(self) -> None:
+    def _expect_soon(self, missing: str, suggestion: str) -> None:
+        """Give the peer `handshake_ms_max` for its next step; half-open conversations do not pile up."""
+        seconds = self._settings.handshake_ms_max / 1000
+        self._expectation = self._loop.call_later(seconds, self._handshake_late, missing, suggestion)
+        self._timers.append(self._expectation)
+
+    def _handshake_late(self, missing: str, suggestion: str) -> None:
         if self._peer is None:
             self.abort()
             return
-        late = MessageError(
-            Code.HELLO_LATE,
-            f"No valid hello within {self._settings.handshake_ms_max} ms.",
-            "Answer the challenge with a hello at once.",
-        )
+        late = MessageError(Code.HELLO_LATE, f"{missing} within {self._settings.handshake_ms_max} ms.", suggestion)
         logger.warning("handshake.refused", code=late.code, address=self._address)
         self._refuse(late, Close.HANDSHAKE_TIMEOUT)
 
@@ -237,7 +246,9 @@ class Connection(asyncio.Protocol):
             self._fragments.append(bytes(frame.data))
         else:
             return  # ping, pong and close are answered by the library
-        if frame.fin and self._ws.state is WebSocketState.OPEN:
+        # What the peer said before its close counts, even if the library has read that close already; what it says
+        # after our own close does not.
+        if frame.fin and not self._has_closed:
             payload = b"".join(self._fragments)
             self._fragments = []
             self._take_message(payload)
@@ -251,7 +262,8 @@ class Connection(asyncio.Protocol):
             self.close(1007, "text frames are UTF-8")
             return
         if self._peer.state is not State.OPEN:
-            self._greet(self._peer, self._door, frame)
+            if self._ws.state is WebSocketState.OPEN:
+                self._greet(self._peer, self._door, frame)
             return
         try:
             envelope = self._peer.decode(frame)
@@ -351,6 +363,7 @@ class Connection(asyncio.Protocol):
             self._end_our_side(self._transport)
         elif self._ws.state is WebSocketState.OPEN and self._is_behind(self._transport):
             logger.warning("connection.slow", **self._who())
+            self._has_closed = True
             self._ws.send_close(Close.TOO_SLOW, "the peer reads too slowly")
             self._transport.write(b"".join(self._ws.data_to_send()))
             self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
