@@ -17,6 +17,7 @@ from protocol.puzzle import Puzzle, Ticket, make_locked
 from tests.conftest import StartSolver
 from tests.processes import Server
 from tests.vault_client.conftest import Client, Command, Sample
+from tests.vault_client.test_files import full_disk
 from vault_client.delegation import Delegation
 from vault_client.errors import TaskCancelledError, WrongFile
 from vault_client.locked_file import LockedFile, lock_file
@@ -140,6 +141,17 @@ async def test_ctrl_c_leaves_the_solvers_at_work_and_the_next_run_goes_on(
     assert not resume_path(long_locked.path).exists()
     submitted = client.server.find("task.submitted", client=client.identity.fingerprint)
     assert [event["task"] for event in submitted] == [task]
+
+
+def test_a_full_disk_after_the_wait_loses_nothing(ask: Ask, client: Client, sample: Sample, tmp_path: Path) -> None:
+    write_ticket(tmp_path / "letter.txt.ticket", sample.header, sample.ticket)
+    with full_disk(100_000):
+        refused = ask("unlock", sample.locked, "--out", "opened.txt", code=1)
+    assert "Cannot write opened.txt" in refused.stderr
+    assert not (tmp_path / "opened.txt").exists()
+    ask("unlock", sample.locked, "--out", "opened.txt")
+    assert (tmp_path / "opened.txt").read_bytes() == sample.plain.read_bytes()
+    assert len(client.server.find("task.submitted", client=client.identity.fingerprint)) == 1
 
 
 async def test_a_client_killed_before_it_knew_its_task_goes_on_with_the_same_one(

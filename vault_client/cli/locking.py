@@ -139,7 +139,7 @@ def _lock(file: Path, target: Path, ticket_target: Path | None, count: int, bits
     try:
         with bytes_bar("Encrypting", file.stat().st_size) as advance:
             return lock_file(file, target, puzzle, answer, force=force, advance=advance, before_placing=place_ticket)
-    except FileError:
-        if placed and ticket_target is not None:
+    except (FileError, KeyboardInterrupt):
+        if placed and ticket_target is not None and not os.path.exists(target):
             remove(ticket_target)  # a ticket without its locked file is of no use
         raise
