@@ -73,7 +73,9 @@ ERRORS: dict[Code, ErrorMeaning] = {
     Code.UNKNOWN_FIELD: ErrorMeaning(False, "A request has a field that its message does not."),
     Code.BAD_FIELD: ErrorMeaning(False, "A field has the wrong type, length or range."),
     Code.HELLO_REFUSED: ErrorMeaning(False, "The hello's key, nonce, shared secret or signature does not hold."),
-    Code.HELLO_LATE: ErrorMeaning(True, "The hello did not arrive within `handshake_ms_max`."),
+    Code.HELLO_LATE: ErrorMeaning(
+        True, "The hello, or a solver's first message, did not arrive within `handshake_ms_max`."
+    ),
     Code.WRONG_AUTHORITY: ErrorMeaning(False, "The hello names an authority (host:port) that this server is not."),
     Code.BAD_SEAL: ErrorMeaning(True, "A sealed frame did not open: altered, repeated, lost or out of order."),
     Code.TOO_MANY_CONNECTIONS: ErrorMeaning(True, "The server, the key or the address has all its connections."),

@@ -14,15 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import uvloop
-
 from load import EchoClient, InstantSolver, LoadClient, Tally, a_few_moduli, dial  # the file beside this one
+
 from protocol import vault as wire
 
 HOST = "127.0.0.1"

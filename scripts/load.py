@@ -1,4 +1,4 @@
-"""The bench's load: many conversations in one process over the sans-I/O WebSocket layer, to stay below the server's cost.
+"""The bench's load: many conversations in one process, over the sans-I/O WebSocket layer to cost less than the server.
 
 Instant solvers answer with what a table says; clients keep a number of tasks under way. Only ever dials 127.0.0.1.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -29,7 +30,7 @@ HOST = "127.0.0.1"
 FRAME_BYTES_MAX = 2**20
 
 
-class Socket(asyncio.Protocol):
+class Socket(asyncio.Protocol, ABC):
     """A WebSocket client that hands whole messages to `take`; frames of one loop turn leave in one write."""
 
     def __init__(self, port: int, path: str, subprotocol: str | None) -> None:
@@ -67,9 +68,9 @@ class Socket(asyncio.Protocol):
     def opened(self) -> None:
         """The WebSocket is open."""
 
+    @abstractmethod
     def take(self, frame: bytes) -> None:
         """A message has arrived."""
-        raise NotImplementedError
 
     def send(self, frame: bytes) -> None:
         self.frames_out += 1
@@ -90,7 +91,7 @@ class Socket(asyncio.Protocol):
             self._transport.close()
 
 
-class Conversation(Socket):
+class Conversation(Socket, ABC):
     """A socket with a proved key and sealed frames."""
 
     def __init__(self, port: int, path: str) -> None:
@@ -110,9 +111,9 @@ class Conversation(Socket):
         if envelope is not None:
             self.heard(envelope)
 
+    @abstractmethod
     def heard(self, envelope: Envelope) -> None:
         """A message for this end."""
-        raise NotImplementedError
 
     def request(self, message: Message) -> None:
         self.send(cast(bytes, self.peer.request(message)[1]))
@@ -208,7 +209,7 @@ class EchoClient(Socket):
         self.send(self._payloads[self._number % len(self._payloads)])
         self._number += 1
 
-    def take(self, frame: bytes) -> None:
+    def take(self, _frame: bytes) -> None:
         self.echoed += 1
         self._next()
 

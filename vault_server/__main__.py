@@ -137,7 +137,7 @@ def _fail(message: str, code: int = 1) -> Any:
 
 def main() -> None:
     """Entry point of the console script."""
-    cli()
+    cli(prog_name="vault-server")
 
 
 if __name__ == "__main__":

@@ -21,58 +21,76 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VAULT_", extra="forbid", frozen=True)
 
     # where
-    database: Path = Field(Path("vault.db"), description="the SQLite file; its keys stand beside it")
-    host: str = Field("127.0.0.1", description="address to listen on; loopback unless told otherwise")
-    port: int = Field(8765, ge=0, le=65535, description="port of the WebSocket endpoints; 0 picks a free one")
+    database: Path = Field(default=Path("vault.db"), description="the SQLite file; its keys stand beside it")
+    host: str = Field(default="127.0.0.1", description="address to listen on; loopback unless told otherwise")
+    port: int = Field(default=8765, ge=0, le=65535, description="port of the WebSocket endpoints; 0 picks a free one")
     public_names: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="host:port by which peers dial this server, comma-separated; loopback names are always good"
+        default=(),
+        description="host:port by which peers dial this server, comma-separated; loopback names are always good",
     )
-    tls_certificate: Path | None = Field(None, description="PEM chain; with tls_key the server speaks wss")
-    tls_key: Path | None = Field(None, description="PEM private key of tls_certificate")
+    tls_certificate: Path | None = Field(default=None, description="PEM chain; with tls_key the server speaks wss")
+    tls_key: Path | None = Field(default=None, description="PEM private key of tls_certificate")
     plain_frames: Literal["loopback", "always", "never"] = Field(
-        "loopback", description="who may use unsealed subprotocols: loopback peers; all (TLS is in front); nobody"
+        default="loopback",
+        description="who may use unsealed subprotocols: loopback peers; all (TLS is in front); nobody",
     )
     master_key: str | None = Field(
-        None,
+        default=None,
         repr=False,
         pattern=r"[0-9a-f]{64}",
         description="64 hex digits, instead of the key file beside the database",
     )
 
     # connections
-    connections_max: int = Field(10_000, ge=1, description="connections in all")
-    connections_per_key_max: int = Field(16, ge=1, description="client connections of one key")
-    handshake_ms_max: int = Field(10_000, ge=50, description="time from connection to a valid hello")
-    frame_bytes_max: int = Field(FRAME_BYTES_MAX, ge=4096, le=16 * 2**20, description="bytes of one message, unsealed")
-    queue_messages_max: int = Field(1024, ge=1, description="requests of one connection that wait for their replies")
-    buffer_bytes_max: int = Field(
-        4 * 2**20, ge=65_536, description="unsent bytes of one connection before it is closed"
+    connections_max: int = Field(default=10_000, ge=1, description="connections in all")
+    connections_per_key_max: int = Field(default=16, ge=1, description="client connections of one key")
+    handshake_ms_max: int = Field(default=10_000, ge=50, description="time from connection to a valid hello")
+    frame_bytes_max: int = Field(
+        default=FRAME_BYTES_MAX, ge=4096, le=16 * 2**20, description="bytes of one message, unsealed"
     )
-    bad_messages_max: int = Field(16, ge=0, description="frames that are no message before the connection is closed")
-    push_window: int = Field(256, ge=1, description="pushes sent on one connection and not yet acknowledged")
-    silence_ms_max: int = Field(90_000, ge=1000, description="time without a byte, our pings answered, before closing")
-    drain_ms_max: int = Field(10_000, ge=0, description="time for replies and closing handshakes at shutdown")
+    queue_messages_max: int = Field(
+        default=1024, ge=1, description="requests of one connection that wait for their replies"
+    )
+    buffer_bytes_max: int = Field(
+        default=4 * 2**20, ge=65_536, description="unsent bytes of one connection before it is closed"
+    )
+    bad_messages_max: int = Field(
+        default=16, ge=0, description="frames that are no message before the connection is closed"
+    )
+    push_window: int = Field(default=256, ge=1, description="pushes sent on one connection and not yet acknowledged")
+    silence_ms_max: int = Field(
+        default=90_000, ge=1000, description="time without a byte, our pings answered, before closing"
+    )
+    drain_ms_max: int = Field(default=10_000, ge=0, description="time for replies and closing handshakes at shutdown")
 
     # batches
-    batch_messages_max: int = Field(256, ge=1, description="messages in one transaction")
-    check_threads: int = Field(2, ge=1, le=64, description="threads that check puzzles before they are stored")
-    checks_waiting_max: int = Field(1024, ge=1, description="puzzles waiting to be checked, in all")
-    judge_threads: int = Field(1, ge=1, le=64, description="threads that compute answers of small puzzles")
+    batch_messages_max: int = Field(default=256, ge=1, description="messages in one transaction")
+    check_threads: int = Field(default=2, ge=1, le=64, description="threads that check puzzles before they are stored")
+    checks_waiting_max: int = Field(default=1024, ge=1, description="puzzles waiting to be checked, in all")
+    judge_threads: int = Field(default=1, ge=1, le=64, description="threads that compute answers of small puzzles")
 
     # the vault
-    modulus_bits_min: int = Field(2048, ge=64, description="smallest product, in bits")
-    modulus_bits_max: int = Field(4096, le=8192, description="largest product, in bits")
-    squarings_max: int = Field(2**40, ge=1, le=2**53 - 1, description="largest t")
-    open_tasks_max: int = Field(1000, ge=1, description="tasks of one client that have not ended")
-    assignments_max: int = Field(6, ge=2, description="assignments of one task before it fails")
-    computed_squarings_max: int = Field(4096, ge=0, le=65_536, description="largest t the server computes to judge")
-    capacity_max: int = Field(64, ge=1, le=1024, description="assignments one solver may hold, whatever it announces")
-    deadline_ms_unknown: int = Field(8 * HOUR_MS, ge=1, description="deadline when a solver's speed is not known")
-    deadline_ms_min: int = Field(MINUTE_MS, ge=1, description="shortest deadline")
-    deadline_ms_max: int = Field(365 * DAY_MS, ge=1, description="longest deadline")
-    deadline_slack: float = Field(3.0, ge=1.0, description="deadline as a multiple of the solver's own estimate")
-    complaint_ms: int = Field(16 * HOUR_MS, ge=0, description="complaint window after the deadline")
-    idempotency_ms: int = Field(30 * DAY_MS, ge=1000, description="how long an idempotency key is remembered")
+    modulus_bits_min: int = Field(default=2048, ge=64, description="smallest product, in bits")
+    modulus_bits_max: int = Field(default=4096, le=8192, description="largest product, in bits")
+    squarings_max: int = Field(default=2**40, ge=1, le=2**53 - 1, description="largest t")
+    open_tasks_max: int = Field(default=1000, ge=1, description="tasks of one client that have not ended")
+    assignments_max: int = Field(default=6, ge=2, description="assignments of one task before it fails")
+    computed_squarings_max: int = Field(
+        default=4096, ge=0, le=65_536, description="largest t the server computes to judge"
+    )
+    capacity_max: int = Field(
+        default=64, ge=1, le=1024, description="assignments one solver may hold, whatever it announces"
+    )
+    deadline_ms_unknown: int = Field(
+        default=8 * HOUR_MS, ge=1, description="deadline when a solver's speed is not known"
+    )
+    deadline_ms_min: int = Field(default=MINUTE_MS, ge=1, description="shortest deadline")
+    deadline_ms_max: int = Field(default=365 * DAY_MS, ge=1, description="longest deadline")
+    deadline_slack: float = Field(
+        default=3.0, ge=1.0, description="deadline as a multiple of the solver's own estimate"
+    )
+    complaint_ms: int = Field(default=16 * HOUR_MS, ge=0, description="complaint window after the deadline")
+    idempotency_ms: int = Field(default=30 * DAY_MS, ge=1000, description="how long an idempotency key is remembered")
 
     @model_validator(mode="before")
     @classmethod
