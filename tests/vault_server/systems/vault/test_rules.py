@@ -1,0 +1,255 @@
+"""The vault's rules: who is asked, until when, and how an answer is judged."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault_server.systems.vault.rules import (
+    NEWCOMER_ANSWERS,
+    NEWCOMER_BAND,
+    SLOTS,
+    Candidate,
+    DeadlineBounds,
+    Judgement,
+    band,
+    choose,
+    deadline_ms,
+    is_computed_inline,
+    judgement_for,
+    rank,
+    slots_to_open,
+    squarings_per_second,
+)
+
+
+def candidate(
+    name: str, band: int = 5, in_hand: int = 0, last: int = 0, address: str | None = None, answers: int = 9
+) -> Candidate:
+    return Candidate(name, band, 50.0, in_hand, last, name if address is None else address, answers, "{}")
+
+
+candidates = st.lists(
+    st.builds(
+        Candidate,
+        solver_id=st.text("abcdef", min_size=1, max_size=3),
+        band=st.integers(0, 10),
+        reputation=st.floats(0, 100),
+        in_hand=st.integers(0, 5),
+        last_assigned_ms=st.integers(0, 5),
+        address=st.sampled_from(["x", "y", "z"]),
+        valid_answers=st.integers(0, 10),
+        speeds_text=st.just("{}"),
+    ),
+    max_size=12,
+    unique_by=lambda one: one.solver_id,
+)
+
+
+# ranking
+
+
+def test_the_order_is_band_then_hands_then_longest_unserved_then_name() -> None:
+    best_first = [
+        candidate("d", band=6, in_hand=3, last=9),
+        candidate("c", band=5, in_hand=0, last=9),
+        candidate("e", band=5, in_hand=1, last=1),
+        candidate("a", band=5, in_hand=1, last=2),
+        candidate("b", band=5, in_hand=1, last=2),
+        candidate("f", band=4),
+    ]
+    for order in itertools.permutations(best_first):
+        assert rank(order) == best_first
+
+
+def test_the_score_within_a_band_does_not_count() -> None:
+    strong = Candidate("z", 5, 59.9, 0, 0, "", 9, "{}")
+    weak = Candidate("a", 5, 50.0, 0, 0, "", 9, "{}")
+    assert rank([strong, weak]) == [weak, strong]
+
+
+@given(candidates)
+def test_ranking_loses_and_invents_nobody(given_candidates: list[Candidate]) -> None:
+    ranked = rank(given_candidates)
+    assert sorted(c.solver_id for c in ranked) == sorted(c.solver_id for c in given_candidates)
+    assert rank(list(reversed(given_candidates))) == ranked
+    for better, worse in itertools.pairwise(ranked):
+        assert (-better.band, better.in_hand, better.last_assigned_ms) <= (
+            -worse.band,
+            worse.in_hand,
+            worse.last_assigned_ms,
+        )
+
+
+@pytest.mark.parametrize(
+    ("reputation", "answers", "expected"),
+    [
+        (0.0, 5, 0),
+        (9.999, 5, 0),
+        (10.0, 5, 1),
+        (49.999, 5, 4),
+        (50.0, 5, 5),
+        (99.999, 50, 9),
+        (100.0, 5, 10),
+        (100.0, NEWCOMER_ANSWERS - 1, NEWCOMER_BAND),
+        (0.0, NEWCOMER_ANSWERS - 1, NEWCOMER_BAND),
+        (100.0, 0, NEWCOMER_BAND),
+    ],
+)
+def test_bands_of_ten_points_and_a_new_key_as_25(reputation: float, answers: int, expected: int) -> None:
+    assert band(reputation, answers) == expected
+
+
+def test_a_newcomer_has_fewer_than_five_valid_answers() -> None:
+    assert NEWCOMER_ANSWERS == 5
+    assert candidate("a", answers=4).is_newcomer
+    assert not candidate("a", answers=5).is_newcomer
+
+
+# choosing
+
+
+def test_the_two_best_are_asked() -> None:
+    a, b, c = candidate("a"), candidate("b"), candidate("c")
+    assert choose([a, b, c], count=2, taken_address=None, newcomer=None) == [a, b]
+    assert choose([a], count=2, taken_address=None, newcomer=None) == [a]
+    assert choose([], count=2, taken_address=None, newcomer=None) == []
+    assert choose([a, b, c], count=1, taken_address=None, newcomer=None) == [a]
+
+
+def test_the_second_comes_from_another_address_where_possible() -> None:
+    a, b, c = candidate("a", address="x"), candidate("b", address="x"), candidate("c", address="y")
+    assert choose([a, b, c], count=2, taken_address=None, newcomer=None) == [a, c]
+    assert choose([a, b], count=2, taken_address=None, newcomer=None) == [a, b]
+    assert choose([b, c], count=1, taken_address="x", newcomer=None) == [c]
+    assert choose([b], count=1, taken_address="x", newcomer=None) == [b]
+
+
+def test_a_newcomer_gets_its_turn_in_the_second_slot() -> None:
+    a, b, new = candidate("a"), candidate("b"), candidate("new", answers=0)
+    assert choose([a, b], count=2, taken_address=None, newcomer=new) == [a, new]
+    assert choose([a, b], count=1, taken_address=None, newcomer=new) == [new]
+
+
+def test_a_newcomer_that_is_the_best_anyway_is_asked_once() -> None:
+    new, b = candidate("new", answers=0), candidate("b")
+    assert choose([new, b], count=2, taken_address=None, newcomer=new) == [new, b]
+    assert choose([new], count=2, taken_address=None, newcomer=new) == [new]
+
+
+@given(candidates, st.integers(1, SLOTS), st.sampled_from([None, "x", "y"]), st.data())
+def test_nobody_is_asked_twice_and_as_many_as_there_are(
+    given_candidates: list[Candidate], count: int, taken_address: str | None, data: st.DataObject
+) -> None:
+    ranked = rank(given_candidates)
+    newcomer = data.draw(st.sampled_from([None, *ranked]))
+    chosen = choose(ranked, count=count, taken_address=taken_address, newcomer=newcomer)
+    assert len({c.solver_id for c in chosen}) == len(chosen) == min(count, len(ranked))
+    assert set(chosen) <= set(ranked)
+    if count == SLOTS and ranked:
+        assert chosen[0] == ranked[0]
+
+
+# speeds and deadlines
+
+
+@pytest.mark.parametrize(
+    ("speeds", "bits", "expected"),
+    [
+        ({}, 2048, None),
+        ({"2048": 0}, 2048, None),
+        ({"2048": 1000}, 2048, 1000),
+        ({"2048": 1000}, 1024, 4000),
+        ({"2048": 1000}, 4096, 250),
+        ({"1024": 9000, "2048": 1000, "4096": 300}, 2048, 1000),
+        ({"1024": 9000, "2048": 1000, "4096": 300}, 1025, 1000 * (2048 / 1025) ** 2),
+        ({"1024": 9000, "2048": 1000}, 3072, 1000 * (2048 / 3072) ** 2),
+        ({"512": 9000, "2048": 0}, 1024, 2250),
+        ({"512": 7, "4096": 3}, 4096, 3),
+    ],
+)
+def test_speed_at_a_size_that_was_not_measured(speeds: dict[str, int], bits: int, expected: float | None) -> None:
+    assert squarings_per_second(speeds, bits) == (None if expected is None else pytest.approx(expected))
+
+
+BOUNDS = DeadlineBounds(unknown_ms=28_800_000, min_ms=60_000, max_ms=86_400_000, slack=3.0)
+
+
+@pytest.mark.parametrize(
+    ("squarings", "speeds", "expected"),
+    [
+        (1_000_000, {"2048": 1000}, 3_000_000),
+        (1, {"2048": 1000}, 60_000),
+        (20_000, {"2048": 1000}, 60_000),
+        (20_001, {"2048": 1000}, 60_003),
+        (28_800_000, {"2048": 1000}, 86_400_000),
+        (28_800_001, {"2048": 1000}, 86_400_000),
+        (2**53 - 1, {"2048": 1}, 86_400_000),
+        (1, {}, 28_800_000),
+        (2**53 - 1, {"2048": 0}, 28_800_000),
+    ],
+)
+def test_deadlines_have_slack_and_bounds(squarings: int, speeds: dict[str, int], expected: int) -> None:
+    assert deadline_ms(squarings, 2048, speeds, BOUNDS) == expected
+
+
+def test_an_unknown_speed_is_bounded_too() -> None:
+    assert deadline_ms(1, 2048, {}, DeadlineBounds(1, 60_000, 90_000, 3.0)) == 60_000
+    assert deadline_ms(1, 2048, {}, DeadlineBounds(100_000, 60_000, 90_000, 3.0)) == 90_000
+
+
+@given(
+    st.integers(1, 2**53 - 1),
+    st.integers(64, 8192),
+    st.dictionaries(st.integers(1, 99_999).map(str), st.integers(0, 2**53 - 1), max_size=16),
+)
+def test_every_announced_speed_gives_a_deadline_within_bounds(t: int, bits: int, speeds: dict[str, int]) -> None:
+    assert BOUNDS.min_ms <= deadline_ms(t, bits, speeds, BOUNDS) <= BOUNDS.max_ms
+
+
+# judging
+
+
+@given(st.integers(1, 2**53 - 1), st.booleans(), st.integers(0, 65_536))
+def test_how_an_answer_is_judged(t: int, has_commitment: bool, computed_max: int) -> None:
+    judgement = judgement_for(t, has_commitment, computed_max)
+    assert (judgement is Judgement.COMPUTED) == (t <= computed_max)
+    assert (judgement is Judgement.COMMITMENT) == (t > computed_max and has_commitment)
+    assert (judgement is Judgement.AGREED) == (t > computed_max and not has_commitment)
+
+
+@pytest.mark.parametrize(
+    ("t", "has_commitment", "judgement"),
+    [
+        (4096, True, Judgement.COMPUTED),
+        (4096, False, Judgement.COMPUTED),
+        (4097, True, Judgement.COMMITMENT),
+        (4097, False, Judgement.AGREED),
+    ],
+)
+def test_the_edge_between_computing_and_comparing(t: int, has_commitment: bool, judgement: Judgement) -> None:
+    assert judgement_for(t, has_commitment, 4096) is judgement
+
+
+@given(st.integers(1, 65_536), st.integers(64, 8192))
+def test_what_is_computed_inline_stays_inline_when_it_is_made_smaller(t: int, bits: int) -> None:
+    if is_computed_inline(t, bits):
+        assert is_computed_inline(max(1, t // 2), bits)
+        assert is_computed_inline(t, max(64, bits // 2))
+
+
+def test_a_tenth_of_a_millisecond_is_inline() -> None:
+    assert is_computed_inline(96, 2048)
+    assert not is_computed_inline(97, 2048)
+    assert not is_computed_inline(4096, 2048)
+
+
+@pytest.mark.parametrize(
+    ("empty", "made", "bound", "opened"),
+    [(2, 0, 6, 2), (1, 1, 6, 1), (0, 2, 6, 0), (2, 5, 6, 1), (1, 5, 6, 1), (2, 6, 6, 0), (1, 6, 6, 0), (1, 7, 6, 0)],
+)
+def test_how_many_slots_may_be_filled(empty: int, made: int, bound: int, opened: int) -> None:
+    assert slots_to_open(empty, made, bound) == opened
