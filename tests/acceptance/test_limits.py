@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from typing import TypeVar
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from protocol.envelope import Message
 from protocol.errors import Code
 from protocol.identity import Identity
 from protocol.peer import Acknowledged
@@ -23,6 +25,7 @@ from protocol.vault import (
     TaskCancelled,
     TaskState,
 )
+from tests.acceptance import rows
 from tests.acceptance.conversation import (
     accept,
     answer,
@@ -37,6 +40,8 @@ from tests.conftest import StartServer
 from tests.dialling import Dialled, dial
 from tests.processes import Server
 
+M = TypeVar("M", bound=Message)
+
 
 def send_together(client: Dialled, orders: list[SubmitPuzzle]) -> list[int]:
     """All requests in one write, so that the server reads them in one turn of its loop; their numbers."""
@@ -48,6 +53,17 @@ def send_together(client: Dialled, orders: list[SubmitPuzzle]) -> list[int]:
         numbers.append(number)
     client.socket.send_data()
     return numbers
+
+
+async def receive_just(dialled: Dialled, kind: type[M], count: int) -> dict[int, M]:
+    """So many pushes by `seq`, unacknowledged; nothing comes after them."""
+    received: dict[int, M] = {}
+    for _ in range(count):
+        message, seq = await dialled.receive(kind)
+        assert seq is not None
+        received[seq] = message
+    assert await dialled.silence() == []
+    return received
 
 
 async def test_the_queue_of_one_connection_is_bounded(start_server: StartServer, maker: Maker) -> None:
@@ -106,8 +122,8 @@ async def test_a_solver_holds_no_more_than_it_announced(start_server: StartServe
     ):
         for _ in range(5):
             await client.ask(maker.order(COMPUTED)[0], PuzzleAccepted)
-        assert len([e for e in await two.silence() if isinstance(e.message, PuzzleOffered)]) == 2
-        assert len([e for e in await greedy.silence() if isinstance(e.message, PuzzleOffered)]) == 3
+        await receive_just(two, PuzzleOffered, 2)
+        await receive_just(greedy, PuzzleOffered, 3)
 
 
 async def test_the_server_has_so_many_connections_and_not_one_more(start_server: StartServer, maker: Maker) -> None:
@@ -141,36 +157,24 @@ async def answered_tasks(server: Server, maker: Maker, me: Identity, count: int)
     return tasks
 
 
-def pushes(envelopes: list[object]) -> list[PuzzleAnswered]:
-    messages = [getattr(envelope, "message", None) for envelope in envelopes]
-    return [message for message in messages if isinstance(message, PuzzleAnswered)]
-
-
 async def test_who_acknowledges_nothing_gets_the_window_and_no_more(start_server: StartServer, maker: Maker) -> None:
     server = await start_server(push_window=3)
     me, acknowledged = Identity.generate(), Acknowledged()
     tasks = await answered_tasks(server, maker, me, 8)
     async with await dial(server.url, identity=me) as client:
-        first = await client.silence()
-        assert len(first) == 3
+        first = await receive_just(client, PuzzleAnswered, 3)
     async with await dial(server.url, identity=me, acknowledged=acknowledged) as client:
-        again = await client.silence()
-        assert again == first, "the same, with the same numbers"
-        got = pushes([*again])
-        for envelope in again:
-            assert envelope.seq is not None
-            await client.acknowledge(envelope.seq)
-        got += pushes([*await client.silence()])
-        assert len(got) == 6, "room for three more, since three were acknowledged"
+        assert await receive_just(client, PuzzleAnswered, 3) == first, "the same, with the same numbers"
+        for seq in first:
+            await client.acknowledge(seq)
+        second = await receive_just(client, PuzzleAnswered, 3)
     async with await dial(server.url, identity=me, acknowledged=acknowledged) as client:
-        later = {(await client.take(PuzzleAnswered)).task for _ in range(5)}
-        assert len(later) == 5
+        later = {push.task: push.answer for push in [await client.take(PuzzleAnswered) for _ in range(5)]}
         assert await client.silence() == []
-        told = {push.task: push.answer for push in got}
-        assert set(told) | later == set(tasks)
-        assert all(tasks[task] == value for task, value in told.items())
-    async with await dial(server.url, identity=me) as client:
-        assert await client.silence() == []
+    told = {push.task: push.answer for push in (first | second).values()}
+    assert told | later == tasks
+    assert len(later) == 5
+    await rows.until_none(server.database, "SELECT seq FROM outbox")
 
 
 async def test_the_window_holds_for_what_comes_while_one_is_there(start_server: StartServer, maker: Maker) -> None:
@@ -180,16 +184,11 @@ async def test_the_window_holds_for_what_comes_while_one_is_there(start_server: 
         tasks = {(await client.ask(order, PuzzleAccepted)).task: right for order, right in orders}
         for _ in orders:
             await answer(solver, await accept(solver))
-        held = await client.silence()
-        assert len(held) == 2
-        told = {push.task: push.answer for push in pushes([*held])}
-        for envelope in held:
-            assert envelope.seq is not None
-            await client.acknowledge(envelope.seq)
-        for _ in range(3):
-            push = await client.take(PuzzleAnswered)
-            told[push.task] = push.answer
-        assert told == tasks
+        held = await receive_just(client, PuzzleAnswered, 2)
+        for seq in held:
+            await client.acknowledge(seq)
+        later = [await client.take(PuzzleAnswered) for _ in range(3)]
+        assert {push.task: push.answer for push in [*held.values(), *later]} == tasks
         assert await client.silence() == []
 
 
