@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from protocol.identity import BadKey, Identity
@@ -72,14 +73,13 @@ def _read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise KeyFileError(f"cannot read {path}: {error.strerror}") from error
+        raise KeyFileError(f"cannot read {path}: {error.strerror}; repair it, or choose another --database") from error
 
 
 def _write_new(path: Path, content: bytes) -> None:
     """Whole or not at all: a temporary file, fsync, a link that fails if somebody was faster."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, temporary = tempfile.mkstemp(".new", f"{path.name}.", path.parent)  # mode 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -87,7 +87,7 @@ def _write_new(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             os.link(temporary, path)
         finally:
-            temporary.unlink()
+            os.unlink(temporary)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     master_key: str | None = Field(
         default=None,
         repr=False,
-        pattern=r"[0-9a-f]{64}",
+        pattern=r"^[0-9a-f]{64}$",
         description="64 hex digits, instead of the key file beside the database",
     )
 
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     deadline_ms_min: int = Field(default=MINUTE_MS, ge=1, description="shortest deadline")
     deadline_ms_max: int = Field(default=365 * DAY_MS, ge=1, description="longest deadline")
     deadline_slack: float = Field(
-        default=3.0, ge=1.0, description="deadline as a multiple of the solver's own estimate"
+        default=3.0, ge=1.0, le=1000.0, description="deadline as a multiple of the solver's own estimate"
     )
     complaint_ms: int = Field(default=16 * HOUR_MS, ge=0, description="complaint window after the deadline")
     idempotency_ms: int = Field(default=30 * DAY_MS, ge=1000, description="how long an idempotency key is remembered")
@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Settings:
         if self.modulus_bits_min > self.modulus_bits_max:
             raise ValueError("modulus_bits_min is above modulus_bits_max")
+        if self.deadline_ms_min > self.deadline_ms_max:
+            raise ValueError("deadline_ms_min is above deadline_ms_max")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key come together")
         if self.plain_frames == "always" and not self.public_names:

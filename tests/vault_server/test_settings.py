@@ -1,0 +1,194 @@
+"""Every setting at its bounds and one beyond, what does not go together, and the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from vault_server.settings import LIMITS, Settings
+
+# setting: smallest, largest (None: no such bound)
+BOUNDS: dict[str, tuple[int, int | None]] = {
+    "port": (0, 65_535),
+    "connections_max": (1, None),
+    "connections_per_key_max": (1, None),
+    "handshake_ms_max": (50, None),
+    "frame_bytes_max": (4096, 16 * 2**20),
+    "queue_messages_max": (1, None),
+    "buffer_bytes_max": (65_536, None),
+    "bad_messages_max": (0, None),
+    "push_window": (1, None),
+    "silence_ms_max": (1000, None),
+    "drain_ms_max": (0, None),
+    "batch_messages_max": (1, None),
+    "check_threads": (1, 64),
+    "checks_waiting_max": (1, None),
+    "judge_threads": (1, 64),
+    "modulus_bits_min": (64, 4096),  # modulus_bits_max
+    "modulus_bits_max": (2048, 8192),  # from modulus_bits_min
+    "squarings_max": (1, 2**53 - 1),
+    "open_tasks_max": (1, None),
+    "assignments_max": (2, None),
+    "computed_squarings_max": (0, 65_536),
+    "capacity_max": (1, 1024),
+    "deadline_ms_unknown": (1, None),
+    "deadline_ms_min": (1, 365 * 86_400_000),  # deadline_ms_max
+    "deadline_ms_max": (60_000, None),  # from deadline_ms_min
+    "complaint_ms": (0, None),
+    "idempotency_ms": (1000, None),
+}
+LARGEST = [(name, largest) for name, (_, largest) in BOUNDS.items() if largest is not None]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.upper().startswith("VAULT_"):
+            monkeypatch.delenv(name)
+
+
+def made(**values: object) -> Settings:
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def refusal(**values: object) -> str:
+    with pytest.raises(ValidationError) as caught:
+        made(**values)
+    return str(caught.value)
+
+
+def test_every_number_among_the_settings_has_its_bounds_here() -> None:
+    numbers = {name for name, field in Settings.model_fields.items() if field.annotation is int}
+    assert numbers == set(BOUNDS)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(("name", "smallest"), [(name, bounds[0]) for name, bounds in BOUNDS.items()])
+def test_the_smallest_value_and_one_less(name: str, smallest: int) -> None:
+    assert getattr(made(**{name: smallest}), name) == smallest
+    assert name in refusal(**{name: smallest - 1})
+
+
+@pytest.mark.parametrize(("name", "largest"), LARGEST)
+def test_the_largest_value_and_one_more(name: str, largest: int) -> None:
+    assert getattr(made(**{name: largest}), name) == largest
+    assert name in refusal(**{name: largest + 1})
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("value", ["many", "1.5", None, [1]])
+def test_a_number_is_a_number(name: str, value: object) -> None:
+    assert name in refusal(**{name: value})
+
+
+@pytest.mark.parametrize(("slack", "good"), [(1.0, True), (0.999, False), (1000.0, True), (1000.1, False)])
+def test_slack_never_shortens_an_estimate(slack: float, good: bool) -> None:
+    if good:
+        assert made(deadline_slack=slack).deadline_slack == slack
+    else:
+        assert "deadline_slack" in refusal(deadline_slack=slack)
+
+
+def test_slack_is_finite() -> None:
+    for slack in ("inf", "nan"):
+        assert "deadline_slack" in refusal(deadline_slack=slack)
+
+
+@pytest.mark.parametrize("text", ["", "ab" * 31, "ab" * 33, "AB" * 32, "zz" * 32, "ab" * 32 + "\n", " " + "ab" * 32])
+def test_a_master_key_has_64_small_hex_digits(text: str) -> None:
+    message = refusal(master_key=text)
+    assert "master_key" in message
+
+
+def test_a_master_key_is_not_shown() -> None:
+    assert "ab" * 32 not in repr(made(master_key="ab" * 32))
+
+
+# what goes together
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"modulus_bits_min": 2049, "modulus_bits_max": 2048}, "modulus_bits_min is above modulus_bits_max"),
+        ({"tls_certificate": Path("c.pem")}, "tls_certificate and tls_key come together"),
+        ({"tls_key": Path("k.pem")}, "tls_certificate and tls_key come together"),
+        ({"plain_frames": "always"}, "needs public_names"),
+        ({"deadline_ms_min": 1001, "deadline_ms_max": 1000}, "deadline_ms_min is above deadline_ms_max"),
+    ],
+)
+def test_combinations_that_make_no_sense(values: dict[str, object], message: str) -> None:
+    assert message in refusal(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"modulus_bits_min": 2048, "modulus_bits_max": 2048},
+        {"tls_certificate": Path("c.pem"), "tls_key": Path("k.pem")},
+        {"plain_frames": "always", "public_names": ("vault.example:443",)},
+        {"deadline_ms_min": 1, "deadline_ms_max": 1},
+    ],
+)
+def test_combinations_at_the_edge(values: dict[str, object]) -> None:
+    made(**values)
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    assert "open_task_max" in refusal(open_task_max=3)
+
+
+# the environment
+
+
+def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_OPEN_TASKS_MAX", "3")
+    monkeypatch.setenv("VAULT_DATABASE", "other.db")
+    monkeypatch.setenv("VAULT_MASTER_KEY", "ab" * 32)
+    settings = made(database=Path("given.db"))
+    assert (settings.open_tasks_max, settings.master_key) == (3, "ab" * 32)
+    assert settings.database == Path("given.db")
+    assert made().database == Path("other.db")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("vault.example:443", ("vault.example:443",)),
+        ("a.example:1,b.example:2", ("a.example:1", "b.example:2")),
+        (" a.example:1 , , b.example:2 ,", ("a.example:1", "b.example:2")),
+        ("", ()),
+    ],
+)
+def test_public_names_are_a_list_with_commas(
+    monkeypatch: pytest.MonkeyPatch, text: str, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("VAULT_PUBLIC_NAMES", text)
+    assert made().public_names == names
+
+
+def test_a_bad_value_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_PORT", "70000")
+    assert "port" in refusal()
+
+
+# what peers are told
+
+
+def test_the_limits_of_the_welcome_are_settings() -> None:
+    settings = made(open_tasks_max=7)
+    assert settings.limits() == {name: getattr(settings, name) for name in LIMITS}
+    assert settings.limits()["open_tasks_max"] == 7
+    assert list(LIMITS) == sorted(set(LIMITS))
+    assert set(LIMITS) <= set(BOUNDS)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        made().port = 1
