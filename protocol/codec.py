@@ -57,7 +57,7 @@ class Codec:
         for spec in shape.fields:
             value = getattr(message, spec.name)
             if value is not None:
-                raw[spec.name] = spec.field.dump(value, binary)
+                raw[spec.name] = value if spec.field.as_is else spec.field.dump(value, binary)
         if binary:
             packed: bytes = msgpack.packb(raw)
             return packed

@@ -1,6 +1,6 @@
 """What wraps every message (`id`, `re`, `seq`), and how a message class declares its fields.
 
-A message is a frozen dataclass whose fields are `Annotated` with a `protocol.fields` field; `@message` reads them once
+A message is a dataclass whose fields are `Annotated` with a `protocol.fields` field; `@message` reads them once
 and keeps them as `Shape`. `id` is the sender's number for a request, `re` names the request this answers, `seq` numbers
 a durable push that its receiver acknowledges (design §6).
 """
@@ -65,10 +65,12 @@ M = TypeVar("M", bound=type[Message])
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def message(wire_type: str, kind: Kind) -> Callable[[M], M]:
-    """Turn a class of annotated fields into a frozen message of that wire name."""
+    """Turn a class of annotated fields into a message of that wire name."""
 
     def build(cls: M) -> M:
-        built = dataclass(frozen=True, kw_only=True, slots=True)(cls)
+        # The type checker holds them frozen; at run time that would treble the cost of making one, and a server
+        # makes one for every frame.
+        built = dataclass(kw_only=True, slots=True)(cls)
         hints = typing.get_type_hints(built, include_extras=True)
         specs = tuple(_spec(f.name, hints[f.name], f) for f in dataclasses.fields(built))  # type: ignore[arg-type]
         built.SHAPE = Shape(wire_type, kind, specs, frozenset(s.name for s in specs))
@@ -88,7 +90,7 @@ def _spec(name: str, hint: Any, field: dataclasses.Field[Any]) -> FieldSpec:
     return FieldSpec(name, typing.get_args(hint)[1], optional)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """One message with what wraps it."""
 

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from protocol.errors import Code, MessageError
 
@@ -21,7 +21,12 @@ _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 class Field(Protocol):
-    """How one kind of value travels. `binary` is true for msgpack, false for JSON."""
+    """How one kind of value travels. `binary` is true for msgpack, false for JSON.
+
+    `as_is` says that `dump` would give its value back unchanged, in both formats.
+    """
+
+    as_is: ClassVar[bool]
 
     def parse(self, name: str, value: Any, binary: bool) -> Any:
         """Return the Python value, or raise MessageError(BAD_FIELD)."""
@@ -46,6 +51,8 @@ def _bad(name: str, value: Any, field: Field) -> MessageError:
 class Natural:
     """A natural number of any size up to `bytes_max` bytes, big-endian; leading zero bytes are allowed."""
 
+    as_is: ClassVar[bool] = False
+
     bytes_max: int = 1024
 
     def parse(self, name: str, value: Any, binary: bool) -> int:
@@ -65,6 +72,8 @@ class Natural:
 @dataclass(frozen=True, slots=True)
 class Octets:
     """Raw bytes (hex in JSON), between `bytes_min` and `bytes_max` of them."""
+
+    as_is: ClassVar[bool] = False
 
     bytes_min: int
     bytes_max: int
@@ -97,6 +106,8 @@ def _octets(name: str, value: Any, binary: bool, field: Field) -> bytes:
 class Integer:
     """A plain integer, `minimum` to `maximum`, both included."""
 
+    as_is: ClassVar[bool] = True
+
     minimum: int = 0
     maximum: int = INTEGER_MAX
 
@@ -116,6 +127,8 @@ class Integer:
 class Number:
     """A finite number, not negative."""
 
+    as_is: ClassVar[bool] = True
+
     def parse(self, name: str, value: Any, binary: bool) -> float:
         # One comparison refuses NaN, infinity, and an integer that no float can hold.
         if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:
@@ -133,6 +146,8 @@ class Number:
 class Flag:
     """True or false."""
 
+    as_is: ClassVar[bool] = True
+
     def parse(self, name: str, value: Any, binary: bool) -> bool:
         if type(value) is not bool:
             raise _bad(name, value, self)
@@ -148,6 +163,8 @@ class Flag:
 @dataclass(frozen=True, slots=True)
 class Text:
     """A string of `length_min` to `length_max` characters, printable throughout."""
+
+    as_is: ClassVar[bool] = True
 
     length_max: int
     length_min: int = 0
@@ -170,6 +187,8 @@ class Text:
 class Choice:
     """One of a few words."""
 
+    as_is: ClassVar[bool] = True
+
     words: tuple[str, ...]
 
     def parse(self, name: str, value: Any, binary: bool) -> str:
@@ -178,7 +197,7 @@ class Choice:
         return value
 
     def dump(self, value: str, binary: bool) -> str:
-        return str(value)
+        return value
 
     def describe(self) -> str:
         return "one of " + ", ".join(self.words)
@@ -187,6 +206,8 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class HexKey:
     """Lower-case hex digits, `digits` of them, as text in both formats: fingerprints (32), hotkeys (64)."""
+
+    as_is: ClassVar[bool] = True
 
     digits: int
 
@@ -205,6 +226,8 @@ class HexKey:
 @dataclass(frozen=True, slots=True)
 class Counts:
     """A map from short names to integers, with at most `entries_max` of them."""
+
+    as_is: ClassVar[bool] = False
 
     entries_max: int
     key_length_max: int = 64

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from protocol.identity import Identity
+from vault_server import logs
 from vault_server.clock import Clock
 from vault_server.core.operation import SERVER, Effect, JobDue, LogEvent, Relay, System
 from vault_server.dispatch.alarm import Alarm
@@ -91,11 +92,9 @@ class App:
 
     def _carry_out(self, effects: list[Effect]) -> None:
         """What a committed batch wants done."""
-        info = logger.bind().info  # the lazy logger would find its way anew for every line
+        logs.write_events(effect for effect in effects if isinstance(effect, LogEvent))
         for effect in effects:
-            if isinstance(effect, LogEvent):
-                info(effect.event, **effect.fields)
-            elif isinstance(effect, Relay):
+            if isinstance(effect, Relay):
                 self.listener.relay(effect)
             elif isinstance(effect, JobDue):
                 self._jobs.add(effect)

@@ -23,16 +23,13 @@ class Queries:
     """The statements of one file as attributes. An unknown name is an AttributeError when the module is imported."""
 
     def __init__(self, statements: dict[str, Query]) -> None:
-        self._statements = statements
+        self.__dict__.update(statements)
 
     def __getattr__(self, name: str) -> Query:
-        try:
-            return self._statements[name]
-        except KeyError:
-            raise AttributeError(f"no query is called {name!r}") from None
+        raise AttributeError(f"no query is called {name!r}")
 
     def __iter__(self) -> Iterator[Query]:
-        return iter(self._statements.values())
+        return iter(self.__dict__.values())
 
 
 def load(package: str, file: str = "queries.sql") -> Queries:

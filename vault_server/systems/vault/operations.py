@@ -76,7 +76,7 @@ def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -
 def _insert_task(
     parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle, commitment: bytes | None, now_ms: int
 ) -> Task:
-    fingerprint = parts.random_bytes(16).hex()
+    fingerprint = _fingerprint(parts, now_ms)
     sealed = seal_puzzle(parts.cipher, puzzle, fingerprint, caller.fingerprint)
     bits = puzzle.modulus.bit_length()
     row = tx.one(
@@ -107,6 +107,11 @@ def _insert_task(
         promised_by=None,
         squarings=puzzle.squarings,
     )
+
+
+def _fingerprint(parts: Parts, now_ms: int) -> str:
+    """A fresh task's name: 6 bytes of time, 10 of randomness. New names stand together in every index that has them."""
+    return (now_ms.to_bytes(6, "big") + parts.random_bytes(10)).hex()
 
 
 def _request_hash(parts: Parts, order: wire.SubmitPuzzle) -> bytes:

@@ -87,11 +87,11 @@ WHERE a.db_key = :db_key /*for update of tasks*/;
 
 -- name: other_live_assignments
 SELECT db_key, solver_id, slot, status, deadline FROM task_assignments
-WHERE task_id = :task_id AND db_key <> :db_key AND ended_at IS NULL ORDER BY db_key;
+WHERE task_id = :task_id AND db_key <> :db_key AND ended_at IS NULL ORDER BY slot;
 
 -- name: answers_of_task
 SELECT db_key, solver_id, status, answer FROM task_assignments
-WHERE task_id = :task_id AND db_key <> :db_key AND (status = 'delivered' OR status = 'unproved') ORDER BY db_key;
+WHERE task_id = :task_id AND db_key <> :db_key AND (status = 'delivered' OR status = 'unproved') ORDER BY slot;
 
 -- name: deliver_answer!
 UPDATE task_assignments SET status = :status, answer = :answer, delivered_at = :delivered_at, ended_at = :ended_at

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from types import MappingProxyType
 
 import orjson
 
@@ -39,8 +41,7 @@ class Candidate:
     @property
     def speeds(self) -> Mapping[str, int]:
         """Squarings a second by modulus bits, as the solver announced them."""
-        speeds: dict[str, int] = orjson.loads(self.speeds_text)
-        return speeds
+        return _parse_speeds(self.speeds_text)
 
     @property
     def is_newcomer(self) -> bool:
@@ -81,6 +82,12 @@ def choose(
         elif others:
             chosen.append(next((c for c in others if c.address != taken_address), others[0]))
     return chosen
+
+
+@lru_cache(4096)
+def _parse_speeds(text: str) -> Mapping[str, int]:
+    speeds: dict[str, int] = orjson.loads(text)
+    return MappingProxyType(speeds)  # shared by all who announce the same
 
 
 def squarings_per_second(speeds: Mapping[str, int], modulus_bits: int) -> float | None:
