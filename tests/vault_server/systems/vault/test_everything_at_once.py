@@ -225,6 +225,6 @@ class EverythingAtOnce(RuleBasedStateMachine):
 
 
 EverythingAtOnce.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEverythingAtOnce = EverythingAtOnce.TestCase
