@@ -154,8 +154,8 @@ async def test_a_solver_that_returns_has_kept_its_assignments(server: Server, ma
     async with await dial(server.url, identity=customer) as client:
         solver = await dial_solver(server, me, acknowledged=acknowledged)
         assert (await be_ready(solver)).holding == 2
-        again = {(await solver.receive(PuzzleOffered))[0] for _ in range(2)}
-        assert again == {taken, offered}, "the same assignments, under the same numbers"
+        again = [(await solver.receive(PuzzleOffered))[0] for _ in range(2)]
+        assert again == [taken, offered], "the same assignments, under the same numbers"
         assert await solver.silence() == []
         for offer in again:
             kept = await solver.ask(AcceptAssignment(assignment=offer.assignment), AssignmentAccepted)

@@ -50,24 +50,25 @@ class Alarm:
 
     async def _run(self) -> None:
         while True:
+            pause_ms = LOOK_AGAIN_MS
             try:
-                more = await self._ring()
+                pause_ms = await self._ring()
             except StorageError as error:
                 logger.error("storage.failed", order="deadlines", reason=str(error))
-                more = False
             except Exception:
                 logger.exception("alarm.failed")
-                more = False
-            if not more:
-                await asyncio.sleep(await self._pause_seconds())
+            if pause_ms:
+                await asyncio.sleep(pause_ms / 1000)
 
-    async def _ring(self) -> bool:
-        """Carry out what is due; whether there may be more at once."""
+    async def _ring(self) -> int:
+        """Carry out what is due; milliseconds until the next look, 0 when there may be more at once."""
         rows = await self._database.read(partial(deadlines.due, now_ms=self._clock.now_ms()))
-        await asyncio.gather(*(self._carry_out(row["name"], row["subject"]) for row in rows))
-        return len(rows) == deadlines.BATCH
+        done = await asyncio.gather(*(self._carry_out(row["name"], row["subject"]) for row in rows))
+        if not all(done):
+            return LOOK_AGAIN_MS  # it is still due if even the postponement failed: a full disk must not make us spin
+        return 0 if len(rows) == deadlines.BATCH else await self._pause_ms()
 
-    async def _carry_out(self, name: str, subject: str) -> None:
+    async def _carry_out(self, name: str, subject: str) -> bool:
         def guard(tx: Transaction) -> bool:
             return deadlines.take(tx, name, subject, self._clock.now_ms())
 
@@ -76,6 +77,8 @@ class Alarm:
         except MessageError as refusal:
             logger.warning("deadline.postponed", deadline=name, subject=subject, code=refusal.code)
             await self._postpone(name, subject)
+            return False
+        return True
 
     async def _postpone(self, name: str, subject: str) -> None:
         due_ms = self._clock.now_ms() + POSTPONED_MS
@@ -85,10 +88,7 @@ class Alarm:
 
         await self._database.transact([work])
 
-    async def _pause_seconds(self) -> float:
-        try:
-            next_ms = await self._database.read(deadlines.next_due_ms)
-        except StorageError:
-            next_ms = None
+    async def _pause_ms(self) -> int:
+        next_ms = await self._database.read(deadlines.next_due_ms)
         left_ms = LOOK_AGAIN_MS if next_ms is None else next_ms - self._clock.now_ms()
-        return max(1, min(LOOK_AGAIN_MS, left_ms)) / 1000
+        return max(1, min(LOOK_AGAIN_MS, left_ms))

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
+from websockets.frames import CloseCode
 
 from protocol.envelope import Message
 from protocol.errors import MessageError
@@ -25,6 +26,7 @@ logger = structlog.get_logger()
 
 BACKLOG = 1024
 DRAIN_LOOK_SECONDS = 0.01
+LEAVE_AGAIN_SECONDS = 5.0
 
 
 class CannotListen(Exception):
@@ -62,7 +64,9 @@ class Listener:
                 lambda: Connection(self), s.host, s.port, ssl=self._tls(), backlog=BACKLOG
             )
         except OSError as error:
-            raise CannotListen(f"cannot listen on {s.host}:{s.port}: {error.strerror or error}") from error
+            raise CannotListen(
+                f"cannot listen on {s.host}:{s.port}: {error.strerror or error}; choose another --port or --host"
+            ) from error
         self.port = self._server.sockets[0].getsockname()[1]
         self.front_door = FrontDoor(s, self.doors, self.port)
         self._keeper = asyncio.create_task(self._keep_alive(), name="listener")
@@ -117,14 +121,32 @@ class Listener:
         """A connection takes part: it is sent what waits for its key."""
         self.roster.add(caller, connection, exclusive=door.exclusive)
         if door.joined is not None:
-            self.dispatcher.submit(caller, door.joined(), _told_nobody)
+            self.dispatcher.submit(caller, door.joined(), lambda _, refusal: self._has_joined(connection, refusal))
         self.pump.join(connection, caller.subject, caller.endpoint)
 
     def left(self, connection: Connection, caller: Caller, door: Door) -> None:
         """A connection that took part is lost."""
         self.pump.leave(connection)
-        if self.roster.remove(caller, connection) and door.left is not None:
-            self.dispatcher.submit(caller, door.left(), _told_nobody)
+        if self.roster.remove(caller, connection):
+            self._leave(caller, door)
+
+    def _has_joined(self, connection: Connection, refusal: MessageError | None) -> None:
+        """A key whose coming could not be written down has to come again: nobody would give it anything."""
+        if refusal is not None:
+            logger.error("presence.failed", code=refusal.code)
+            connection.close(CloseCode.TRY_AGAIN_LATER, "the storage cannot take you in now")
+
+    def _leave(self, caller: Caller, door: Door) -> None:
+        """Have it written down that a key is gone; again and again if need be, or it would be given work."""
+        if door.left is None or self.roster.count(caller):
+            return
+
+        def done(_reply: Message | None, refusal: MessageError | None) -> None:
+            if refusal is not None:
+                logger.error("presence.failed", code=refusal.code)
+                asyncio.get_running_loop().call_later(LEAVE_AGAIN_SECONDS, self._leave, caller, door)
+
+        self.dispatcher.submit(caller, door.left(), done)
 
     async def _keep_alive(self) -> None:
         """Close who has been silent for `silence_ms_max`; ping everybody three times in it."""
@@ -145,10 +167,8 @@ class Listener:
         try:
             context.load_cert_chain(self.settings.tls_certificate, self.settings.tls_key)
         except (OSError, ssl.SSLError) as error:
-            raise CannotListen(f"cannot use the certificate {self.settings.tls_certificate}: {error}") from error
+            raise CannotListen(
+                f"cannot use the certificate {self.settings.tls_certificate}: {error}; "
+                "check VAULT_TLS_CERTIFICATE and VAULT_TLS_KEY"
+            ) from error
         return context
-
-
-def _told_nobody(_reply: Message | None, refusal: MessageError | None) -> None:
-    if refusal is not None:
-        logger.error("presence.failed", code=refusal.code)

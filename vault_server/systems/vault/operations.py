@@ -29,6 +29,8 @@ from vault_server.systems.vault.records import (
 from vault_server.systems.vault.rules import SLOTS, Judgement
 from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, OPEN, TASK
 
+JOIN_AGAIN_MS = 1000
+
 # clients
 
 
@@ -210,7 +212,13 @@ def update_status(
     log(tx, "solver.status", solver=caller.fingerprint, state=order.state, capacity=capacity)
     offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
     row = tx.one(q.solver, solver_id=caller.fingerprint)
-    assert row is not None, "a solver on its endpoint has joined"
+    if row is None:  # its coming could not be written down; its connection is being closed
+        raise Refusal(
+            Code.UNAVAILABLE,
+            "The storage could not take you in.",
+            "Connect again in a moment.",
+            retry_after_ms=JOIN_AGAIN_MS,
+        )
     return wire.StatusUpdated(capacity=capacity, holding=row["in_hand"])
 
 
