@@ -144,18 +144,25 @@ class Pump:
 
     async def _send_backlogs(self) -> None:
         behind, self._behind = self._behind, set()
-        for line in behind:
-            room = self._window - len(line.unacknowledged)
-            if room <= 0:
-                continue
-            rows, rendered = await self._database.read(partial(self._read_backlog, line=line, room=room))
-            for row, message in rendered:
-                self._send(line, row, message)
-            # What was added since _send_new is in this snapshot, or comes with the next _send_new: nothing is missed.
-            line.is_behind = len(rows) == room
-            if line.is_behind and len(line.unacknowledged) < self._window:
-                self._behind.add(line)
-                self.wake()
+        try:
+            for line in tuple(behind):
+                await self._send_backlog(line)
+                behind.remove(line)
+        finally:
+            self._behind |= behind  # a read that failed is tried again
+
+    async def _send_backlog(self, line: _Line) -> None:
+        room = self._window - len(line.unacknowledged)
+        if room <= 0:
+            return
+        rows, rendered = await self._database.read(partial(self._read_backlog, line=line, room=room))
+        for row, message in rendered:
+            self._send(line, row, message)
+        # What was added since _send_new is in this snapshot, or comes with the next _send_new: nothing is missed.
+        line.is_behind = len(rows) == room
+        if line.is_behind and len(line.unacknowledged) < self._window:
+            self._behind.add(line)
+            self.wake()
 
     def _read_backlog(self, reader: Reader, line: _Line, room: int) -> tuple[Sequence[Row], list[Rendered]]:
         rows = outbox.of_receiver(reader, line.receiver, line.endpoint, line.last_seq, room)

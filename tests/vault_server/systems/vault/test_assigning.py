@@ -12,7 +12,7 @@ from protocol.vault import AcceptAssignment, ReportProgress, TaskProgress, Updat
 from tests.vault_server.people import client, solver
 from tests.vault_server.storage.rows import committed, sql
 from tests.vault_server.systems.vault.conftest import MakeVault
-from tests.vault_server.systems.vault.harness import BITS, COMPUTED, HOUR_MS, Vault
+from tests.vault_server.systems.vault.harness import AGREED, BITS, COMPUTED, HOUR_MS, Vault
 from vault_server.core.operation import SERVER, Caller, Endpoint, Relay
 from vault_server.systems.vault.orders import JoinSolver, StartServing
 
@@ -146,6 +146,26 @@ async def test_only_who_is_ready_is_offered_work(vault: Vault, state: str) -> No
     assert await vault.offers(A) == []
     await vault.update(A)
     assert await holders(vault, task) == ["a"]
+
+
+@pytest.mark.parametrize("state", ["paused", "draining"])
+async def test_what_waits_is_not_given_to_who_is_not_ready(vault: Vault, state: str) -> None:
+    first, second = [(await vault.submit(ANN)).task for _ in range(2)]
+    await vault.join(A, state=state)
+    assert await vault.offers(A) == []
+    await vault.update(A)
+    await vault.update(A, state=state)
+    await vault.hand_back(A, await vault.key(first, A))
+    assert await holders(vault, second) == []
+
+
+async def test_the_promise_is_the_later_deadline(vault: Vault) -> None:
+    await vault.join(A, speed=1)
+    slow = await vault.submit(ANN, AGREED)
+    await vault.join(B, speed=10**9)
+    row = await vault.task(slow.task)
+    deadlines = [row["deadline"] for row in await vault.assignments(slow.task)]
+    assert deadlines[1] < deadlines[0] == row["promised_by"] == slow.promised_by
 
 
 async def test_nobody_is_offered_work_before_it_says_so_nor_after_it_is_gone(vault: Vault) -> None:

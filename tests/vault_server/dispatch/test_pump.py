@@ -1,0 +1,215 @@
+"""Outbox rows to whoever is connected: once on each connection, in order, no more than a window, nothing lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+import pytest
+
+from protocol.envelope import Message
+from protocol.session import Ack
+from tests.vault_server.dispatch.conftest import eventually, reply
+from tests.vault_server.people import client, solver
+from tests.vault_server.storage.rows import committed, sql
+from vault_server.core.operation import Caller, Push, Reader, Row, Transaction
+from vault_server.dispatch import pump as module
+from vault_server.dispatch.pump import Pump
+from vault_server.exchange import outbox
+from vault_server.settings import Settings
+from vault_server.storage.sqlite import SqliteDatabase
+
+ANN, BOB = client("ann"), client("bob")
+WINDOW = 4
+
+Log = list[MutableMapping[str, Any]]
+
+
+class Connection:
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[int, Message]] = []
+
+    def push(self, seq: int, message: Message) -> None:
+        self.got.append((seq, message))
+
+    @property
+    def seqs(self) -> list[int]:
+        return [seq for seq, _ in self.got]
+
+
+def render(_reader: Reader, row: Row) -> Message | None:
+    if row["subject"] == "broken":
+        raise LookupError("cannot be shown")
+    return None if row["subject"] == "gone" else reply(int(row["subject"]))
+
+
+@pytest.fixture
+async def pump(database: SqliteDatabase) -> AsyncIterator[Pump]:
+    made = Pump(Settings(push_window=WINDOW), database, {"note": Push("note", render)})
+    await made.start()
+    yield made
+    await made.stop()
+
+
+Send = Callable[..., Awaitable[list[int]]]
+
+
+@pytest.fixture
+def send(database: SqliteDatabase, pump: Pump) -> Send:
+    """Record pushes for somebody in one transaction, and wake the pump; their numbers."""
+
+    async def record(*subjects: object, to: Caller = ANN) -> list[int]:
+        def work(tx: Transaction) -> None:
+            for subject in subjects:
+                outbox.push(tx, to.fingerprint, to.endpoint, "note", str(subject), 1)
+
+        await committed(database, work)
+        pump.wake()
+        rows = await database.read(lambda reader: reader.all(sql("SELECT seq FROM outbox ORDER BY seq")))
+        return [row["seq"] for row in rows][-len(subjects) :]
+
+    return record
+
+
+def connect(pump: Pump, who: Caller = ANN) -> Connection:
+    connection = Connection()
+    pump.join(connection, who.subject, who.endpoint)
+    return connection
+
+
+async def acknowledge(database: SqliteDatabase, pump: Pump, connection: Connection, seq: int) -> None:
+    await committed(database, lambda tx: outbox.acknowledge(tx, ANN, Ack(push=seq), 1))
+    pump.acknowledged(connection, seq)
+
+
+async def test_a_new_row_reaches_every_connection_of_its_receiver_and_nobody_else(pump: Pump, send: Send) -> None:
+    mine, mine_too, theirs, as_solver = connect(pump), connect(pump), connect(pump, BOB), connect(pump, solver("ann"))
+    [seq] = await send(1)
+    await eventually(lambda: mine.got and mine_too.got)
+    assert mine.got == mine_too.got == [(seq, reply(1))]
+    [other] = await send(2, to=BOB)
+    await eventually(lambda: theirs.got)
+    assert theirs.got == [(other, reply(2))]
+    assert len(mine.got) == 1
+    assert as_solver.got == []
+
+
+async def test_what_waited_comes_first_and_in_order(pump: Pump, send: Send) -> None:
+    old = await send(1, 2)
+    connection = connect(pump)
+    new = await send(3)
+    await eventually(lambda: len(connection.got) == 3)
+    assert connection.seqs == old + new
+
+
+async def test_each_connection_gets_again_what_was_not_acknowledged(
+    database: SqliteDatabase, pump: Pump, send: Send
+) -> None:
+    first, second = await send(1, 2)
+    before = connect(pump)
+    await eventually(lambda: before.seqs == [first, second])
+    await acknowledge(database, pump, before, first)
+    pump.leave(before)
+    after = connect(pump)
+    await eventually(lambda: after.seqs == [second])
+    [third] = await send(3)
+    await eventually(lambda: after.seqs == [second, third])
+    assert before.seqs == [first, second]
+
+
+async def test_no_more_than_a_window_until_there_are_acknowledgements(
+    database: SqliteDatabase, pump: Pump, send: Send
+) -> None:
+    connection = connect(pump)
+    seqs = await send(*range(3 * WINDOW))
+    await eventually(lambda: len(connection.got) == WINDOW)
+    await send("gone")
+    assert connection.seqs == seqs[:WINDOW]
+    for number, seq in enumerate(seqs):
+        await eventually(lambda seq=seq: seq in connection.seqs)
+        assert len(connection.got) - number <= WINDOW
+        await acknowledge(database, pump, connection, seq)
+    assert connection.seqs == seqs
+
+
+async def test_a_backlog_larger_than_the_window_comes_whole_and_once(
+    database: SqliteDatabase, pump: Pump, send: Send
+) -> None:
+    seqs = await send(*range(2 * WINDOW + 1))
+    connection = connect(pump)
+    for seq in seqs:
+        await eventually(lambda seq=seq: seq in connection.seqs)
+        await acknowledge(database, pump, connection, seq)
+    [last] = await send(99)
+    await eventually(lambda: last in connection.seqs)
+    assert connection.seqs == [*seqs, last]
+
+
+async def test_rows_that_stand_need_no_acknowledgement(database: SqliteDatabase, pump: Pump, send: Send) -> None:
+    seqs = await send(*range(2 * WINDOW))
+    await committed(database, lambda tx: tx.run(sql("UPDATE outbox SET standing = 1")))
+    connection = connect(pump)
+    await eventually(lambda: connection.seqs == seqs)
+
+
+async def test_rows_without_an_object_or_with_a_defect_hold_up_nobody(pump: Pump, send: Send, log: Log) -> None:
+    connection = connect(pump)
+    seqs = await send("gone", "broken", *range(WINDOW))
+    await eventually(lambda: connection.seqs == seqs[2:])
+    assert [(line["event"], line["seq"]) for line in log] == [("push.failed", seqs[1])]
+
+
+async def test_a_connection_that_has_left_is_sent_nothing(pump: Pump, send: Send) -> None:
+    gone, here = connect(pump), connect(pump)
+    await send(1)
+    await eventually(lambda: gone.got and here.got)
+    pump.leave(gone)
+    pump.leave(gone)
+    pump.acknowledged(gone, 1)
+    await send(2)
+    await eventually(lambda: len(here.got) == 2)
+    assert len(gone.got) == 1
+
+
+async def test_a_database_that_cannot_be_read_for_a_while_loses_nothing(
+    database: SqliteDatabase,
+    pump: Pump,
+    send: Send,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    connection = connect(pump)
+    first = await send(1)
+    await eventually(lambda: connection.seqs == first)
+    await committed(database, lambda tx: tx.run(sql("ALTER TABLE outbox RENAME TO hidden")))
+    late = connect(pump)
+    await eventually(lambda: any(line["event"] == "storage.failed" for line in log))
+    await committed(database, lambda tx: tx.run(sql("ALTER TABLE hidden RENAME TO outbox")))
+    second = await send(2)
+    await eventually(lambda: connection.seqs == late.seqs == first + second)
+
+
+async def test_a_backlog_that_could_not_be_read_is_read_again(
+    database: SqliteDatabase,
+    pump: Pump,
+    send: Send,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    seqs = await send(1)
+    real = outbox.of_receiver
+    troubles = iter([sql("SELECT 1 FROM no_such_table")])
+
+    def of_receiver(reader: Reader, *arguments: Any) -> Any:
+        for trouble in troubles:
+            reader.all(trouble)
+        return real(reader, *arguments)
+
+    monkeypatch.setattr(outbox, "of_receiver", of_receiver)
+    connections = [connect(pump), connect(pump, BOB), connect(pump)]
+    await eventually(lambda: connections[0].seqs == connections[2].seqs == seqs)
+    assert [line["event"] for line in log] == ["storage.failed"]
