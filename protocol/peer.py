@@ -266,6 +266,7 @@ class AnsweringPeer(Peer):
         self.public_key = b""
         self.fingerprint = ""
         self.agent = ""
+        self.session = ""
         self._identity = identity
         self._authorities = authorities
         self._private, self._ephemeral = _ephemeral()
@@ -318,13 +319,13 @@ class AnsweringPeer(Peer):
     def welcome(self, limits: dict[str, int]) -> Frame:
         """The first sealed frame; the conversation is open."""
         assert self.state is State.GREETED, "greet() comes first"
-        session = secrets.token_hex(16)
-        body = sealing.welcome_body(self.fingerprint, session, limits)
+        self.session = secrets.token_hex(16)
+        body = sealing.welcome_body(self.fingerprint, self.session, limits)
         signature = self._identity.sign(sealing.welcome_signed(self._handshake, body))
         self._seal_with(self._secret, self._handshake, sealing.FROM_SERVER_LABEL, sealing.TO_SERVER_LABEL)
         self._secret = b""
         self.state = State.OPEN
-        welcome = Welcome(fingerprint=self.fingerprint, session=session, limits=limits, signature=signature)
+        welcome = Welcome(fingerprint=self.fingerprint, session=self.session, limits=limits, signature=signature)
         return self.encode(Envelope(welcome))
 
 

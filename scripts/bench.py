@@ -21,9 +21,9 @@ from pathlib import Path
 
 import psutil
 import uvloop
-from load import EchoClient, InstantSolver, LoadClient, Tally, a_few_moduli, dial  # the file beside this one
 
 from protocol import vault as wire
+from scripts.load import EchoClient, InstantSolver, LoadClient, Tally, a_few_moduli, dial
 
 HOST = "127.0.0.1"
 MODULI = 8

@@ -10,7 +10,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TypeVar, cast
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame
@@ -214,7 +214,10 @@ class EchoClient(Socket):
         self._next()
 
 
-async def dial(port: int, make: Callable[[], Any]) -> Any:
+S = TypeVar("S", bound=Socket)
+
+
+async def dial(port: int, make: Callable[[], S]) -> S:
     """Connect one; conversations are open when this returns."""
     loop = asyncio.get_running_loop()
     _, socket = await loop.create_connection(make, HOST, port)

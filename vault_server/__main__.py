@@ -77,7 +77,7 @@ def serve_command(
         settings = Settings(**given)
     except ValidationError as error:
         _fail(_explain(error), code=2)
-    logs.configure(log_format)  # type: ignore[arg-type]
+    logs.configure(log_format, settings.node)  # type: ignore[arg-type]
     try:
         # The database file decides whether a master key may be made, so keys come before the database is opened.
         master_key, is_new_key = keys.load_master_key(settings.database, settings.master_key)
@@ -102,8 +102,9 @@ def serve_command(
 def settings_command() -> None:
     """List every setting with its default, as it is written in the environment."""
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else field.default
-        typer.echo(f"VAULT_{name.upper()}={default if default != () else ''}\n    {field.description}")
+        default = field.get_default(call_default_factory=True)
+        shown = "" if default is None or default == () else default
+        typer.echo(f"VAULT_{name.upper()}={shown}\n    {field.description}")
 
 
 async def _run(app: App, made: list[Path]) -> None:

@@ -17,10 +17,16 @@ from structlog.typing import EventDict, Processor
 LogFormat = Literal["auto", "json", "pretty"]
 
 
-def configure(form: LogFormat = "auto") -> None:
-    """Set up structlog for the process. `auto` is pretty on a terminal, JSON elsewhere."""
+def configure(form: LogFormat = "auto", node: str = "") -> None:
+    """Set up structlog for the process. `auto` is pretty on a terminal, JSON elsewhere; each line names the node."""
     pretty = form == "pretty" or (form == "auto" and sys.stdout.isatty())
-    shared: list[Processor] = [structlog.processors.add_log_level, _add_time]
+
+    def add_place(_logger: Any, _name: str, event: EventDict) -> EventDict:
+        event["node"] = node
+        event["timestamp"] = datetime.now(UTC).isoformat()
+        return event
+
+    shared: list[Processor] = [structlog.processors.add_log_level, add_place]
     if pretty:
         structlog.configure(
             processors=[*shared, structlog.dev.ConsoleRenderer()],
@@ -52,11 +58,6 @@ def write_events(events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         for process in processors:
             line = process(None, "info", line)
         info(line)
-
-
-def _add_time(_logger: Any, _name: str, event: EventDict) -> EventDict:
-    event["timestamp"] = datetime.now(UTC).isoformat()
-    return event
 
 
 class LineWriter:

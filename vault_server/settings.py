@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VAULT_", extra="forbid", frozen=True)
 
     # where
+    node: str = Field(
+        default_factory=socket.gethostname, min_length=1, max_length=64, description="this server's name in its log"
+    )
     database: Path = Field(default=Path("vault.db"), description="the SQLite file; its keys stand beside it")
     host: str = Field(default="127.0.0.1", description="address to listen on; loopback unless told otherwise")
     port: int = Field(default=8765, ge=0, le=65535, description="port of the WebSocket endpoints; 0 picks a free one")

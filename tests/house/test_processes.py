@@ -10,7 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from tests.house.tree import ROOT
 

@@ -381,10 +381,10 @@ class Connection(asyncio.Protocol):
         self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
 
     def _who(self) -> dict[str, Any]:
-        caller = self._caller
-        if caller is None:
+        caller, peer = self._caller, self._peer
+        if caller is None or peer is None:
             return {"address": self._address}
-        return {"fingerprint": caller.fingerprint, "endpoint": caller.endpoint.value}
+        return {"session": peer.session, "fingerprint": caller.fingerprint, "endpoint": caller.endpoint.value}
 
 
 class _Reply:
