@@ -47,6 +47,15 @@ async def test_a_solver_that_let_one_expire_is_given_other_work(vault: Vault) ->
     assert await vault.status(await vault.key(second, A)) == "offered"
 
 
+async def test_who_is_away_is_given_nothing_when_its_own_expires(vault: Vault) -> None:
+    await vault.join(A, capacity=1)
+    first, second = [(await vault.submit(ANN)).task for _ in range(2)]
+    await vault.leave(A)
+    await vault.wait(24 * HOUR_MS)
+    assert await vault.status(await vault.key(first, A)) == "expired"
+    assert await vault.assignments(second) == []
+
+
 async def test_expiry_at_the_bound_fails_the_task(make_vault: MakeVault) -> None:
     vault = await make_vault(assignments_max=2)
     task, _ = await start(vault, COMPUTED)
