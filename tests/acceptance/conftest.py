@@ -28,3 +28,4 @@ async def shared_server(
         yield server
     finally:
         await server.finish()
+    assert "Traceback" not in server.stderr_path.read_text(), server.tail()

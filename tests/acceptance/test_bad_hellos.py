@@ -217,6 +217,19 @@ async def test_the_first_message_must_be_a_hello(shared_server: Server, maker: M
     await serves(shared_server, maker)
 
 
+async def test_a_hello_that_leaves_in_the_same_segment_harms_nobody(shared_server: Server, maker: Maker) -> None:
+    me = Identity.generate()
+    async with Greeting(shared_server) as greeting:
+        wire = greeting.socket.protocol
+        wire.send_binary(greeting.codec.encode(Envelope(greeting.hello(me))))
+        wire.send_close(1000)
+        greeting.socket.send_data()
+        await asyncio.wait_for(greeting.socket.wait_closed(), 5)
+        assert greeting.socket.close_code == 1000
+    await serves(shared_server, maker)
+    assert not shared_server.find("connection.opened", fingerprint=me.fingerprint)
+
+
 async def test_a_hello_writes_no_row(start_server: StartServer) -> None:
     server = await start_server()
     sizes = []

@@ -51,19 +51,27 @@ class Customer:
             await asyncio.sleep(0.05)
 
     async def _converse(self, dialled: Dialled) -> None:
-        asked = {await dialled.send(self.orders[key][0]): key for key in self.orders if key not in self.tasks}
+        # All of them again after each break: whoever is not sure may repeat, and gets the same task.
+        asked = {await dialled.send(order): key for key, (order, _) in self.orders.items()}
         while len(self.told) < len(self.orders):
             envelope = await next_envelope(dialled)
             message = envelope.message
             assert not isinstance(message, Error | TaskFailed), message
             if isinstance(message, PuzzleAccepted):
                 assert envelope.re is not None
-                self.tasks[asked[envelope.re]] = message.task
+                key = asked[envelope.re]
+                assert self.tasks.setdefault(key, message.task) == message.task
             elif isinstance(message, PuzzleAnswered):
                 assert envelope.seq is not None
                 self.told.append(message)
                 self._answered()
                 await dialled.acknowledge(envelope.seq)
+
+    async def come_back(self) -> None:
+        """What a killed server did not write down of our acknowledgements comes again, and is dropped by `seq`."""
+        dialled = await dial(self.server.url, identity=self.identity, acknowledged=self.acknowledged)
+        async with dialled:
+            assert await dialled.silence() == []
 
     def check(self) -> None:
         """Each task was answered once, and rightly."""
@@ -87,22 +95,26 @@ def fifty(maker: Maker) -> list[tuple[str, SubmitPuzzle, int]]:
     return made
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "kill -9 in the middle"])
+KILLS = {"undisturbed": (), "kill -9 in the middle": (10,), "kill -9 again and again": (1, 25, 40)}
+"""After how many answers, in all, the server is killed."""
+
+
+@pytest.mark.parametrize("kills", KILLS.values(), ids=KILLS)
 async def test_fifty_tasks_end_with_fifty_right_answers(
-    start_server: StartServer, start_solver: StartSolver, maker: Maker, kill: bool
+    start_server: StartServer, start_solver: StartSolver, maker: Maker, kills: tuple[int, ...]
 ) -> None:
     server = await start_server()
     solvers = await asyncio.gather(
         *(start_solver(server, arguments=["--calibration", "0.02", "--capacity", "3"]) for _ in range(SOLVERS))
     )
     answers = 0
-    in_the_middle = asyncio.Event()
+    reached = {count: asyncio.Event() for count in kills}
 
     def answered() -> None:
         nonlocal answers
         answers += 1
-        if answers == TASKS // 5:
-            in_the_middle.set()
+        if answers in reached:
+            reached[answers].set()
 
     orders = fifty(maker)
     customers = [
@@ -112,14 +124,15 @@ async def test_fifty_tasks_end_with_fifty_right_answers(
     async with asyncio.timeout(SECONDS_MAX), asyncio.TaskGroup() as running:
         for customer in customers:
             running.create_task(customer.run())
-        if kill:
-            await in_the_middle.wait()
+        for event in reached.values():
+            await event.wait()
             await server.kill()
             assert answers < TASKS, "the kill came after the end"
             await server.restart()
     for customer in customers:
         customer.check()
-        assert (customer.connections > 1) is kill
+        await customer.come_back()
+        assert (customer.connections > 1) is bool(kills)
     await rows.until_none(server.database, "SELECT seq, kind FROM outbox")
     await rows.until_none(server.database, "SELECT solver_id FROM solvers WHERE in_hand > 0")
     rows.check(server.database)

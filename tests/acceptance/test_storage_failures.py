@@ -128,6 +128,22 @@ async def test_a_full_disk_does_not_flood_the_log(start_server: StartServer, mak
         await server.event("assignment.expired", assignment=lost.assignment)
 
 
+async def test_a_log_that_cannot_be_written_either_stops_no_work(server: Server, maker: Maker) -> None:
+    order, right = maker.order(COMPUTED)
+    async with await dial(server.url) as client, await dial_solver(server) as solver:
+        fill_disk(server)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        for _ in range(100):  # more lines than any buffer holds
+            await refused_message(client, maker.order()[0], Code.UNAVAILABLE)
+        await client.ask(Ping(), Pong)
+        free_disk(server)
+        await client.ask(order, PuzzleAccepted)
+        await answer(solver, await accept(solver))
+        assert (await client.take(PuzzleAnswered)).answer == right
+    await server.event("task.answered")
+    assert not server.find("line.unreadable"), "lines are lost whole"
+
+
 # the command line
 
 
