@@ -148,7 +148,10 @@ class Dispatcher:
             running = self._begin()
             while running is not None:
                 batch, transacting = running
-                outcomes = await transacting
+                try:
+                    outcomes = await transacting
+                except Exception as error:  # against its contract; the dispatcher has to outlive it
+                    outcomes = [Outcome(error=error) for _ in batch]
                 running = self._begin()
                 self._conclude(batch, outcomes)
 

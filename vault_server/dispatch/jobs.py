@@ -52,7 +52,7 @@ class Jobs:
         await asyncio.gather(*self._runners, return_exceptions=True)
         self._runners = []
         if self._threads is not None:
-            self._threads.shutdown(cancel_futures=True)
+            await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
             self._threads = None
 
     def add(self, due: JobDue) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -223,7 +224,8 @@ def _check_medium(raw: sqlite3.Connection, error: Exception) -> None:
 
 def _rollback(raw: sqlite3.Connection) -> None:
     if raw.in_transaction:
-        raw.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # if even this fails, the next BEGIN will say so
+            raw.execute("ROLLBACK")
 
 
 def _storage_error(error: sqlite3.Error) -> StorageError:
