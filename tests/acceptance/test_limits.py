@@ -223,7 +223,7 @@ async def test_who_reads_too_slowly_is_closed_and_loses_nothing(start_server: St
 async def test_who_is_silent_too_long_is_dropped_and_who_answers_pings_stays(
     start_server: StartServer, maker: Maker
 ) -> None:
-    server = await start_server(silence_ms_max=1000)
+    server = await start_server(silence_ms_max=1500)
     me = Identity.generate()
     async with await dial(server.url) as alive:
         gone = await dial_solver(server, me)
