@@ -6,6 +6,8 @@ import asyncio
 import re
 from collections.abc import Iterable
 
+from websockets.asyncio.client import ClientConnection
+
 from protocol.envelope import Envelope, Message
 from protocol.errors import ERRORS, Code
 from protocol.identity import Identity
@@ -84,6 +86,11 @@ async def goes_on(dialled: Dialled, maker: Maker) -> None:
         await dialled.ask(UpdateStatus(state="paused", capacity=1, speeds={}), StatusUpdated)
     else:
         await dialled.ask(maker.order()[0], PuzzleAccepted)
+
+
+def write_at_once(socket: ClientConnection) -> None:
+    """What has been given to `socket.protocol` leaves in one write, so that the server reads it in one turn."""
+    socket.transport.write(b"".join(socket.protocol.data_to_send()))
 
 
 # a solver played by hand

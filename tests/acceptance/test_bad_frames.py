@@ -19,7 +19,7 @@ from protocol.errors import Code
 from protocol.peer import PLAIN_JSON, PLAIN_MSGPACK, SEALED, SUBPROTOCOLS, Subprotocol
 from protocol.session import Error, Ping, Pong
 from protocol.vault import SOLVER_PATH, SubmitPuzzle
-from tests.acceptance.conversation import goes_on, keeps_secrets, look_at, next_envelope, refused
+from tests.acceptance.conversation import goes_on, keeps_secrets, look_at, next_envelope, refused, write_at_once
 from tests.acceptance.puzzles import Maker
 from tests.conftest import StartServer
 from tests.dialling import Dialled, dial
@@ -248,7 +248,7 @@ async def test_text_where_binary_is_due_and_the_other_way_round(shared_server: S
 async def test_text_that_is_no_text_closes_the_connection(shared_server: Server, maker: Maker) -> None:
     async with await dial(shared_server.url, subprotocol=PLAIN_JSON) as client:
         client.socket.protocol.send_text(b"\xff\xfe")
-        client.socket.send_data()
+        write_at_once(client.socket)
         assert await client.closed() == 1007
     async with await dial(shared_server.url) as again:
         await goes_on(again, maker)

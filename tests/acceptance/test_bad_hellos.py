@@ -25,7 +25,7 @@ from protocol.peer import PLAIN_JSON, PLAIN_MSGPACK, SEALED, SUBPROTOCOLS, Diall
 from protocol.sealing import Opening
 from protocol.session import Challenge, Error, Hello, Ping, Pong
 from protocol.vault import CLIENT_PATH, SOLVER_PATH, PuzzleAccepted
-from tests.acceptance.conversation import dial_solver, goes_on, look_at
+from tests.acceptance.conversation import dial_solver, goes_on, look_at, write_at_once
 from tests.acceptance.puzzles import Maker
 from tests.conftest import StartServer
 from tests.dialling import dial
@@ -223,7 +223,7 @@ async def test_a_hello_that_leaves_in_the_same_segment_harms_nobody(shared_serve
         wire = greeting.socket.protocol
         wire.send_binary(greeting.codec.encode(Envelope(greeting.hello(me))))
         wire.send_close(1000)
-        greeting.socket.send_data()
+        write_at_once(greeting.socket)
         await asyncio.wait_for(greeting.socket.wait_closed(), 5)
         assert greeting.socket.close_code == 1000
     await serves(shared_server, maker)

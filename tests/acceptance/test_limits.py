@@ -34,6 +34,7 @@ from tests.acceptance.conversation import (
     look_at,
     next_envelope,
     refused_message,
+    write_at_once,
 )
 from tests.acceptance.puzzles import COMPUTED, Maker
 from tests.conftest import StartServer
@@ -51,7 +52,7 @@ def send_together(client: Dialled, orders: list[SubmitPuzzle]) -> list[int]:
         assert isinstance(frame, bytes)
         client.socket.protocol.send_binary(frame)
         numbers.append(number)
-    client.socket.send_data()
+    write_at_once(client.socket)
     return numbers
 
 

@@ -34,6 +34,7 @@ from tests.acceptance.conversation import (
     dial_solver,
     next_envelope,
     refused_message,
+    write_at_once,
 )
 from tests.acceptance.puzzles import COMPUTED, Maker, solve
 from tests.conftest import StartServer
@@ -124,7 +125,7 @@ async def test_what_is_said_in_the_same_segment_as_the_close_is_heard(server: Se
                 wire.send_binary(frame)
             if leave == "close":
                 wire.send_close(1000)
-            client.socket.send_data()
+            write_at_once(client.socket)
             assert await client.closed() == 1000
         await rows.until_none(server.database, "SELECT seq FROM outbox WHERE endpoint = 'client'")
         async with await dial(server.url, identity=me) as client:
