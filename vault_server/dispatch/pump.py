@@ -22,6 +22,8 @@ from vault_server.storage.database import Database, StorageError
 logger = structlog.get_logger()
 
 RETRY_SECONDS = 0.5
+BACKLOGS_A_TURN = 2
+"""Connections whose backlog is read before new rows are looked at again."""
 
 
 class Subscriber(Protocol):
@@ -57,7 +59,7 @@ class Pump:
         self._pushes = pushes
         self._lines: dict[tuple[str, str], list[_Line]] = {}
         self._by_subscriber: dict[Subscriber, _Line] = {}
-        self._behind: set[_Line] = set()
+        self._behind: dict[_Line, None] = {}
         self._cursor = 0
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
@@ -84,7 +86,7 @@ class Pump:
         line = _Line(subscriber, receiver, endpoint)
         self._by_subscriber[subscriber] = line
         self._lines.setdefault((receiver, endpoint.value), []).append(line)
-        self._behind.add(line)
+        self._behind[line] = None
         self.wake()
 
     def leave(self, subscriber: Subscriber) -> None:
@@ -96,7 +98,7 @@ class Pump:
         self._lines[key].remove(line)
         if not self._lines[key]:
             del self._lines[key]
-        self._behind.discard(line)
+        self._behind.pop(line, None)
 
     def acknowledged(self, subscriber: Subscriber, seq: int) -> None:
         """Make room in the connection's window."""
@@ -105,7 +107,7 @@ class Pump:
             return
         line.unacknowledged.discard(seq)
         if line.is_behind and len(line.unacknowledged) <= self._window // 2:
-            self._behind.add(line)
+            self._behind[line] = None
             self.wake()
 
     async def _run(self) -> None:
@@ -143,26 +145,26 @@ class Pump:
         return rows, self._render(reader, wanted)
 
     async def _send_backlogs(self) -> None:
-        behind, self._behind = self._behind, set()
-        try:
-            for line in tuple(behind):
-                await self._send_backlog(line)
-                behind.remove(line)
-        finally:
-            self._behind |= behind  # a read that failed is tried again
+        """A few connections' backlogs, then what is new has its turn again."""
+        for line in tuple(self._behind)[:BACKLOGS_A_TURN]:
+            await self._send_backlog(line)  # if this raises, the line stays and is tried again
+            if line in self._behind:
+                self._behind[line] = self._behind.pop(line)  # behind those that have not had their turn
+        if self._behind:
+            self.wake()
 
     async def _send_backlog(self, line: _Line) -> None:
         room = self._window - len(line.unacknowledged)
         if room <= 0:
+            self._behind.pop(line, None)  # until it acknowledges
             return
         rows, rendered = await self._database.read(partial(self._read_backlog, line=line, room=room))
         for row, message in rendered:
             self._send(line, row, message)
         # What was added since _send_new is in this snapshot, or comes with the next _send_new: nothing is missed.
         line.is_behind = len(rows) == room
-        if line.is_behind and len(line.unacknowledged) < self._window:
-            self._behind.add(line)
-            self.wake()
+        if not line.is_behind or len(line.unacknowledged) >= self._window:
+            self._behind.pop(line, None)
 
     def _read_backlog(self, reader: Reader, line: _Line, room: int) -> tuple[Sequence[Row], list[Rendered]]:
         rows = outbox.of_receiver(reader, line.receiver, line.endpoint, line.last_seq, room)

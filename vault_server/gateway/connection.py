@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -38,6 +39,11 @@ LIBRARY_LOGGER.propagate = False  # a stranger's broken opening is not an error 
 NO_MESSAGE = frozenset({Code.MALFORMED, Code.TOO_LARGE, Code.TOO_DEEP, Code.WRONG_FRAME})
 """Refusals of frames that are no message: counted, and too many close the connection."""
 
+FRAMES_A_TURN = 128
+"""Frames of one connection taken in one turn of the event loop."""
+
+REFUSALS_LOGGED = 16
+
 CLOSING_SECONDS = 5.0
 """How long a peer gets to answer a close frame."""
 
@@ -61,7 +67,12 @@ class Connection(asyncio.Protocol):
         self._peer: AnsweringPeer | None = None
         self._caller: Caller | None = None
         self._has_joined = False
+        self._has_left = False
         self._has_closed = False
+        self._events: deque[Request | Frame | object] = deque()
+        self._is_working = False
+        self._is_paused = False
+        self._refused = 0
         self._fragments: list[bytes] = []
         self._is_text = False
         self._pending = 0
@@ -85,12 +96,31 @@ class Connection(asyncio.Protocol):
         """Bytes from the peer."""
         self.heard_at = self._loop.time()
         self._ws.receive_data(data)
-        for event in self._ws.events_received():
+        self._events.extend(self._ws.events_received())
+        if not self._is_working:
+            self._work()
+
+    def _work(self) -> None:
+        """Take what has been read, some frames a turn: one peer's thousands of tiny frames must not hold up others."""
+        self._is_working = False
+        for _ in range(min(FRAMES_A_TURN, len(self._events))):
+            event = self._events.popleft()
             if isinstance(event, Request):
                 self._open(event)
             elif isinstance(event, Frame):
                 self._take_frame(event)
         self._flush()
+        if self._transport is None:
+            return
+        if self._events:
+            self._is_working = True
+            self._loop.call_soon(self._work)
+        if bool(self._events) is not self._is_paused and not self._transport.is_closing():
+            self._is_paused = not self._is_paused
+            if self._is_paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """The peer has sent its last byte."""
@@ -99,18 +129,26 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """The socket is gone."""
+        """The socket is gone; what the peer said last still counts."""
+        self._transport = None
+        self._work()
+        self._events.clear()
         for timer in self._timers:
             timer.cancel()
         if self._ws.state is not WebSocketState.CLOSED:
             self._ws.receive_eof()
-        self._transport = None
         if self._caller is not None:
-            assert self._door is not None, "a caller came through a door"
-            if self._has_joined:
-                self._listener.left(self, self._caller, self._door)
+            self._leave()
             logger.info("connection.closed", code=self._ws.close_code, **self._who())
         self._listener.gone(self)
+
+    def _leave(self) -> None:
+        """Take part no more: nothing is assigned or sent to who has been told to go."""
+        if self._has_joined and not self._has_left:
+            assert self._caller is not None, "who joined is known"
+            assert self._door is not None, "a caller came through a door"
+            self._has_left = True
+            self._listener.left(self, self._caller, self._door)
 
     # what the pump and the roster use
 
@@ -128,6 +166,7 @@ class Connection(asyncio.Protocol):
             self._has_closed = True
             self._ws.send_close(code, reason)
             self._flush()
+            self._leave()
             self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
         elif self._ws.state is WebSocketState.CONNECTING:
             self.abort()
@@ -239,16 +278,18 @@ class Connection(asyncio.Protocol):
     # frames in
 
     def _take_frame(self, frame: Frame) -> None:
+        if self._peer is None or self._has_closed:
+            return  # frames behind an opening that was refused, or after our own close
         if frame.opcode is Opcode.BINARY or frame.opcode is Opcode.TEXT:
             self._is_text = frame.opcode is Opcode.TEXT
             self._fragments = [bytes(frame.data)]
         elif frame.opcode is Opcode.CONT:
-            self._fragments.append(bytes(frame.data))
+            if frame.data:  # the library bounds the bytes of a message, not the number of its empty fragments
+                self._fragments.append(bytes(frame.data))
         else:
             return  # ping, pong and close are answered by the library
-        # What the peer said before its close counts, even if the library has read that close already; what it says
-        # after our own close does not.
-        if frame.fin and not self._has_closed:
+        # What the peer said before its close counts, even if the library has read that close already.
+        if frame.fin:
             payload = b"".join(self._fragments)
             self._fragments = []
             self._take_message(payload)
@@ -275,7 +316,7 @@ class Connection(asyncio.Protocol):
             self._take(envelope)
 
     def _answer_bad(self, refusal: MessageError) -> None:
-        logger.warning("message.refused", code=refusal.code, **self._who())
+        self._log_refused("message.refused", refusal)
         if refusal.code is Code.BAD_SEAL:
             self._refuse(refusal, Close.BAD_MESSAGE)
             return
@@ -330,7 +371,7 @@ class Connection(asyncio.Protocol):
         """An order that was under way has its reply, or was refused."""
         self._pending -= 1
         if refusal is not None:
-            logger.info("request.refused", code=refusal.code, **self._who())
+            self._log_refused("request.refused", refusal)
             self._send(Envelope(Error.of(refusal), re=number))
         elif reply is not None:
             self._send(Envelope(reply, re=number))
@@ -367,6 +408,7 @@ class Connection(asyncio.Protocol):
             self._ws.send_close(Close.TOO_SLOW, "the peer reads too slowly")
             self._transport.write(b"".join(self._ws.data_to_send()))
             self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
+            self._leave()
 
     def _is_behind(self, transport: asyncio.Transport) -> bool:
         return transport.get_write_buffer_size() > self._settings.buffer_bytes_max
@@ -379,6 +421,13 @@ class Connection(asyncio.Protocol):
             return
         transport.write_eof()
         self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
+
+    def _log_refused(self, event: str, refusal: MessageError) -> None:
+        """Each of the first refusals, then the 32nd, 64th, 128th …: a peer must not be able to fill the log."""
+        self._refused += 1
+        if self._refused <= REFUSALS_LOGGED or self._refused.bit_count() == 1:
+            level = logger.warning if event == "message.refused" else logger.info
+            level(event, code=refusal.code, count=self._refused, **self._who())
 
     def _who(self) -> dict[str, Any]:
         caller, peer = self._caller, self._peer

@@ -33,11 +33,12 @@ class Roster:
     def add(self, caller: Caller, connection: Connected, *, exclusive: bool) -> None:
         """Enter a connection; `exclusive` closes the key's earlier ones here."""
         present = self._present.setdefault((caller.subject, caller.endpoint), [])
+        earlier = tuple(present) if exclusive else ()
         if exclusive:
-            for earlier in present:
-                earlier.close(Close.REPLACED, "the same key has connected again")
             present.clear()
         present.append(connection)
+        for replaced in earlier:  # struck off already: their leaving is not the key's
+            replaced.close(Close.REPLACED, "the same key has connected again")
 
     def remove(self, caller: Caller, connection: Connected) -> bool:
         """Strike a connection off; whether its key is now gone from this endpoint."""
