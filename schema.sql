@@ -70,6 +70,8 @@ CREATE TABLE tasks (
     second_assignment_id BIGINT REFERENCES task_assignments (db_key), /*forward*/
     open_slots           BIGINT NOT NULL CHECK (open_slots BETWEEN 0 AND 2),
     num_assignments      BIGINT NOT NULL DEFAULT 0 CHECK (num_assignments >= 0),
+    num_returned         BIGINT NOT NULL DEFAULT 0 CHECK (num_returned BETWEEN 0 AND num_assignments),
+    judging              TEXT NOT NULL DEFAULT 'agreed' CHECK (judging IN ('computed', 'commitment', 'agreed')),
     answer               BYTEA,
     judged_by            TEXT CHECK (judged_by IN ('computed', 'commitment', 'agreed')),
     reason               TEXT,                                              -- why it failed
@@ -125,7 +127,8 @@ CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays 
     created_at BIGINT NOT NULL
 );
 
-CREATE INDEX outbox_of_receiver ON outbox (receiver, endpoint, kind, subject);
+CREATE INDEX outbox_of_receiver ON outbox (receiver, endpoint, seq);
+CREATE INDEX outbox_standing ON outbox (kind, subject) WHERE standing = 1;
 
 CREATE TABLE deadlines (               -- everything that is due some day; each row leads to one operation, once
     name    TEXT NOT NULL,

@@ -17,8 +17,7 @@ FOR EACH ROW EXECUTE FUNCTION on_task_assignment_insert();
 -- The solver has nothing more to do for the assignment: its request, its deadline and its hand are free.
 CREATE FUNCTION on_task_assignment_end() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM outbox WHERE receiver = 'key:' || NEW.solver_id AND endpoint = 'solver' AND kind = 'tlp_request'
-                         AND subject = NEW.db_key::text;
+    DELETE FROM outbox WHERE standing = 1 AND kind = 'tlp_request' AND subject = NEW.db_key::text;
     DELETE FROM deadlines WHERE name = 'expire_assignment' AND subject = NEW.db_key::text;
     UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
     RETURN NEW;

@@ -25,7 +25,7 @@ EXPIRE = "expire_assignment"
 
 def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     """Fill the task's open slots with the best solvers there are; the number of slots filled now."""
-    wanted = rules.slots_to_open(task.empty_slots(), task.num_assignments, parts.settings.assignments_max)
+    wanted = task.slots_to_open(parts.settings.assignments_max)
     if wanted == 0:
         return 0
     ranked = rules.rank([candidate(row) for row in _available(tx, task, CANDIDATES_MAX)])
@@ -142,7 +142,7 @@ def _ranking_text(ranked: Sequence[Candidate]) -> str:
 
 def write_slots(parts: Parts, tx: Transaction, task: Task, expected: str, now_ms: int) -> None:
     """Write a task's slots, counters and status; it must still be in status `expected`."""
-    open_slots = rules.slots_to_open(task.empty_slots(), task.num_assignments, parts.settings.assignments_max)
+    open_slots = task.slots_to_open(parts.settings.assignments_max)
     changed = tx.run(
         q.update_task_slots,
         fingerprint=task.fingerprint,
@@ -150,6 +150,7 @@ def write_slots(parts: Parts, tx: Transaction, task: Task, expected: str, now_ms
         second_assignment_id=task.slots[1],
         open_slots=open_slots,
         num_assignments=task.num_assignments,
+        num_returned=task.num_returned,
         promised_by=task.promised_by,
         status=task.status,
         updated_at=now_ms,

@@ -42,7 +42,7 @@ def judge(parts: Parts, tx: Transaction, task: Task, puzzle: Puzzle, assignment:
 
     `assignment` has db_key, solver_id, status (delivered) and complaint_deadline; `raw` is the answer's bytes.
     """
-    way = task.judgement(parts)
+    way = task.judging
     if way is Judgement.COMPUTED:
         if not rules.is_computed_inline(puzzle.squarings, task.modulus_bits):
             tx.after(JobDue(JUDGE, str(assignment["db_key"])))
@@ -117,7 +117,7 @@ def _leave_unproved(tx: Transaction, task: Task, rows: list[Row], now_ms: int, *
 def _is_stuck(parts: Parts, tx: Transaction, task: Task, key: int) -> bool:
     """Whether no other answer can come: nobody else is at work and nobody else may be asked."""
     others = tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=key)
-    may_open = rules.slots_to_open(task.empty_slots(), task.num_assignments, parts.settings.assignments_max)
+    may_open = task.slots_to_open(parts.settings.assignments_max)
     return not others and may_open == 0
 
 
@@ -158,12 +158,12 @@ def look_further(parts: Parts, tx: Transaction, task: Task, ended: list[int], no
     write_slots(parts, tx, task, expected, now_ms)
     if assign(parts, tx, task, now_ms):
         return
-    if rules.slots_to_open(task.empty_slots(), task.num_assignments, parts.settings.assignments_max):
+    if task.slots_to_open(parts.settings.assignments_max):
         return  # a slot stays open for a solver that comes online
     waiting = list(tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=0))
     if any(row["status"] in IN_HAND for row in waiting):
         return
-    if waiting and task.judgement(parts) is Judgement.COMPUTED:
+    if waiting and task.judging is Judgement.COMPUTED:
         return  # its judge is still at work
     for row in waiting:
         end_assignment(tx, row, LEAVE, now_ms, tell=True)
@@ -212,7 +212,7 @@ def judge_job(parts: Parts) -> Job:
         row = reader.one(q.assignment, db_key=int(key))
         if row is None or not ASSIGNMENT.allows(row["assignment_status"], CONFIRM):
             return None
-        if Task.of(row, parts.cipher).judgement(parts) is not Judgement.COMPUTED:
+        if Task.of(row, parts.cipher).judging is not Judgement.COMPUTED:
             return None
         raw = open_assignment_answer(parts.cipher, row["assignment_answer"], int(key), row["solver_id"])
         return open_puzzle(parts.cipher, row), raw

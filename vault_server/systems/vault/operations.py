@@ -26,7 +26,7 @@ from vault_server.systems.vault.records import (
     seal_assignment_answer,
     seal_puzzle,
 )
-from vault_server.systems.vault.rules import SLOTS, Judgement
+from vault_server.systems.vault.rules import SLOTS, Judgement, judgement_for
 from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, OPEN, TASK
 
 JOIN_AGAIN_MS = 1000
@@ -81,6 +81,7 @@ def _insert_task(
     fingerprint = _fingerprint(parts, now_ms)
     sealed = seal_puzzle(parts.cipher, puzzle, fingerprint, caller.fingerprint)
     bits = puzzle.modulus.bit_length()
+    judging = judgement_for(puzzle.squarings, commitment is not None, parts.settings.computed_squarings_max)
     row = tx.one(
         q.insert_task,
         fingerprint=fingerprint,
@@ -92,6 +93,7 @@ def _insert_task(
         modulus_bits=bits,
         difficulty=difficulty(puzzle.squarings, puzzle.modulus),
         effort=effort_seconds(puzzle.squarings, bits),
+        judging=judging.value,
         status=TASK.first,
         open_slots=SLOTS,
         created_at=now_ms,
@@ -104,10 +106,12 @@ def _insert_task(
         status=TASK.first,
         slots=[None, None],
         num_assignments=0,
+        num_returned=0,
         modulus_bits=bits,
         commitment=commitment,
         promised_by=None,
         squarings=puzzle.squarings,
+        judging=judging,
     )
 
 
@@ -185,7 +189,7 @@ def cancel_task(
     log(tx, "task.cancelled", task=task.fingerprint)
     for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=0):
         in_hand = row["status"] in IN_HAND
-        if not in_hand and task.judgement(parts) is Judgement.COMPUTED:
+        if not in_hand and task.judging is Judgement.COMPUTED:
             continue  # its judge is at work and will say what it was worth
         end_assignment(tx, row, "release" if in_hand else "leave_unproved", now_ms, tell=True)
         if in_hand:
@@ -326,13 +330,18 @@ def return_assignment(
         raise _not_live(row)
     end_assignment(tx, _live(row, row["assignment_status"]), "release", now_ms, tell=False)
     log(tx, "assignment.returned", task=row["fingerprint"], assignment=order.assignment, solver=caller.fingerprint)
-    _ask_others(parts, tx, row, now_ms)
+    _ask_others(parts, tx, row, now_ms, returned=1)
     return wire.AssignmentReturned(assignment=order.assignment)
 
 
-def _ask_others(parts: Parts, tx: Transaction, row: Row, now_ms: int) -> None:
-    """A solver gave a task up: others are asked for the task, and the solver gets what waits."""
+def _ask_others(parts: Parts, tx: Transaction, row: Row, now_ms: int, *, returned: int = 0) -> None:
+    """A solver gave a task up: others are asked for the task, and the solver gets what waits.
+
+    A returned assignment does not count against `assignments_max`: handing back costs a solver nothing, so it must not
+    cost the client its task.
+    """
     task = Task.of(row, parts.cipher)
+    task.num_returned += returned
     assert task.status in OPEN, f"task {task.fingerprint} has ended with a live assignment"
     look_further(parts, tx, task, [row["assignment_key"]], now_ms)
     offer_open_tasks(parts, tx, row["solver_id"], now_ms)

@@ -10,9 +10,9 @@ INSERT INTO clients (client_id) VALUES (:client_id) ON CONFLICT (client_id) DO N
 
 -- name: insert_task^
 INSERT INTO tasks (fingerprint, client_id, parameter_t, parameter_baseg, parameter_product, commitment, modulus_bits,
-                   difficulty, effort, status, open_slots, created_at, updated_at)
+                   difficulty, effort, judging, status, open_slots, created_at, updated_at)
 VALUES (:fingerprint, :client_id, :parameter_t, :parameter_baseg, :parameter_product, :commitment, :modulus_bits,
-        :difficulty, :effort, :status, :open_slots, :created_at, :created_at)
+        :difficulty, :effort, :judging, :status, :open_slots, :created_at, :created_at)
 RETURNING db_key;
 
 -- name: task^
@@ -23,8 +23,8 @@ SELECT * FROM tasks WHERE fingerprint = :fingerprint AND client_id = :client_id 
 
 -- name: update_task_slots!
 UPDATE tasks SET first_assignment_id = :first_assignment_id, second_assignment_id = :second_assignment_id,
-                 open_slots = :open_slots, num_assignments = :num_assignments, promised_by = :promised_by,
-                 status = :status, updated_at = :updated_at
+                 open_slots = :open_slots, num_assignments = :num_assignments, num_returned = :num_returned,
+                 promised_by = :promised_by, status = :status, updated_at = :updated_at
 WHERE fingerprint = :fingerprint AND status = :expected;
 
 -- name: answer_task!

@@ -10,7 +10,8 @@ from vault_server.core.operation import Row
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
 from vault_server.storage.queries import load
-from vault_server.systems.vault.rules import Candidate, DeadlineBounds, Judgement, judgement_for
+from vault_server.systems.vault import rules
+from vault_server.systems.vault.rules import Candidate, DeadlineBounds, Judgement
 
 q = load(__package__)
 
@@ -43,10 +44,12 @@ class Task:
     status: str
     slots: list[int | None]
     num_assignments: int
+    num_returned: int
     modulus_bits: int
     commitment: bytes | None
     promised_by: int | None
     squarings: int
+    judging: Judgement
 
     @classmethod
     def of(cls, row: Row, cipher: Cipher) -> Task:
@@ -58,19 +61,21 @@ class Task:
             status=row["status"],
             slots=[row["first_assignment_id"], row["second_assignment_id"]],
             num_assignments=row["num_assignments"],
+            num_returned=row["num_returned"],
             modulus_bits=row["modulus_bits"],
             commitment=row["commitment"],
             promised_by=row["promised_by"],
             squarings=open_squarings(cipher, row),
+            judging=Judgement(row["judging"]),
         )
 
     def empty_slots(self) -> int:
         """How many of the two slots hold no assignment."""
         return self.slots.count(None)
 
-    def judgement(self, parts: Parts) -> Judgement:
-        """How its answers are judged."""
-        return judgement_for(self.squarings, self.commitment is not None, parts.settings.computed_squarings_max)
+    def slots_to_open(self, assignments_max: int) -> int:
+        """How many of its empty slots may still be filled."""
+        return rules.slots_to_open(self.empty_slots(), self.num_assignments - self.num_returned, assignments_max)
 
 
 @dataclass(frozen=True, slots=True)

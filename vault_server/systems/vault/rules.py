@@ -19,6 +19,8 @@ NEWCOMER_BAND = 2
 NEWCOMER_TURN = 10
 """One second slot in so many goes to a newcomer."""
 BAND_WIDTH = 10.0
+SLOWEST = 50
+"""A solver this many times slower than the reference machine is still waited for."""
 SLOTS = 2
 
 INLINE_EFFORT_SECONDS = 1e-4
@@ -110,10 +112,15 @@ class DeadlineBounds:
 
 
 def deadline_ms(squarings: int, modulus_bits: int, speeds: Mapping[str, int], bounds: DeadlineBounds) -> int:
-    """Time a solver gets: its own estimate with slack, within bounds; `unknown_ms` when nothing is known of it."""
+    """Time a solver gets: its own estimate with slack, within bounds; `unknown_ms` when nothing is known of it.
+
+    Who announces a crawl gets `unknown_ms`, or what a machine SLOWEST times slower than the reference needs: a speed
+    that was only announced must not hold a task for a year.
+    """
     rate = squarings_per_second(speeds, modulus_bits)
     wanted = bounds.unknown_ms if rate is None else int(1000 * bounds.slack * squarings / rate)
-    return max(bounds.min_ms, min(bounds.max_ms, wanted))
+    patience = max(bounds.unknown_ms, int(1000 * SLOWEST * effort_seconds(squarings, modulus_bits)))
+    return max(bounds.min_ms, min(bounds.max_ms, patience, wanted))
 
 
 class Judgement(Enum):

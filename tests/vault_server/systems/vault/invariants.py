@@ -87,8 +87,11 @@ def _slots_hold_what_is_live(rows: Rows, assignments_max: int) -> None:
             continue
         held = {row["slot"]: row["db_key"] for row in rows.live(task)}
         assert slots == [held.get(1), held.get(2)]
-        assert task["open_slots"] == slots_to_open(slots.count(None), task["num_assignments"], assignments_max)
-        assert task["num_assignments"] <= assignments_max
+        returned = sum(row["status"] == "released" for row in rows.of_task(task))  # a task that is open releases nobody
+        assert task["num_returned"] == returned
+        spent = task["num_assignments"] - returned
+        assert task["open_slots"] == slots_to_open(slots.count(None), spent, assignments_max)
+        assert spent <= assignments_max
         assert (task["status"] == "waiting") == (slots == [None, None])
 
 

@@ -91,20 +91,37 @@ async def test_four_that_all_differ_fail_at_the_bound(vault: Vault) -> None:
     assert "4 assignments" in failed.reason
 
 
-async def test_an_answer_that_can_have_no_second_one_does_not_wait_for_ever(make_vault: MakeVault) -> None:
+async def test_handing_back_costs_the_client_nothing(make_vault: MakeVault) -> None:
     vault = await make_vault(assignments_max=2)
     task, [a, b] = await start(vault, AGREED)
     await vault.hand_back(B, b)
-    assert (await vault.task(task))["status"] == "assigned"
-    assert await vault.answer(A, a, answer_to(AGREED)) == "unproved"
-    assert (await vault.task(task))["status"] == "failed"
-
-
-async def test_a_waiting_answer_ends_when_the_last_other_one_is_handed_back(make_vault: MakeVault) -> None:
-    vault = await make_vault(assignments_max=2)
-    task, [a, b] = await start(vault, AGREED)
+    row = await vault.task(task)
+    assert (row["status"], row["num_assignments"], row["num_returned"], row["open_slots"]) == ("assigned", 2, 1, 1)
     assert await vault.answer(A, a, answer_to(AGREED)) == "pending"
-    await vault.hand_back(B, b)
+    await vault.join(C)
+    c = await vault.key(task, C)
+    assert await vault.answer(C, c, answer_to(AGREED)) == "unproved"
+    assert (await vault.task(task))["judged_by"] == "agreed"
+
+
+async def test_everybody_handing_back_leaves_the_task_waiting(make_vault: MakeVault) -> None:
+    vault = await make_vault(assignments_max=2)
+    task, keys = await start(vault, COMPUTED, SOLVERS)
+    for _ in SOLVERS:
+        live = [row for row in await vault.assignments(task) if row["ended_at"] is None]
+        for row in live:
+            [who] = [one for one in SOLVERS if one.fingerprint == row["solver_id"]]
+            await vault.hand_back(who, row["db_key"])
+    row = await vault.task(task)
+    assert (row["status"], row["num_assignments"], row["open_slots"]) == ("waiting", len(SOLVERS), 2)
+    assert row["num_returned"] == len(SOLVERS) >= len(keys)
+
+
+async def test_a_waiting_answer_ends_when_the_last_other_one_expires(make_vault: MakeVault) -> None:
+    vault = await make_vault(assignments_max=2)
+    task, [a, _] = await start(vault, AGREED)
+    assert await vault.answer(A, a, answer_to(AGREED)) == "pending"
+    await vault.wait(10**9)
     assert (await vault.task(task))["status"] == "failed"
     assert await vault.status(a) == "unproved"
     assert await ended(vault, A) == [(a, "unproved")]
