@@ -25,9 +25,15 @@ for group in (keys, locking, unlocking, tasks):
     app.add_typer(group.app)
 
 
+def _end(_number: int, _frame: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background jobs so
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
+
+
 def main() -> None:
     """Run the command line. SIGTERM ends a command as ctrl-C does: nothing is left half-written."""
-    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _end)
     app(prog_name="vault-client")
 
 

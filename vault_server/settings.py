@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(default=None, description="PEM private key of tls_certificate")
     plain_frames: Literal["loopback", "always", "never"] = Field(
         default="loopback",
-        description="who may use unsealed subprotocols: loopback peers; all (TLS is in front); nobody",
+        description="who may use unsealed subprotocols: loopback peers, everybody (always; TLS is in front), or never",
     )
     master_key: str | None = Field(
         default=None,

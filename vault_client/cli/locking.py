@@ -24,6 +24,9 @@ from vault_client.tickets import ticket_path, write_ticket
 
 BITS_MIN = 512
 BITS_SAFE = 2048
+SERVER_BITS = 4096
+SERVER_SQUARINGS = 2**40
+"""What a server takes unless its operator says otherwise (modulus_bits_min, modulus_bits_max, squarings_max)."""
 
 app = typer.Typer()
 
@@ -92,11 +95,17 @@ def lock(
         if bits < BITS_SAFE:
             note(f"warning: a modulus of {bits} bits can be factored, which opens the file at once")
         count = squarings if squarings is not None else _measure(seconds or 0, bits)
+        if count > SERVER_SQUARINGS or not BITS_SAFE <= bits <= SERVER_BITS:
+            note(
+                "warning: a server with default limits does not take this puzzle "
+                f"(it takes up to {SERVER_SQUARINGS:,} squarings, modulo {BITS_SAFE} to {SERVER_BITS} bits); "
+                "unlock --local always does"
+            )
         header = _lock(file, target, place, count, bits, force=force)
         say(f"Locked {file} into {target} ({header.file_bytes:,} bytes, {count:,} squarings modulo {bits} bits).")
         if place is not None:
             say(f"Its ticket is {place}: with it, who opens the file for you learns nothing. Keep it to yourself.")
-        say(f"{file} itself is still there. To open: vault-client unlock {target}")
+        say(f"{file} itself is still there. To open: vault-client unlock {target} --out opened-{file.name}")
 
 
 def _check_paths(file: Path, target: Path, ticket: Path | None, *, force: bool) -> None:

@@ -22,7 +22,7 @@ from vault_client.cli.options import (
 )
 from vault_client.cli.submitted import describe
 from vault_client.delegation import Delegation
-from vault_client.errors import WrongAnswer
+from vault_client.errors import FileError, WrongAnswer
 from vault_client.files import check_can_write, refuse_existing
 from vault_client.locked_file import LockedFile
 from vault_client.resume import resume_path
@@ -64,6 +64,8 @@ def unlock(
     target = out or _opened_path(file)
     with ending(interrupted=lambda: _how_to_go_on(file)):
         locked = LockedFile.examine(file)
+        if target.absolute() == file.absolute():
+            raise FileError("The opened file would replace the locked one.", "Choose another with --out.")
         refuse_existing(target, force=force)
         check_can_write(target)
         if local:
