@@ -36,6 +36,7 @@ EVENTS: dict[str, str] = {
     "effects.failed": "A defect: something due after a commit could not be done.",
     "push.failed": "A defect, or a damaged row: one push cannot be shown and is left out.",
     "pump.failed": "A defect in sending pushes; it goes on.",
+    "log.dropped": "The log's reader was too slow; that many lines are missing here. Nothing else is lost.",
     "alarm.failed": "A defect in looking for deadlines; it goes on.",
     "job.failed": "A defect in a slow job; it is found again at the next start.",
 }

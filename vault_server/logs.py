@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
+import atexit
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Literal
+from io import FileIO, RawIOBase
+from typing import Any, Literal
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor
+
+logger = structlog.get_logger()
+
+WAITING_BYTES_MAX = 8 * 2**20
+"""Bytes of lines that wait for a slow reader; what comes then is dropped and counted."""
+
+FLUSH_SECONDS = 2.0
+AGAIN_SECONDS = 0.05
 
 LogFormat = Literal["auto", "json", "pretty"]
 
@@ -28,24 +39,21 @@ def configure(form: LogFormat = "auto", node: str = "") -> None:
 
     shared: list[Processor] = [structlog.processors.add_log_level, add_place]
     if pretty:
-        structlog.configure(
-            processors=[*shared, structlog.dev.ConsoleRenderer()],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-            logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-            cache_logger_on_first_use=True,
-        )
+        # A traceback with local values would show puzzles and answers.
+        shape: list[Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:
-        lines = LineWriter(sys.stdout.buffer)
-        structlog.configure(
-            processors=[
-                *shared,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(serializer=orjson.dumps),
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-            logger_factory=lambda *_: lines,
-            cache_logger_on_first_use=True,
-        )
+        shape = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ]
+    lines = LineWriter(FileIO(sys.stdout.fileno(), "wb", closefd=False), _tell_dropped)
+    atexit.register(lines.flush)
+    structlog.configure(
+        processors=[*shared, *shape],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: lines,
+        cache_logger_on_first_use=True,
+    )
 
 
 def write_events(events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -61,30 +69,73 @@ def write_events(events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
 
 
 class LineWriter:
-    """Writes rendered lines. Those of one turn of the event loop leave in one write, others at once.
+    """Takes rendered lines at once and writes them in a thread: a reader that has paused holds up nobody.
 
-    A log that cannot be written (the disk is full, its reader is gone) stops no work: lines are lost until it can.
+    What waits is bounded: lines beyond it are dropped, and `on_dropped` is told how many once there is room again. A
+    log that cannot be written (the disk is full, its reader is gone) stops no work: lines are lost until it can.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(
+        self, file: RawIOBase, on_dropped: Callable[[int], object], waiting_bytes_max: int = WAITING_BYTES_MAX
+    ) -> None:
         self._file = file
-        self._flush_due = False
+        self._on_dropped = on_dropped
+        self._waiting_bytes_max = waiting_bytes_max
+        self._lock = threading.Lock()
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._dropped = 0
+        self._due = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        threading.Thread(target=self._run, name="log", daemon=True).start()
 
-    def msg(self, line: bytes) -> None:
-        """Write one line."""
-        with suppress(OSError):
-            self._file.write(line + b"\n")
-        if self._flush_due:
-            return
-        try:
-            asyncio.get_running_loop().call_soon(self._flush)
-            self._flush_due = True
-        except RuntimeError:
-            self._flush()
+    def msg(self, line: str | bytes) -> None:
+        """Have one line written, unless too much waits."""
+        raw = line.encode(errors="replace") if isinstance(line, str) else line
+        with self._lock:
+            if self._bytes + len(raw) >= self._waiting_bytes_max:
+                self._dropped += 1
+                return
+            self._bytes += len(raw) + 1
+            self._lines.append(raw)
+            self._idle.clear()
+        if not self._due.is_set():
+            self._due.set()
 
-    def _flush(self) -> None:
-        self._flush_due = False
+    def flush(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Wait until everything is written, but not for ever: a paused reader does not keep the process alive."""
+        self._idle.wait(seconds)
+
+    def _run(self) -> None:
+        while True:
+            self._due.wait()
+            self._due.clear()
+            with self._lock:
+                lines, self._lines = self._lines, []
+            if lines:
+                self._write(b"\n".join(lines) + b"\n")
+
+    def _write(self, batch: bytes) -> None:
         with suppress(OSError):
-            self._file.flush()
+            rest = memoryview(batch)
+            while rest:
+                written = self._file.write(rest)
+                if written is None:  # whoever shares this file has made it non-blocking
+                    time.sleep(AGAIN_SECONDS)
+                else:
+                    rest = rest[written:]
+        with self._lock:
+            self._bytes -= len(batch)
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._on_dropped(dropped)
+        with self._lock:
+            if not self._bytes:
+                self._idle.set()
 
     debug = info = warning = error = critical = exception = msg
+
+
+def _tell_dropped(lines: int) -> None:
+    logger.warning("log.dropped", lines=lines)

@@ -11,7 +11,7 @@ LOGGERS = {"debug", "info", "warning", "error", "exception"}
 
 
 def logged() -> set[str]:
-    """First words of every call of `logger.<level>` and `log` in the server."""
+    """First words of every call of `logger.<level>`, `log` and `_log_refused` in the server."""
     names: set[str] = set()
     for path in (ROOT / "vault_server").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
@@ -25,8 +25,9 @@ def logged() -> set[str]:
                 and function.value.id == "logger"
             )
             is_effect = isinstance(function, ast.Name) and function.id == "log"
+            is_refusal = isinstance(function, ast.Attribute) and function.attr == "_log_refused"
             words = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-            if (is_logger or is_effect) and words:
+            if (is_logger or is_effect or is_refusal) and words:
                 names.add(words[0])
     return names
 
