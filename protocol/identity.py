@@ -20,6 +20,20 @@ from protocol.errors import ProtocolError
 KEY_BYTES = 32
 FINGERPRINT_BYTES = 16
 
+SMALL_ORDER = frozenset(
+    bytes.fromhex(y)
+    for y in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
+"""The y of the eight points whose order divides 8, as encoded, without the sign of x; the last two are not reduced."""
+
 
 class BadKey(ProtocolError):
     """A key file that does not hold an unencrypted Ed25519 private key in PEM."""
@@ -31,12 +45,21 @@ def fingerprint_of(public_key: bytes) -> str:
 
 
 def verify(public_key: bytes, signature: bytes, signed: bytes) -> bool:
-    """Whether `signature` (64 bytes) by `public_key` (32 bytes) holds over `signed` (RFC 8032)."""
+    """Whether `signature` (64 bytes) by `public_key` (32 bytes) holds over `signed` (RFC 8032).
+
+    A key of small order proves nothing: signatures by it are made without a private key, and hold over many messages.
+    """
+    if _has_small_order(public_key):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, signed)
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def _has_small_order(public_key: bytes) -> bool:
+    return public_key[:31] + bytes(octet & 0x7F for octet in public_key[31:]) in SMALL_ORDER
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,8 @@ def check_modulus(modulus: int) -> None:
         raise MessageError(
             Code.PRODUCT_PERFECT_POWER, "The product is a perfect power.", "Multiply two different primes."
         )
-    if gmpy2.is_prime(n, 25):
+    # Fermat's test first: powmod can release the interpreter's lock, is_prime holds it for all its milliseconds.
+    if gmpy2.powmod(2, n - 1, n) == 1 and gmpy2.is_prime(n, 25):
         raise MessageError(
             Code.PRODUCT_PRIME, "The product is prime: everybody could take the short cut.", "Multiply two primes."
         )

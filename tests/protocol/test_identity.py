@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.identity import BadKey, Identity, fingerprint_of, verify
+from protocol.identity import SMALL_ORDER, BadKey, Identity, fingerprint_of, verify
 
 # RFC 8032 §7.1, test 2
 SEED = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
@@ -58,6 +60,29 @@ def test_a_signature_of_another_length_does_not_hold(signature: bytes) -> None:
 @pytest.mark.parametrize("key", [b"", PUBLIC[:31], PUBLIC + b"\x00", b"\xff" * 32])
 def test_what_is_no_key_proves_nothing(key: bytes) -> None:
     assert not verify(key, SIGNATURE, b"\x72")
+
+
+NEUTRAL = bytes([1]) + bytes(31)
+
+
+def holds_by_the_library(key: bytes, signed: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(NEUTRAL + bytes(32), signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("sign", [0x00, 0x80])
+@pytest.mark.parametrize("y", sorted(SMALL_ORDER))
+def test_a_key_of_small_order_proves_nothing(y: bytes, sign: int) -> None:
+    # R = the neutral point and S = 0 hold over every message whose hash is a multiple of the key's order.
+    key = y[:31] + bytes([y[31] | sign])
+    assert not any(verify(key, NEUTRAL + bytes(32), bytes([number])) for number in range(64))
+
+
+def test_the_library_itself_takes_a_key_of_small_order() -> None:
+    assert all(holds_by_the_library(NEUTRAL, bytes([number])) for number in range(64))
 
 
 def test_the_file_form_comes_back() -> None:

@@ -19,9 +19,11 @@ class FrontDoor:
     def __init__(self, settings: Settings, doors: Sequence[Door], port: int) -> None:
         self.doors: Mapping[str, Door] = {door.path: door for door in doors}
         self._plain_frames = settings.plain_frames
-        names = {canonical_authority(host, port) for host in LOOPBACK_NAMES}
-        if not ipaddress_is_any(settings.host):
-            names.add(canonical_authority(settings.host, port))
+        # Unsealed peers from elsewhere sign the name alone: what they signed for their own machine must not count here.
+        hosts = {settings.host, *LOOPBACK_NAMES}
+        if settings.plain_frames == "always":
+            hosts = {host for host in hosts if host not in LOOPBACK_NAMES and not is_loopback(host)}
+        names = {canonical_authority(host, port) for host in hosts if not ipaddress_is_any(host)}
         names.update(_canonical(name) for name in settings.public_names)
         self.authorities = frozenset(names)
 
