@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8765, ge=0, le=65535, description="port of the WebSocket endpoints; 0 picks a free one")
     public_names: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="host:port by which peers dial this server, comma-separated; loopback names are always good",
+        description="host:port by which peers dial it, comma-separated; also loopback unless plain_frames=always",
     )
     tls_certificate: Path | None = Field(default=None, description="PEM chain; with tls_key the server speaks wss")
     tls_key: Path | None = Field(default=None, description="PEM private key of tls_certificate")
@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     batch_messages_max: int = Field(default=256, ge=1, description="messages in one transaction")
     check_threads: int = Field(default=2, ge=1, le=64, description="threads that check puzzles before they are stored")
     checks_waiting_max: int = Field(default=1024, ge=1, description="puzzles waiting to be checked, in all")
+    checks_waiting_per_key_max: int = Field(default=64, ge=1, description="puzzles of one key waiting to be checked")
     judge_threads: int = Field(default=1, ge=1, le=64, description="threads that compute answers of small puzzles")
 
     # the vault

@@ -73,7 +73,8 @@ GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
 }
 OTHER_SETTINGS = (
     "connections_max", "plain_frames", "public_names", "deadline_slack", "deadline_ms_min", "deadline_ms_max",
-    "deadline_ms_unknown", "complaint_ms", "idempotency_ms", "checks_waiting_max", "drain_ms_max",
+    "deadline_ms_unknown", "complaint_ms", "idempotency_ms", "checks_waiting_max",
+    "checks_waiting_per_key_max", "drain_ms_max",
 )  # fmt: skip
 """Settings that a peer can meet and `welcome` does not name."""
 

@@ -26,6 +26,7 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "batch_messages_max": (1, None),
     "check_threads": (1, 64),
     "checks_waiting_max": (1, None),
+    "checks_waiting_per_key_max": (1, None),
     "judge_threads": (1, 64),
     "modulus_bits_min": (64, 4096),  # modulus_bits_max
     "modulus_bits_max": (2048, 8192),  # from modulus_bits_min

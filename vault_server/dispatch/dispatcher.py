@@ -6,10 +6,11 @@ A lone order waits for nobody; a burst costs one wait for the disk. Nothing is r
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gmpy2
@@ -59,9 +60,11 @@ class Dispatcher:
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._is_stopping = False
+        self._takes_checks = False
         self._runner: asyncio.Task[None] | None = None
         self._checkers: ThreadPoolExecutor | None = None
         self._checking: set[asyncio.Future[None]] = set()
+        self._unchecked = _Turns()
 
     async def start(self) -> None:
         """Ready to take orders."""
@@ -69,10 +72,14 @@ class Dispatcher:
             self._checkers = ThreadPoolExecutor(
                 self._settings.check_threads, "check", initializer=release_the_gil_in_gmpy2
             )
+            self._takes_checks = True
             self._runner = asyncio.create_task(self._run(), name="dispatcher")
 
     async def stop(self) -> None:
-        """Carry out what has arrived, then end."""
+        """Carry out what has arrived, then end. Checks that run are waited for, those that have not begun refused."""
+        self._takes_checks = False
+        for waiting in self._unchecked.clear():
+            self._deliver(waiting, Outcome(error=_draining()))
         while self._checking:
             await asyncio.gather(*self._checking, return_exceptions=True)
             await asyncio.sleep(0)
@@ -97,7 +104,7 @@ class Dispatcher:
         if operation.check is None or (operation.checked is not None and operation.checked(order)):
             self._enqueue(waiting)
         else:
-            self._check_first(waiting, operation.check)
+            self._check_first(waiting)
 
     async def call(self, caller: Caller, order: Any, guard: Callable[[Transaction], bool] | None = None) -> Any:
         """Give an order and wait for its reply. Raises MessageError."""
@@ -118,21 +125,31 @@ class Dispatcher:
         self._waiting.append(waiting)
         self._arrived.set()
 
-    def _check_first(self, waiting: _Waiting, check: Callable[[Any], None]) -> None:
+    def _check_first(self, waiting: _Waiting) -> None:
+        if not self._takes_checks:
+            raise _draining()
+        key = waiting.caller.subject
+        if len(self._checking) + len(self._unchecked) >= self._settings.checks_waiting_max:
+            raise _too_many("Too many puzzles wait to be checked.")
+        if self._unchecked.count(key) >= self._settings.checks_waiting_per_key_max:
+            raise _too_many("Too many of your puzzles wait to be checked.")
+        self._unchecked.add(key, waiting)
+        self._begin_checks()
+
+    def _begin_checks(self) -> None:
+        """As many at once as there are threads: what has begun cannot be taken back."""
         assert self._checkers is not None, "start() comes first"
-        if len(self._checking) >= self._settings.checks_waiting_max:
-            raise Refusal(
-                Code.UNAVAILABLE,
-                "Too many puzzles wait to be checked.",
-                "Send it again later.",
-                retry_after_ms=RETRY_AFTER_MS,
+        while self._unchecked and len(self._checking) < self._settings.check_threads:
+            waiting = self._unchecked.next()
+            future = asyncio.get_running_loop().run_in_executor(
+                self._checkers, _check, waiting.operation, waiting.order
             )
-        future = asyncio.get_running_loop().run_in_executor(self._checkers, check, waiting.order)
-        self._checking.add(future)
-        future.add_done_callback(lambda checked: self._checked(waiting, checked))
+            self._checking.add(future)
+            future.add_done_callback(partial(self._checked, waiting))
 
     def _checked(self, waiting: _Waiting, checked: asyncio.Future[None]) -> None:
         self._checking.discard(checked)
+        self._begin_checks()
         error = checked.exception()
         if error is None:
             self._enqueue(waiting)
@@ -202,6 +219,54 @@ class Dispatcher:
             "Try again; if it stays, tell the operator the time and the type of the message.",
             retry_after_ms=RETRY_AFTER_MS,
         )
+
+
+class _Turns:
+    """Orders that wait for their check; keys take turns, so that one key's many hold up nobody else's one."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def count(self, key: str) -> int:
+        """How many of one key wait."""
+        return len(self._queues.get(key, ()))
+
+    def add(self, key: str, waiting: _Waiting) -> None:
+        """Behind the key's others."""
+        self._queues.setdefault(key, deque()).append(waiting)
+        self._count += 1
+
+    def next(self) -> _Waiting:
+        """The oldest of the key whose turn it is."""
+        key, queue = self._queues.popitem(last=False)
+        waiting = queue.popleft()
+        if queue:
+            self._queues[key] = queue
+        self._count -= 1
+        return waiting
+
+    def clear(self) -> list[_Waiting]:
+        """All of them, taken out."""
+        return [self.next() for _ in range(self._count)]
+
+
+def _check(operation: Operation, order: Any) -> None:
+    assert operation.check is not None, "what needs no check is not checked"
+    operation.check(order)
+
+
+def _too_many(message: str) -> Refusal:
+    return Refusal(Code.UNAVAILABLE, message, "Send it again later.", retry_after_ms=RETRY_AFTER_MS)
+
+
+def _draining() -> Refusal:
+    return Refusal(
+        Code.DRAINING, "The server is stopping.", "Connect again in a moment.", retry_after_ms=RETRY_AFTER_MS
+    )
 
 
 def _work(waiting: _Waiting, now_ms: int) -> Callable[[Transaction], Message | None]:

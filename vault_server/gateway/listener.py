@@ -59,9 +59,18 @@ class Listener:
         if self._server is not None:
             return
         s = self.settings
+        tls = self._tls()
+        # A connection begins behind the TLS handshake: until then the loop itself has to hang up on who is silent.
+        patience = None if tls is None else s.handshake_ms_max / 1000
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(self), s.host, s.port, ssl=self._tls(), backlog=BACKLOG
+                lambda: Connection(self),
+                s.host,
+                s.port,
+                ssl=tls,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=patience,
+                ssl_shutdown_timeout=patience,
             )
         except OSError as error:
             raise CannotListen(

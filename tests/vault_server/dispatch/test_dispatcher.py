@@ -12,6 +12,7 @@ from protocol.envelope import Message
 from protocol.errors import Code, MessageError
 from tests.vault_server.dispatch.conftest import (
     ANN,
+    OPERATIONS,
     CheckFirst,
     Effects,
     Refuse,
@@ -22,9 +23,12 @@ from tests.vault_server.dispatch.conftest import (
     forbid_writing,
     reply,
 )
+from tests.vault_server.people import client
 from tests.vault_server.storage.rows import numbers
-from vault_server.core.operation import LogEvent
+from vault_server.clock import Clock
+from vault_server.core.operation import Caller, LogEvent
 from vault_server.dispatch.dispatcher import Dispatcher
+from vault_server.dispatch.router import Router
 from vault_server.settings import Settings
 from vault_server.storage.sqlite import SqliteDatabase
 
@@ -150,7 +154,7 @@ async def test_a_check_that_refuses_comes_before_the_transaction(dispatcher: Dis
 async def test_checks_that_wait_at_the_limit_and_one_more(dispatcher: Dispatcher, settings: Settings) -> None:
     orders = [CheckFirst(number + 1) for number in range(settings.checks_waiting_max)]
     calling = [asyncio.create_task(dispatcher.call(ANN, order)) for order in orders]
-    await eventually(lambda: all(order.thread for order in orders))
+    await eventually(lambda: all(order.thread for order in orders[: settings.check_threads]))
     refusal = await refused(dispatcher, CheckFirst(9))
     assert refusal.code is Code.UNAVAILABLE
     assert refusal.retry_after_ms is not None
@@ -162,7 +166,52 @@ async def test_checks_that_wait_at_the_limit_and_one_more(dispatcher: Dispatcher
     assert await dispatcher.call(ANN, last) == reply(9)
 
 
+async def test_keys_take_turns_and_one_key_has_a_limit_of_its_own(notes: SqliteDatabase, effects: Effects) -> None:
+    settings = Settings(check_threads=1, checks_waiting_per_key_max=3)
+    dispatcher = Dispatcher(settings, Clock(), notes, Router(OPERATIONS), effects.carry_out)
+    await dispatcher.start()
+    first = CheckFirst(1)
+    checked: list[int] = []
+
+    async def call(caller: Caller, order: CheckFirst) -> None:
+        assert await dispatcher.call(caller, order) == reply(order.number)
+        checked.append(order.number)
+
+    many, one = [CheckFirst(number) for number in (2, 3, 4)], CheckFirst(5)
+    calling = [asyncio.create_task(call(ANN, order)) for order in (first, *many)]
+    calling.append(asyncio.create_task(call(client("bob"), one)))
+    await eventually(lambda: first.thread)
+    refusal = await refused(dispatcher, CheckFirst(6))
+    assert refusal.code is Code.UNAVAILABLE
+    for order in (*many, one, first):
+        order.may_pass.set()
+    await asyncio.gather(*calling)
+    await dispatcher.stop()
+    assert checked.index(5) < checked.index(3)
+
+
 # the end
+
+
+async def test_stop_waits_for_running_checks_alone_and_refuses_the_others(
+    notes: SqliteDatabase, effects: Effects
+) -> None:
+    settings = Settings(check_threads=1)
+    dispatcher = Dispatcher(settings, Clock(), notes, Router(OPERATIONS), effects.carry_out)
+    await dispatcher.start()
+    orders = [CheckFirst(number) for number in (1, 2, 3)]
+    calling = [asyncio.create_task(dispatcher.call(ANN, order)) for order in orders]
+    await eventually(lambda: orders[0].thread)
+    stopping = asyncio.create_task(dispatcher.stop())
+    await asyncio.sleep(0)
+    assert (await refused(dispatcher, CheckFirst(4))).code is Code.DRAINING
+    orders[0].may_pass.set()
+    await stopping
+    results = await asyncio.gather(*calling, return_exceptions=True)
+    assert results[0] == reply(1)
+    assert [result.code for result in results[1:] if isinstance(result, MessageError)] == [Code.DRAINING] * 2
+    assert not orders[1].thread
+    assert await numbers(notes) == [1]
 
 
 async def test_stop_carries_out_what_has_arrived(dispatcher: Dispatcher, notes: SqliteDatabase) -> None:
