@@ -8,6 +8,8 @@ COMMIT fails, the batch is rolled back and each work is run again alone, so one 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -69,12 +71,15 @@ class SqliteDatabase:
         self._writer: aiosqlite.Connection | None = None
         self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         self._opened: list[aiosqlite.Connection] = []
+        self._lock: int | None = None
 
     async def start(self) -> None:
         """Open the file. Raises StorageError, naming it, when it is no database of ours or cannot be written."""
         if self._writer is not None:
             return
         try:
+            self._lock = _claim(self._path)
+            _make_private(self._path)
             self._writer = await self._open()
             await _in_thread(self._writer, _prepare)
             for _ in range(READERS):
@@ -93,8 +98,13 @@ class SqliteDatabase:
         self._writer = None
         self._readers = asyncio.Queue()
         opened, self._opened = self._opened, []
-        for connection in reversed(opened):
-            await connection.close()
+        try:
+            for connection in reversed(opened):
+                await connection.close()
+        finally:
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                os.close(lock)
 
     async def transact(self, batch: Sequence[Work]) -> list[Outcome]:
         """One transaction for all of `batch`."""
@@ -126,6 +136,30 @@ class SqliteDatabase:
         return connection
 
 
+def _claim(path: Path) -> int:
+    """Be the one server of this file, until the descriptor is closed or the process is gone.
+
+    The lock file stays when the server ends: were it removed, two could hold locks of one name. Not the database file
+    itself: SQLite's own locks on it end when any descriptor of it is closed.
+    """
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StorageError(f"another server is using it; stop that one, or {NAME_ANOTHER}") from error
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _make_private(path: Path) -> None:
+    """A new file is for its owner alone; SQLite gives what it puts beside it the same mode."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 async def _in_thread(connection: aiosqlite.Connection, function: Callable[..., T], *arguments: Any) -> T:
     # The one private call: a public one per statement would cost a hop per statement. Guarded by a test.
     result: T = await connection._execute(function, connection._conn, *arguments)  # type: ignore[no-untyped-call]
@@ -148,11 +182,13 @@ def _prepare(raw: sqlite3.Connection) -> None:
 
 
 def _run_read(raw: sqlite3.Connection, function: Callable[[Reader], T]) -> T:
+    """Nothing is written, so how the transaction ends is nobody's trouble; only that it ends."""
+    _rollback(raw)  # what a failure before may have left
     raw.execute("BEGIN")
     try:
         return function(SqliteTransaction(raw))
     finally:
-        raw.execute("COMMIT")
+        _rollback(raw)
 
 
 class _WroteAndRaised(Exception):

@@ -17,7 +17,7 @@ from tests.vault_server.storage.rows import committed, make_notes, note, numbers
 from vault_server.core.operation import Reader, Transaction
 from vault_server.storage.database import StorageError
 from vault_server.storage.schema import SCHEMA_VERSION
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.sqlite import READERS, SqliteDatabase
 
 FULL = 2
 
@@ -157,6 +157,52 @@ async def test_a_function_that_raises_gives_its_reader_back(database: SqliteData
     assert await database.read(lambda reader: len(reader.all(sql("SELECT 1")))) == 1
 
 
+async def test_a_reader_whose_transaction_could_not_be_ended_reads_again(database: SqliteDatabase) -> None:
+    await make_notes(database)
+
+    stumbled: list[sqlite3.Connection] = []
+
+    def fail_to_end(reader: Reader) -> None:
+        """The next COMMIT or ROLLBACK of this reader is denied, as by a disk with an input/output error."""
+        raw = reader._execute.__self__  # type: ignore[attr-defined]
+        denials = [sqlite3.SQLITE_DENY]
+
+        def deny_once(action: int, *_: object) -> int:
+            return denials.pop() if denials and action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
+
+        raw.set_authorizer(deny_once)
+        stumbled.append(raw)
+
+    for _ in range(READERS):
+        await database.read(fail_to_end)
+    assert len(set(map(id, stumbled))) == READERS
+    await committed(database, note(1))
+    for _ in range(2 * READERS):
+        assert await numbers(database) == [1]
+
+
+# who may have it
+
+
+async def test_the_files_are_their_owners_alone(database: SqliteDatabase, tmp_path: Path) -> None:
+    await make_notes(database)
+    modes = {name: os.stat(tmp_path / name).st_mode & 0o777 for name in os.listdir(tmp_path)}
+    assert modes == dict.fromkeys(("vault.db", "vault.db-wal", "vault.db-shm", "vault.db.lock"), 0o600)
+
+
+async def test_a_second_server_on_one_file_is_refused_until_the_first_has_stopped(
+    database: SqliteDatabase, tmp_path: Path
+) -> None:
+    second = SqliteDatabase(tmp_path / "vault.db")
+    with pytest.raises(StorageError, match="another server is using it; stop that one"):
+        await second.start()
+    await make_notes(database)
+    await database.stop()
+    await second.start()
+    assert await numbers(second) == []
+    await second.stop()
+
+
 # restart
 
 
@@ -175,7 +221,7 @@ async def test_stop_folds_the_log_into_the_file(database: SqliteDatabase, tmp_pa
     await committed(database, note(1))
     assert (tmp_path / "vault.db-wal").exists()
     await database.stop()
-    assert os.listdir(tmp_path) == ["vault.db"]
+    assert sorted(os.listdir(tmp_path)) == ["vault.db", "vault.db.lock"]
 
 
 async def test_what_was_acknowledged_is_in_the_files_at_that_moment(database: SqliteDatabase, tmp_path: Path) -> None:
