@@ -248,6 +248,22 @@ def test_a_product_of_several_primes_is_taken() -> None:
     check_modulus(P * P * Q)
 
 
+def test_a_composite_never_reaches_the_test_that_holds_the_interpreters_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    is_prime = gmpy2.is_prime
+
+    def look(n: int, rounds: int) -> bool:
+        asked.append(int(n))
+        return bool(is_prime(n, rounds))
+
+    monkeypatch.setattr(gmpy2, "is_prime", look)
+    check_modulus(MODULUS)
+    check_modulus(65_537 * P)
+    assert asked == []
+    assert refused_modulus(P) is Code.PRODUCT_PRIME
+    assert asked == [P]
+
+
 def test_a_carmichael_number_does_not_pass_for_a_prime() -> None:
     # (6k+1)(12k+1)(18k+1), all prime, fools Fermat's test; no factor is below 2^16
     k = next(k for k in range(20_000, 10**6) if all(gmpy2.is_prime(c * k + 1) for c in (6, 12, 18)))
