@@ -21,7 +21,7 @@ from protocol import sealing
 from protocol.catalog import FROM_SERVER, TO_SERVER
 from protocol.codec import Codec, DecodeError
 from protocol.envelope import Envelope, Kind, Message
-from protocol.errors import Close, Code, MessageError, ProtocolError
+from protocol.errors import ERRORS, Close, Code, MessageError, ProtocolError
 from protocol.identity import Identity, fingerprint_of, verify
 from protocol.sealing import Opening
 from protocol.session import PROTOCOL_VERSION, Ack, Challenge, Error, Hello, Welcome
@@ -49,6 +49,38 @@ FRAME_BYTES_MAX = 65_536
 
 class HandshakeError(ProtocolError):
     """The other end did not prove what it claims; nothing was said to it."""
+
+
+class HandshakeRefused(HandshakeError):
+    """A refusal of the handshake, `code`. Nobody has signed it: anybody on the path can forge it, so it proves nothing.
+
+    Its text is ours, never the other end's. It says nothing of any request, nor of what the server stores.
+    """
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(f"{code}: {ERRORS[code].meaning}")
+        self.code = code
+
+
+HANDSHAKE_CODES = frozenset(
+    {
+        Code.HELLO_REFUSED,
+        Code.HELLO_LATE,
+        Code.WRONG_AUTHORITY,
+        Code.TOO_MANY_CONNECTIONS,
+        # the first frame could not be read
+        Code.MALFORMED,
+        Code.TOO_LARGE,
+        Code.TOO_DEEP,
+        Code.WRONG_FRAME,
+        Code.UNSUPPORTED_TYPE,
+        Code.MISSING_FIELD,
+        Code.UNKNOWN_FIELD,
+        Code.BAD_FIELD,
+        Code.BAD_SEAL,
+    }
+)
+"""What a server says before the welcome; any other code there answers nothing."""
 
 
 class State(Enum):
@@ -167,8 +199,8 @@ class DiallingPeer(Peer):
 
         None while the handshake goes on, and for a push that has been acknowledged before. A push is acknowledged by
         the caller (`acknowledge`) once what it brings is safe; until then it may come again after a reconnect.
-        Raises HandshakeError, address.PinMismatch, MessageError (the server's refusal while the handshake goes on, or
-        a frame that does not open).
+        Raises HandshakeError (HandshakeRefused when the other end refuses, which nobody has signed),
+        address.PinMismatch, MessageError (a frame that does not open).
         """
         envelope = self.decode(frame)
         message = envelope.message
@@ -178,7 +210,7 @@ class DiallingPeer(Peer):
                 return None
             return envelope
         if isinstance(message, Error):
-            raise message.exception() or HandshakeError(f"{message.code}: {message.message} {message.suggestion}")
+            raise _handshake_refusal(message)
         if isinstance(message, Challenge) and self.state is State.OPENING:
             self._greet(message)
         elif isinstance(message, Welcome) and self.state is State.GREETED:
@@ -190,7 +222,7 @@ class DiallingPeer(Peer):
     def decode(self, frame: Frame) -> Envelope:
         """As `Peer.decode`; a refusal of the hello comes unsealed, for the server shares no key before the welcome.
 
-        Nobody has signed that refusal: whoever could forge it could as well cut the connection.
+        Nobody has signed that refusal, so it becomes a HandshakeRefused and never the reply to a request.
         """
         try:
             return super().decode(frame)
@@ -250,6 +282,12 @@ class DiallingPeer(Peer):
             raise HandshakeError("the welcome is for another key")
         self.welcome = welcome
         self.state = State.OPEN
+
+
+def _handshake_refusal(error: Error) -> HandshakeError:
+    if error.code in HANDSHAKE_CODES:
+        return HandshakeRefused(Code(error.code))
+    return HandshakeError("the server refused for a reason that has no place in a handshake")
 
 
 class AnsweringPeer(Peer):

@@ -5,6 +5,7 @@ from protocol.vault import TaskState
 from vault_client.errors import (
     ConnectionEnded,
     FileError,
+    NotAdmitted,
     Refused,
     ServerNotTrusted,
     ServerUnreachable,
@@ -31,6 +32,7 @@ __all__ = [
     "load_or_make_key",
     "VaultClientError",
     "Refused",
+    "NotAdmitted",
     "ServerUnreachable",
     "ServerNotTrusted",
     "ConnectionEnded",

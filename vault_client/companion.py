@@ -38,7 +38,7 @@ def read_companion(path: Path, kind: str, version: int, header: Header) -> dict[
 
     Raises FileError, TooNew, Damaged, WrongFile.
     """
-    document = _parse(path, kind, read_small(path, bytes_max=COMPANION_BYTES_MAX))
+    document = _parse(path, kind, read_small(path, bytes_max=COMPANION_BYTES_MAX, private=True))
     found = document.get("version", "")
     if found != str(version) and found.isdecimal():
         raise TooNew(
@@ -57,7 +57,8 @@ def _parse(path: Path, kind: str, data: bytes) -> dict[str, str]:
         document = json.loads(data)
     except (ValueError, RecursionError):
         raise damaged(path, kind) from None
-    if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
+    # Printable, since errors and notices show some of them: nothing of a planted file steers a terminal.
+    if not isinstance(document, dict) or not all(isinstance(v, str) and v.isprintable() for v in document.values()):
         raise damaged(path, kind)
     if document.get("format") != kind:
         raise FileError(f"{path} is no {kind}.", f"Name a {kind}.")

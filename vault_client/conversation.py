@@ -19,11 +19,28 @@ from protocol.address import Address, PinMismatch
 from protocol.envelope import Envelope, Message
 from protocol.errors import CLOSES, ERRORS, Close, Code, MessageError
 from protocol.identity import Identity
-from protocol.peer import FRAME_BYTES_MAX, LASTING, SEALED, Acknowledged, DiallingPeer, Frame, HandshakeError, State
+from protocol.peer import (
+    FRAME_BYTES_MAX,
+    LASTING,
+    SEALED,
+    Acknowledged,
+    DiallingPeer,
+    Frame,
+    HandshakeError,
+    HandshakeRefused,
+    State,
+)
 from protocol.sealing import Opening, Spent
 from protocol.session import Error, Exit
 from protocol.vault import CLIENT_PATH
-from vault_client.errors import ConnectionEnded, Refused, ServerNotTrusted, VaultClientError
+from vault_client.errors import (
+    AnotherServerKey,
+    ConnectionEnded,
+    NotAdmitted,
+    Refused,
+    ServerNotTrusted,
+    VaultClientError,
+)
 from vault_client.pins import Pins
 
 AGENT = f"vault-client/{importlib.metadata.version('vault-server')}"
@@ -70,7 +87,7 @@ class Conversation:
             await self._send(_sealed(lambda: self._peer.acknowledge(seq)))
 
     async def messages(self) -> AsyncIterator[Envelope]:
-        """Pushes and signals that are new. Raises Broken, ConnectionEnded, Refused."""
+        """Pushes and signals that are new. Raises Broken, ConnectionEnded."""
         while True:
             envelope = await _receive(self._socket, self._peer)
             async with self._sending:
@@ -124,7 +141,7 @@ def _sealed(seal: Callable[[], Sealed]) -> Sealed:
 
 
 async def dial(address: Address, identity: Identity, pins: Pins, acknowledged: Acknowledged) -> Conversation:
-    """Connect and prove both sides. Raises Broken, Refused, ServerNotTrusted, ConnectionEnded, FileError."""
+    """Connect and prove both sides. Raises Broken, NotAdmitted, ServerNotTrusted, ConnectionEnded, FileError."""
     socket = await _open_socket(address)
     try:
         opening = Opening(CLIENT_PATH, (SEALED.name,), SEALED.name)
@@ -192,7 +209,11 @@ async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | N
     except ConnectionClosed as closed:
         raise _closed(closed) from None
     except PinMismatch as error:
-        raise ServerNotTrusted(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
+        raise AnotherServerKey(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
+    except HandshakeRefused as refusal:
+        if ERRORS[refusal.code].retryable:
+            raise Broken(f"the handshake was refused ({refusal})") from None
+        raise NotAdmitted(refusal.code) from None
     except HandshakeError as error:
         raise ServerNotTrusted(
             f"The handshake failed: {error}.", "Check the address, and that server and client are of one version."
@@ -202,9 +223,7 @@ async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | N
     except MessageError as refusal:
         if peer.state is State.OPEN and refusal.code is Code.UNSUPPORTED_TYPE:
             return None  # a newer server's message that we can do without
-        if peer.state is State.OPEN or ERRORS[refusal.code].retryable:
-            raise Broken(f"{refusal.message} {refusal.suggestion}") from None
-        raise Refused.of(refusal) from None
+        raise Broken(f"what came could not be read ({refusal.code})") from None
 
 
 def _closed(closed: ConnectionClosed) -> Broken | VaultClientError:

@@ -5,6 +5,7 @@ The blinded base g·u^a is uniform and independent of g's answer (design §8): n
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -12,11 +13,12 @@ from pathlib import Path
 
 from protocol.errors import Code
 from protocol.puzzle import Puzzle, Ticket, blind, draw_blinding, unblind
-from vault_client.errors import Refused, TaskEndedError, WrongFile
+from vault_client.errors import FileError, Refused, TaskEndedError, WrongFile
 from vault_client.files import remove
 from vault_client.locked_file import LockedFile
-from vault_client.resume import Resume, read_resume, resume_path, write_resume
+from vault_client.resume import Resume, blinding_is_long, read_resume, resume_path, write_resume
 from vault_client.tasks import Answer, Task
+from vault_client.tickets import root_blinds
 from vault_client.vault import Vault
 
 ENDED = ("failed", "cancelled")
@@ -57,9 +59,11 @@ class Delegation:
             if await self._goes_on(vault, self.earlier.task):
                 self.notice(f"Going on with task {self.earlier.task}.")
                 return vault.task(self.earlier.task)
-            self.earlier = None
-        resume = self.earlier or self._fresh()
-        task = await self._send(vault, resume)
+            resume = replace(self.earlier, idempotency_key=_next_key(self.earlier), task=None)
+            task = await self._ask(vault, resume)  # what was written down stays until this is accepted
+        else:
+            resume = self.earlier or self._fresh()
+            task = await self._send(vault, resume)
         self.earlier = replace(resume, task=task.id)
         write_resume(resume_path(self.locked.path), self.locked.header, self.earlier)
         return task
@@ -99,27 +103,47 @@ class Delegation:
         return Resume(self.server, self.client, secrets.token_hex(16), blinding)
 
     async def _send(self, vault: Vault, resume: Resume) -> Task:
+        self._published(resume)  # what must not be sent is not written down either
         write_resume(resume_path(self.locked.path), self.locked.header, resume)
-        puzzle, commitment = self._published(resume)
         try:
-            return await vault.submit(
-                t=puzzle.squarings,
-                baseg=puzzle.base,
-                product=puzzle.modulus,
-                commitment=commitment,
-                idempotency_key=resume.idempotency_key,
-            )
-        except Refused as refusal:
+            return await self._ask(vault, resume)
+        except Refused as refusal:  # the server's sealed reply to this very request
             if not refusal.retryable:
                 self.forget()  # the server has stored nothing, and never will: there is nothing to go on with
             raise
+
+    async def _ask(self, vault: Vault, resume: Resume) -> Task:
+        puzzle, commitment = self._published(resume)
+        return await vault.submit(
+            t=puzzle.squarings,
+            baseg=puzzle.base,
+            product=puzzle.modulus,
+            commitment=commitment,
+            idempotency_key=resume.idempotency_key,
+        )
 
     def _published(self, resume: Resume) -> tuple[Puzzle, bytes | None]:
         header = self.locked.header
         if self.ticket is None or resume.blinding is None:
             return header.puzzle, header.answer_commitment
         # The commitment is to the answer of the bare puzzle; nobody can know one for the blinded puzzle.
-        return blind(header.puzzle, self.ticket, resume.blinding), None
+        blinded = blind(header.puzzle, self.ticket, resume.blinding)
+        if not (root_blinds(self.ticket, header.puzzle.modulus) and _hides(header.puzzle, blinded, resume.blinding)):
+            raise FileError(
+                "With this ticket or resume file the puzzle would be sent as it is: nothing was sent.",
+                "Get the ticket from its maker again, and remove the resume file to ask anew.",
+            )
+        return blinded, None
+
+
+def _hides(puzzle: Puzzle, blinded: Puzzle, blinding: int) -> bool:
+    n, g = puzzle.modulus, puzzle.base
+    return blinding_is_long(blinding, n) and blinded.base not in (0, 1, n - 1, g, n - g)
+
+
+def _next_key(ended: Resume) -> str:
+    # The same again after a crash, so that asking anew makes one task without anything being written down before.
+    return hashlib.sha256(f"{ended.idempotency_key}\n{ended.task}".encode()).hexdigest()[:32]
 
 
 def _check_same(path: Path, earlier: Resume, ticket: Ticket | None, server: str, client: str) -> None:

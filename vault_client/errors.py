@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocol import session
-from protocol.errors import ERRORS, MessageError
+from protocol.errors import ERRORS, Code, MessageError
 
 
 class VaultClientError(Exception):
@@ -46,7 +46,7 @@ class Refused(VaultClientError):
 
     @classmethod
     def of(cls, refusal: MessageError) -> Refused:
-        """From the refusal that the handshake raised."""
+        """From our own check of a request, which says what the server would."""
         return cls(
             refusal.code.value,
             refusal.message,
@@ -56,12 +56,32 @@ class Refused(VaultClientError):
         )
 
 
+class NotAdmitted(VaultClientError):
+    """Several handshakes in a row were refused. Nobody signs that: it says nothing of any request or task.
+
+    `code` is a row of `protocol.errors.ERRORS`.
+    """
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(
+            f"The handshake was refused ({code}): {ERRORS[code].meaning}",
+            "Dial one of its public names; its operator lists them in public_names."
+            if code is Code.WRONG_AUTHORITY
+            else "Check the address and the key, and that nothing stands between; what was begun is kept.",
+        )
+        self.code = code.value
+
+
 class ServerUnreachable(VaultClientError):
     """No conversation with the server came about in the time that was given."""
 
 
 class ServerNotTrusted(VaultClientError):
     """The server shows another key than the pinned one, or cannot prove the key it names. Nothing was said to it."""
+
+
+class AnotherServerKey(ServerNotTrusted):
+    """The server shows another key than the pinned one."""
 
 
 class ConnectionEnded(VaultClientError):

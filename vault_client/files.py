@@ -87,16 +87,25 @@ def write_whole(path: Path, data: bytes, *, mode: int = ORDINARY, force: bool = 
         file.write(data)
 
 
-def read_small(path: Path, *, bytes_max: int) -> bytes:
-    """Read a file that has no business being large. Raises FileError."""
+def read_small(path: Path, *, bytes_max: int, private: bool = False) -> bytes:
+    """Read a file that has no business being large; a `private` one only when it is ours alone. Raises FileError."""
     try:
         with path.open("rb") as file:
+            if private:
+                _check_private(path, os.fstat(file.fileno()))
             data = file.read(bytes_max + 1)
     except OSError as error:
         raise file_error("read", path, error) from None
     if len(data) > bytes_max:
         raise FileError(f"{path} has more than {bytes_max} bytes.", "Check that it is the file you mean.")
     return data
+
+
+def _check_private(path: Path, found: os.stat_result) -> None:
+    if found.st_uid != os.geteuid():
+        raise FileError(f"{path} belongs to another user.", f"Make a copy of your own, with chmod 600 {path.name}.")
+    if found.st_mode & 0o077:
+        raise FileError(f"Others may read or write {path}.", f"Keep it to yourself: chmod 600 {path.name}.")
 
 
 def remove(path: Path) -> None:

@@ -12,11 +12,20 @@ from protocol.envelope import Envelope, Message
 from protocol.identity import Identity
 from protocol.peer import Acknowledged, reconnect_delay
 from vault_client.conversation import Broken, Conversation, dial
-from vault_client.errors import ConnectionEnded, ServerUnreachable, VaultClientError
+from vault_client.errors import (
+    AnotherServerKey,
+    ConnectionEnded,
+    NotAdmitted,
+    ServerNotTrusted,
+    ServerUnreachable,
+    VaultClientError,
+)
 from vault_client.pins import Pins
 
 REQUESTS_MAX = 16
 """Requests that wait for their replies at once; more wait their turn here, not in the server's queue."""
+REFUSALS_MAX = 5
+"""Attempts in a row that are refused before the conversation is open, until that is believed."""
 STEADY_SECONDS = 5.0
 """A connection that lived so long was a good one: the next attempts start quickly again."""
 
@@ -62,7 +71,8 @@ class Link:
         self._runner: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Ready when it returns. Raises ServerUnreachable, ServerNotTrusted, Refused, FileError."""
+        """Ready when it returns. Raises
+        ServerUnreachable, ServerNotTrusted, NotAdmitted, ConnectionEnded, FileError."""
         if self._runner is None:
             self._latest = await self._dial(self._connect_seconds_max, at_once=True)
             self._runner = asyncio.create_task(self._run(self._latest))
@@ -133,7 +143,9 @@ class Link:
 
     async def _dial(self, seconds_max: float | None, *, at_once: bool) -> Conversation:
         deadline = None if seconds_max is None else asyncio.get_running_loop().time() + seconds_max
-        reason = "the server did not answer in time"
+        reason, first = "the server did not answer in time", at_once
+        refused: VaultClientError | None = None
+        refusals = 0
         try:
             async with asyncio.timeout_at(deadline):
                 while True:
@@ -144,8 +156,16 @@ class Link:
                     try:
                         return await dial(self._address, self._identity, self._pins, self._acknowledged)
                     except Broken as broken:
-                        reason = str(broken)
+                        reason, refused, refusals = str(broken), None, 0
+                    except (NotAdmitted, ConnectionEnded, ServerNotTrusted) as refusal:
+                        # Nobody has signed it: one forged frame on the path must not end what is under way.
+                        refused, refusals = refusal, refusals + 1
+                        at_once_final = ServerNotTrusted if first else AnotherServerKey
+                        if refusals == REFUSALS_MAX or isinstance(refusal, at_once_final):
+                            raise
         except TimeoutError:
+            if refused is not None:
+                raise refused from None
             raise ServerUnreachable(
                 f"Cannot reach the server at {self._address.authority}: {reason} (tried for {seconds_max:g} s).",
                 "Check the address, and that the server runs there (`vault-server serve`).",

@@ -11,6 +11,7 @@ from vault_client.locked_header import Header
 
 KIND = "vault resume file"
 VERSION = 1
+BLINDING_BITS_OVER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,15 @@ def read_resume(path: Path, header: Header) -> Resume | None:
     if not os.path.exists(path):
         return None
     values = read_companion(path, KIND, VERSION, header)
+    blinding = read_natural(path, KIND, values, "blinding") if "blinding" in values else None
+    if blinding is not None and not blinding_is_long(blinding, header.puzzle.modulus):
+        raise damaged(path, KIND)
     try:
-        return Resume(
-            values["server"],
-            values["client"],
-            values["idempotency_key"],
-            read_natural(path, KIND, values, "blinding") if "blinding" in values else None,
-            values.get("task"),
-        )
+        return Resume(values["server"], values["client"], values["idempotency_key"], blinding, values.get("task"))
     except KeyError:
         raise damaged(path, KIND) from None
+
+
+def blinding_is_long(blinding: int, modulus: int) -> bool:
+    """Whether it can be one that was drawn below N·2^128: a shorter one was planted (a drawn one is with 2^-64)."""
+    return blinding.bit_length() >= modulus.bit_length() + BLINDING_BITS_OVER

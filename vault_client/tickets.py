@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from protocol.puzzle import Ticket
@@ -32,6 +33,12 @@ def read_ticket(path: Path, header: Header) -> Ticket:
     values = read_companion(path, KIND, VERSION, header)
     root = read_natural(path, KIND, values, "base_root")
     inverse = read_natural(path, KIND, values, "base_root_inverse_power")
-    if not (1 < root < header.puzzle.modulus and 0 < inverse < header.puzzle.modulus):
+    ticket = Ticket(root, inverse)
+    if not (root_blinds(ticket, header.puzzle.modulus) and 0 < inverse < header.puzzle.modulus):
         raise damaged(path, KIND)
-    return Ticket(root, inverse)
+    return ticket
+
+
+def root_blinds(ticket: Ticket, modulus: int) -> bool:
+    """Whether powers of its root hide anything: it is neither 0 nor ±1, and coprime to the modulus."""
+    return 1 < ticket.base_root < modulus - 1 and math.gcd(ticket.base_root, modulus) == 1

@@ -24,6 +24,7 @@ from protocol.peer import (
     DiallingPeer,
     Frame,
     HandshakeError,
+    HandshakeRefused,
     State,
     Subprotocol,
 )
@@ -131,7 +132,16 @@ class Link:
 async def dial(
     address: Address, identity: Identity, pins: Pins, subprotocol: Subprotocol, acknowledged: Acknowledged
 ) -> Link:
-    """Connect, prove both sides, and pin a server seen for the first time. Raises Unreachable, Refused, BadFile."""
+    """Connect, prove both sides, and pin a server seen for the first time. Raises Unreachable, BadFile."""
+    try:
+        return await _dial(address, identity, pins, subprotocol, acknowledged)
+    except Refused as refused:
+        raise Unreachable(refused.message, refused) from None
+
+
+async def _dial(
+    address: Address, identity: Identity, pins: Pins, subprotocol: Subprotocol, acknowledged: Acknowledged
+) -> Link:
     with _explained(address):
         socket = await dial_websocket(
             address.url(SOLVER_PATH),
@@ -173,14 +183,19 @@ def _explained(address: Address) -> Iterator[None]:
         yield
     except PinMismatch as error:
         raise Refused(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
+    except HandshakeRefused as refusal:
+        if ERRORS[refusal.code].retryable:
+            raise Unreachable(f"the handshake was refused ({refusal})") from None
+        raise Refused(
+            f"The handshake with {where} was refused ({refusal})",
+            "Check the address (its operator lists the public_names) and the key.",
+        ) from None
     except HandshakeError as error:
         raise Refused(
             f"The handshake with {where} failed: {error}.", "Check the address, and that both are of one version."
         ) from None
     except MessageError as error:
-        if ERRORS[error.code].retryable:
-            raise Unreachable(f"{error.message} {error.suggestion}") from None
-        raise Refused(f"The server at {where} refused the handshake: {error.message}", error.suggestion) from None
+        raise Unreachable(f"what came could not be read ({error.code})") from None
     except ConnectionClosed as closed:
         raise _closed(closed) from None
     except InvalidStatus as error:

@@ -26,6 +26,8 @@ from vault_solver.pins import Pins
 from vault_solver.pipe import Report
 from vault_solver.pool import Pool
 
+REFUSALS_MAX = 5
+"""Attempts in a row that are refused before the conversation is open, until that is believed."""
 STEADY_SECONDS = 5.0
 """A connection that lasted this long ends a row of failures: the next attempt comes soon."""
 
@@ -118,7 +120,7 @@ class Solver:
         await self._pool.stop()
 
     async def _stay_connected(self) -> None:
-        failures = 0
+        failures = refusals = 0
         while True:
             started = monotonic()
             event = "solver.unreachable"
@@ -127,6 +129,9 @@ class Solver:
                 event = "solver.disconnected"
                 await self._converse(link)
             except Unreachable as gone:
+                refusals = 0 if gone.lasting is None else refusals + 1
+                if gone.lasting is not None and refusals >= REFUSALS_MAX:
+                    raise gone.lasting from None
                 failures = 1 if monotonic() - started >= STEADY_SECONDS else failures + 1
                 seconds = reconnect_delay(failures)
                 if not self._leaving.over.is_set():

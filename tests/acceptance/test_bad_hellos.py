@@ -19,9 +19,9 @@ from protocol.address import KnownServers, PinMismatch, parse_address
 from protocol.catalog import FROM_SERVER
 from protocol.codec import Codec
 from protocol.envelope import Envelope, Message
-from protocol.errors import Code, MessageError
+from protocol.errors import Code
 from protocol.identity import Identity
-from protocol.peer import PLAIN_JSON, PLAIN_MSGPACK, SEALED, SUBPROTOCOLS, DiallingPeer
+from protocol.peer import PLAIN_JSON, PLAIN_MSGPACK, SEALED, SUBPROTOCOLS, DiallingPeer, HandshakeRefused
 from protocol.sealing import Opening
 from protocol.session import Challenge, Error, Hello, Ping, Pong
 from protocol.vault import CLIENT_PATH, SOLVER_PATH, PuzzleAccepted
@@ -310,10 +310,9 @@ async def test_a_key_has_so_many_connections_and_not_one_more(start_server: Star
     me = Identity.generate()
     first = await dial(server.url, identity=me)
     second = await dial(server.url, identity=me, subprotocol=PLAIN_JSON)
-    with pytest.raises(MessageError) as raised:
+    with pytest.raises(HandshakeRefused) as raised:
         await dial(server.url, identity=me)
     assert raised.value.code is Code.TOO_MANY_CONNECTIONS
-    assert raised.value.suggestion
     async with Greeting(server) as greeting:
         await greeting.send(greeting.hello(me))
         await greeting.refused(Code.TOO_MANY_CONNECTIONS, 4429)

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from protocol.puzzle import blind, draw_blinding, unblind
+from protocol.puzzle import Puzzle, Ticket, blind, draw_blinding, make_modulus, unblind
 from tests.vault_client.conftest import Sample
+from vault_client.delegation import Delegation
 from vault_client.errors import Damaged, FileError, TooNew, WrongFile
-from vault_client.locked_file import lock_file
+from vault_client.locked_file import LockedFile, lock_file
 from vault_client.resume import Resume, read_resume, resume_path, write_resume
 from vault_client.tickets import read_ticket, ticket_path, write_ticket
 
@@ -42,7 +43,9 @@ def ticket(sample: Sample, tmp_path: Path) -> Path:
 @pytest.fixture
 def waiting(sample: Sample) -> Path:
     path = resume_path(sample.locked)
-    write_resume(path, sample.header, Resume("ws://127.0.0.1:8765", "ab" * 16, "key", 12_345, None))
+    write_resume(
+        path, sample.header, Resume("ws://127.0.0.1:8765", "ab" * 16, "key", draw_blinding(sample.puzzle.modulus), None)
+    )
     return path
 
 
@@ -111,6 +114,7 @@ def test_a_newer_ticket_is_refused_as_such(ticket: Path, sample: Sample) -> None
 def test_a_huge_file_is_no_ticket(sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / "huge"
     path.write_bytes(b"[" * 100_000)
+    path.chmod(0o600)
     with pytest.raises(FileError, match="more than"):
         read_ticket(path, sample.header)
 
@@ -118,11 +122,12 @@ def test_a_huge_file_is_no_ticket(sample: Sample, tmp_path: Path) -> None:
 def test_deep_json_is_damage_and_not_a_crash(sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / "deep"
     path.write_bytes(b"[" * 60_000)
+    path.chmod(0o600)
     with pytest.raises(Damaged):
         read_ticket(path, sample.header)
 
 
-@pytest.mark.parametrize("blinding", [None, 0, 2**700])
+@pytest.mark.parametrize("blinding", [None, 2**600, 2**639])
 @pytest.mark.parametrize("task", [None, "cd" * 16])
 def test_a_wait_comes_back_and_is_private(blinding: int | None, task: str | None, sample: Sample) -> None:
     path = resume_path(sample.locked)
@@ -172,3 +177,52 @@ def test_another_user_could_not_read_them_at_any_time(sample: Sample, tmp_path: 
     finally:
         os.umask(before)
     assert (tmp_path / "t").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("root", ["0", "1", "N-1", "N", "a factor"])
+def test_a_root_that_hides_nothing_is_refused(root: str, tmp_path: Path) -> None:
+    modulus, trapdoor = make_modulus(512)
+    (tmp_path / "plain").write_bytes(b"letter")
+    puzzle = Puzzle(40, 5, modulus)
+    header = lock_file(tmp_path / "plain", tmp_path / "x.locked", puzzle, trapdoor.power(5, 40))
+    value = {"0": 0, "1": 1, "N-1": modulus - 1, "N": modulus, "a factor": trapdoor.p}[root]
+    write_ticket(tmp_path / "t", header, Ticket(value, 1))
+    with pytest.raises(Damaged):
+        read_ticket(tmp_path / "t", header)
+
+
+@pytest.mark.parametrize("planted", [0, 1, 5, 2**512, 2**574])
+def test_a_planted_blinding_is_refused(planted: int, sample: Sample) -> None:
+    path = resume_path(sample.locked)
+    write_resume(path, sample.header, Resume("ws://h:1", "ab" * 16, "key", planted))
+    with pytest.raises(Damaged):
+        read_resume(path, sample.header)
+
+
+@pytest.mark.parametrize("forged", ["root", "blinding"])
+def test_the_bare_base_is_never_sent(forged: str, sample: Sample) -> None:
+    n = sample.puzzle.modulus
+    ticket = Ticket(n - 1, n - 1) if forged == "root" else sample.ticket
+    resume = Resume("ws://h:1", "ab" * 16, "k", 0 if forged == "blinding" else 2 * draw_blinding(n))
+    locked = LockedFile.examine(sample.locked)
+    wait = Delegation(locked, ticket, "ws://h:1", "ab" * 16, lambda _: None, None)
+    with pytest.raises(FileError, match="nothing was sent"):
+        wait._published(resume)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o620, 0o604, 0o660])
+def test_what_others_can_read_or_write_is_refused_with_the_remedy(
+    mode: int, ticket: Path, waiting: Path, sample: Sample
+) -> None:
+    for path, read in ((ticket, read_ticket), (waiting, read_resume)):
+        path.chmod(mode)
+        with pytest.raises(FileError, match="chmod 600"):
+            read(path, sample.header)
+
+
+@pytest.mark.parametrize("name", ["server", "client", "task", "version"])
+def test_a_planted_wait_shows_no_escape_sequence(name: str, waiting: Path, sample: Sample) -> None:
+    edit(waiting, lambda document: document.update({name: "ws://h\x1b]0;x\x07"}), sign=True)
+    with pytest.raises(Damaged) as caught:
+        read_resume(waiting, sample.header)
+    assert "\x1b" not in str(caught.value)

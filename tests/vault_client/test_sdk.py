@@ -19,6 +19,7 @@ from tests.vault_client.conftest import Relay
 from vault_client import (
     ConnectionEnded,
     ConnectionEvent,
+    NotAdmitted,
     Progress,
     Refused,
     ServerNotTrusted,
@@ -353,7 +354,7 @@ async def test_a_server_that_does_not_take_this_name_is_a_clear_refusal(solved: 
     network = Relay(0, solved.port)
     listener = await asyncio.start_server(network.relay, "127.0.0.1", 0)
     network.port = listener.sockets[0].getsockname()[1]
-    with pytest.raises(Refused, match="public_names") as caught:
+    with pytest.raises(NotAdmitted, match="public_names") as caught:
         async with connect(network.url):
             pass
     assert caught.value.code == "WRONG_AUTHORITY"

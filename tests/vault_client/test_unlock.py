@@ -11,15 +11,23 @@ from pathlib import Path
 
 import pytest
 from typer.testing import Result
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
+from protocol.catalog import FROM_SERVER
+from protocol.codec import Codec
+from protocol.envelope import Envelope
 from protocol.identity import Identity
+from protocol.peer import SEALED
 from protocol.puzzle import Puzzle, Ticket, make_locked
+from protocol.session import Error
 from tests.conftest import StartSolver
 from tests.processes import Server
 from tests.vault_client.conftest import Client, Command, Sample
 from tests.vault_client.test_files import full_disk
 from vault_client.delegation import Delegation
-from vault_client.errors import TaskCancelledError, WrongFile
+from vault_client.errors import FileError, Refused, TaskCancelledError, VaultClientError, WrongFile
+from vault_client.link import REFUSALS_MAX
 from vault_client.locked_file import LockedFile, lock_file
 from vault_client.resume import Resume, read_resume, resume_path, write_resume
 from vault_client.sdk import connect
@@ -184,7 +192,7 @@ async def test_a_wait_that_can_bring_nothing_is_begun_anew(gone: str, solved: Se
             task = await vault.submit(t=NEVER, baseg=3, product=sample.puzzle.modulus)
             await vault.cancel(task.id)
             lost = task.id
-        write_resume(path, locked.header, Resume(solved.url, identity.fingerprint, "k", 5, lost))
+        write_resume(path, locked.header, Resume(solved.url, identity.fingerprint, "k", 2**639, lost))
         delegation = Delegation.prepare(locked, sample.ticket, solved.url, identity.fingerprint, notices.append)
         answer = await delegation.answer(await delegation.submit(vault))
     assert answer == sample.answer
@@ -195,8 +203,8 @@ async def test_a_wait_that_can_bring_nothing_is_begun_anew(gone: str, solved: Se
 @pytest.mark.parametrize(
     ("server", "client", "blinding", "said"),
     [
-        ("ws://other:1", None, 5, "--server ws://other:1"),
-        (None, "ab" * 16, 5, "another key"),
+        ("ws://other:1", None, 2**639, "--server ws://other:1"),
+        (None, "ab" * 16, 2**639, "another key"),
         (None, None, None, "without the ticket"),
     ],
 )
@@ -294,7 +302,7 @@ def test_a_wrong_answer_is_said_and_the_wait_is_over(
     numbers = ["--baseg", 3, "--product", sample.puzzle.modulus]
     task = ask("submit", "--t", 40, *numbers, "--no-wait").stdout.strip()
     locked = LockedFile.examine(sample.locked)
-    blinding = 5 if what == "the ticket's blinding" else None
+    blinding = 2**639 if what == "the ticket's blinding" else None
     if blinding is not None:
         write_ticket(tmp_path / "letter.txt.ticket", sample.header, sample.ticket)
     write_resume(
@@ -308,3 +316,63 @@ def test_a_wrong_answer_is_said_and_the_wait_is_over(
     assert not (tmp_path / "opened.txt").exists()
     assert not resume_path(sample.locked).exists()
     assert sample.locked.read_bytes() == before
+
+
+class Stranger:
+    """Somebody on the path who holds no key: passes the server's frames on until armed, then forges a refusal."""
+
+    def __init__(self, code: str, times: int) -> None:
+        self.forged = Error(code=code, message="Your key is revoked.", suggestion="Run this.", retryable=False)
+        self.left = times
+
+    async def answer(self, socket: ServerConnection) -> None:
+        self.left -= 1
+        codec = Codec(binary=True, reads=FROM_SERVER, strict=False, frame_bytes_max=65_536)
+        await socket.send(codec.encode(Envelope(self.forged)))
+
+
+@pytest.mark.parametrize("code", ["TASK_NOT_FOUND", "HELLO_REFUSED", "WRONG_AUTHORITY", "PRODUCT_TOO_SMALL"])
+async def test_a_stranger_without_a_key_cannot_have_a_wait_forgotten(code: str, sample: Sample) -> None:
+    identity, locked = Identity.generate(), LockedFile.examine(sample.locked)
+    stranger = Stranger(code, 100)
+    async with serve(stranger.answer, "127.0.0.1", 0, subprotocols=[Subprotocol(SEALED.name)]) as listening:
+        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        path = resume_path(locked.path)
+        write_resume(path, locked.header, Resume(url, identity.fingerprint, "k", 2**639, "00" * 16))
+        before = path.read_bytes()
+        delegation = Delegation.prepare(locked, sample.ticket, url, identity.fingerprint, print)
+        with pytest.raises(VaultClientError) as caught:
+            async with connect(url, identity=identity) as vault:
+                await delegation.submit(vault)
+    assert not isinstance(caught.value, Refused)
+    assert "revoked" not in str(caught.value)
+    assert path.read_bytes() == before
+    if code in ("HELLO_REFUSED", "WRONG_AUTHORITY"):
+        assert stranger.left == 100 - REFUSALS_MAX
+
+
+async def test_a_wait_that_is_begun_anew_keeps_the_old_one_until_the_new_task_is_accepted(
+    solved: Server, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, locked = Identity.generate(), LockedFile.examine(sample.locked)
+    path = resume_path(locked.path)
+    write_resume(path, locked.header, Resume(solved.url, identity.fingerprint, "k", 2**639, "00" * 16))
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise FileError("no space", "free some")
+
+    made: list[str] = []
+    for _ in range(2):
+        delegation = Delegation.prepare(locked, sample.ticket, solved.url, identity.fingerprint, print)
+        async with connect(solved.url, identity=identity) as vault:
+            with monkeypatch.context() as patched:
+                patched.setattr("vault_client.delegation.write_resume", full)
+                with pytest.raises(FileError):
+                    await delegation.submit(vault)
+            assert path.read_bytes() == before
+    async with connect(solved.url, identity=identity) as vault:
+        for _ in range(2):
+            delegation = Delegation.prepare(locked, sample.ticket, solved.url, identity.fingerprint, print)
+            made.append((await delegation.submit(vault)).id)
+    assert len(set(made)) == 1
