@@ -27,6 +27,7 @@ Event = dict[str, Any]
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 20.0
 LOOK_SECONDS = 0.02
+SETTLE_SECONDS = 0.1
 
 
 class ProcessFailed(AssertionError):
@@ -101,14 +102,21 @@ class LoggingProcess(ABC):
         return self._events
 
     def find(self, name: str, **fields: object) -> list[Event]:
-        """The events of this name whose fields have these values, oldest first."""
+        """The events of this name whose fields have these values, oldest first.
+
+        A log line is written by a thread of its own, a moment after what it tells: that moment is waited for here.
+        """
+        time.sleep(SETTLE_SECONDS)
+        return self._matching(name, **fields)
+
+    def _matching(self, name: str, **fields: object) -> list[Event]:
         return [e for e in self.events if e.get("event") == name and all(e.get(k) == v for k, v in fields.items())]
 
     async def event(self, name: str, *, seconds: float = 15.0, count: int = 1, **fields: object) -> Event:
         """Wait until that event has come `count` times; returns the last of those. Raises ProcessFailed."""
         until = time.monotonic() + seconds
-        while len(found := self.find(name, **fields)) < count:
-            if not self.running and len(found := self.find(name, **fields)) < count:
+        while len(found := self._matching(name, **fields)) < count:
+            if not self.running and len(found := self._matching(name, **fields)) < count:
                 raise ProcessFailed(f"{self.name} ended before {name} {fields or ''} came\n{self.tail()}")
             if time.monotonic() > until:
                 raise ProcessFailed(f"{self.name}: no {name} {fields or ''} in {seconds} s\n{self.tail()}")

@@ -85,6 +85,7 @@ class LineWriter:
         self._lines: list[bytes] = []
         self._bytes = 0
         self._dropped = 0
+        self._is_torn = False
         self._due = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -118,6 +119,9 @@ class LineWriter:
 
     def _write(self, batch: bytes) -> None:
         with suppress(OSError):
+            if self._is_torn:  # the disk was full in the middle of a line: what comes now must not grow onto it
+                self._file.write(b"\n")
+                self._is_torn = False
             rest = memoryview(batch)
             while rest:
                 written = self._file.write(rest)
@@ -125,6 +129,7 @@ class LineWriter:
                     time.sleep(AGAIN_SECONDS)
                 else:
                     rest = rest[written:]
+                    self._is_torn = bool(rest) and batch[len(batch) - len(rest) - 1 : len(batch) - len(rest)] != b"\n"
         with self._lock:
             self._bytes -= len(batch)
             dropped, self._dropped = self._dropped, 0

@@ -113,8 +113,9 @@ async def test_a_second_answer_is_refused_whatever_it_says(shared_server: Server
         if way == "agreed":
             await answer(two, await accept(two))
         assert (await client.take(PuzzleAnswered)).answer == right
-        assert len(shared_server.find("task.answered", task=task)) == 1
         await goes_on(one, maker)
+        await shared_server.event("task.answered", task=task)
+        assert len(shared_server.find("task.answered", task=task)) == 1
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -32,6 +32,7 @@ async def test_a_flood_of_tiny_frames_is_answered_in_full_and_does_not_fill_the_
             assert message.code == Code.UNSUPPORTED_TYPE
         await flooder.send(Ping())
         await flooder.receive(Pong)
+    await server.event("connection.closed", count=2)
     lines = server.find("message.refused", code=Code.UNSUPPORTED_TYPE.value)
     assert REFUSALS_LOGGED <= len(lines) <= REFUSALS_LOGGED + count.bit_length()
     assert lines[-1]["count"] > count // 2

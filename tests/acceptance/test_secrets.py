@@ -187,6 +187,7 @@ async def test_the_look_finds_what_the_server_does_write(start_server: StartServ
     assert order.commitment is not None
     async with await dial(server.url) as client:
         task = (await client.ask(order, PuzzleAccepted)).task
+        await server.event("task.submitted", task=task)
         seen = found(files_of(server), {"commitment": int.from_bytes(order.commitment, "big"), "task": int(task, 16)})
         assert ("server.db-wal", "commitment", "big-endian") in seen
         assert ("server.log", "task", "hex of whole bytes") in seen

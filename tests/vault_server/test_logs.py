@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import os
 import re
 import signal
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +123,31 @@ def test_a_traceback_on_a_terminal_shows_no_values() -> None:
     assert b"ZeroDivisionError" in shown
     assert b"job.failed" in shown
     assert b"3141592653" not in shown
+
+
+class FullInTheMiddle(io.RawIOBase):
+    """A file whose disk is full after `room` bytes, until `room` is raised."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.written = b""
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)[: self.room - len(self.written)]
+        if not part:
+            raise OSError(errno.ENOSPC, "no space")
+        self.written += part
+        return len(part)
+
+
+def test_a_line_cut_by_a_full_disk_does_not_grow_into_the_next() -> None:
+    file = FullInTheMiddle(room=10)
+    lines = LineWriter(file, lambda _: None)
+    lines.msg(b"whole")
+    lines.flush()
+    lines.msg(b"cut in the middle")
+    lines.flush()
+    file.room = 1000
+    lines.msg(b"whole again")
+    lines.flush()
+    assert file.written == b"whole\ncut \nwhole again\n"
