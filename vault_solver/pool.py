@@ -35,6 +35,7 @@ RESTARTS_MAX = 2
 """How often an assignment is begun again after its worker died; the fault may be its own."""
 
 START_SECONDS_MAX = 30.0
+PIPES_CLOSE_SECONDS = 0.05
 STOP_SECONDS_MAX = 2.0
 
 
@@ -111,6 +112,9 @@ class Pool:
         for seat in self._seats:
             seat.kill()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+        # asyncio closes a process's pipes some turns after the process has been waited for, and complains on standard
+        # error when its loop is gone by then.
+        await asyncio.sleep(PIPES_CLOSE_SECONDS)
 
     def solve(self, job: Solve) -> None:
         """Begin as soon as a worker is free."""

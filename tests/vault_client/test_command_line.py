@@ -183,6 +183,7 @@ def test_unlocking_that_cannot_be_asks_nobody(
     arguments: list[str], said: str, command: Command, sample: Sample, tmp_path: Path
 ) -> None:
     sample.plain.write_bytes(b"no key, no ticket")
+    sample.plain.chmod(0o600)  # as private as a ticket has to be
     refused = command("unlock", sample.locked, *arguments)
     assert refused.exit_code == 1, refused.output
     assert said in refused.stderr
