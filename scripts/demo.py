@@ -178,7 +178,7 @@ def by_hand() -> None:
     print("\nBy hand, each in a terminal of its own:")
     print(f"  {server} serve")
     print(f"  {solver} run --server ws://127.0.0.1:8765     (a second one with --key of its own)")
-    print(f"  {locker} lock FILE --for 15s && {locker} unlock FILE.locked --server ws://127.0.0.1:8765")
+    print(f"  {locker} lock FILE --for 15s && {locker} unlock FILE.locked --out OPENED")
 
 
 if __name__ == "__main__":
