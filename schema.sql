@@ -31,7 +31,11 @@ CREATE TABLE participants (            -- one key, one row, whatever it does (se
 CREATE TABLE clients (
     client_id       TEXT PRIMARY KEY REFERENCES participants (fingerprint),
     tasks_requested BIGINT NOT NULL DEFAULT 0 CHECK (tasks_requested >= 0),
-    open_tasks      BIGINT NOT NULL DEFAULT 0 CHECK (open_tasks >= 0)       -- waiting or assigned
+    open_tasks      BIGINT NOT NULL DEFAULT 0 CHECK (open_tasks >= 0),      -- waiting or assigned
+    reputation_score DOUBLE PRECISION NOT NULL DEFAULT 50 CHECK (reputation_score BETWEEN 0 AND 100),
+    good            DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (good >= 0),  -- weighed evidence, as it was worth at
+    bad             DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (bad >= 0),
+    evidence_at     BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE solvers (
@@ -44,9 +48,14 @@ CREATE TABLE solvers (
     valid_answers    BIGINT NOT NULL DEFAULT 0 CHECK (valid_answers >= 0),
     band             BIGINT NOT NULL DEFAULT 2 CHECK (band BETWEEN 0 AND 10), -- reputation as the ranking sees it
     state            TEXT NOT NULL DEFAULT 'paused' CHECK (state IN ('ready', 'paused', 'draining')),
-    capacity         BIGINT NOT NULL DEFAULT 0 CHECK (capacity >= 0),
+    announced        BIGINT NOT NULL DEFAULT 0 CHECK (announced >= 0),      -- the capacity it says it has
+    capacity         BIGINT NOT NULL DEFAULT 0 CHECK (capacity BETWEEN 0 AND announced), -- what it is trusted with
     modulus_bits_max BIGINT NOT NULL DEFAULT 0 CHECK (modulus_bits_max >= 0),
     speeds           TEXT NOT NULL DEFAULT '{}',                            -- JSON: modulus bits -> squarings a second
+    observed_speed   DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (observed_speed >= 0), -- at 2048 bits; 0: not seen yet
+    good             DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (good >= 0), -- weighed evidence, as it was worth at
+    bad              DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (bad >= 0),
+    evidence_at      BIGINT NOT NULL DEFAULT 0,
     address          TEXT NOT NULL DEFAULT '',                              -- where it connected from last
     last_assigned_at BIGINT NOT NULL DEFAULT 0
 );
@@ -75,9 +84,10 @@ CREATE TABLE tasks (
     answer               BYTEA,
     judged_by            TEXT CHECK (judged_by IN ('computed', 'commitment', 'agreed')),
     reason               TEXT,                                              -- why it failed
-    promised_by          BIGINT,
+    promised_by          BIGINT,                                            -- what the client was told at submission
     created_at           BIGINT NOT NULL,
     updated_at           BIGINT NOT NULL,
+    answered_at          BIGINT,
     CHECK (first_assignment_id IS NULL OR first_assignment_id <> second_assignment_id),
     CHECK ((status IN ('answered', 'settled')) = (answer IS NOT NULL)),
     CHECK ((answer IS NULL) = (judged_by IS NULL)),
@@ -104,6 +114,7 @@ CREATE TABLE task_assignments (
     accepted_at        BIGINT,
     delivered_at       BIGINT,
     ended_at           BIGINT,                                              -- null: still in its slot
+    excused            INTEGER NOT NULL DEFAULT 0 CHECK (excused IN (0, 1)), -- 1: the server was down at its deadline
     CHECK ((ended_at IS NULL) = (status IN ('offered', 'accepted', 'delivered'))),
     CHECK ((delivered_at IS NULL) = (answer IS NULL)),
     CHECK (status IN ('offered', 'accepted', 'expired', 'released') OR answer IS NOT NULL)
@@ -114,7 +125,73 @@ CREATE UNIQUE INDEX task_assignments_slot_once ON task_assignments (task_id, slo
 CREATE INDEX task_assignments_undecided ON task_assignments (delivered_at)
     WHERE delivered_at IS NOT NULL AND ended_at IS NULL;
 
+CREATE TABLE complaints (              -- what a client holds against a task's solvers, and the ruling (design §7)
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id    TEXT NOT NULL REFERENCES tasks (fingerprint),
+    client_id  TEXT NOT NULL REFERENCES clients (client_id),
+    kind       TEXT NOT NULL CHECK (kind IN ('late', 'no_answer', 'wrong_answer')),
+    status     TEXT NOT NULL CHECK (status IN ('open', 'asked', 'upheld', 'rejected', 'undecided')),
+    factor     BYTEA,                  -- a factor of N that the client revealed, sealed
+    ruling     TEXT,                   -- the reason, in a sentence
+    created_at BIGINT NOT NULL,
+    respond_by BIGINT,                 -- until when its solvers may respond
+    ruled_at   BIGINT,                 -- null: not ruled yet
+    CHECK ((ruled_at IS NULL) = (status IN ('open', 'asked'))),
+    CHECK ((ruled_at IS NULL) = (ruling IS NULL)),
+    CHECK (status <> 'asked' OR respond_by IS NOT NULL),
+    CHECK (factor IS NULL OR kind = 'wrong_answer')
+);
+
+CREATE UNIQUE INDEX complaints_live_once ON complaints (task_id, kind) WHERE ruled_at IS NULL;
+CREATE INDEX complaints_of_task ON complaints (task_id);
+CREATE INDEX complaints_rejected ON complaints (client_id, ruled_at) WHERE status = 'rejected';
+
+CREATE TABLE complaint_parties (       -- the assignments a complaint is about
+    complaint_id  BIGINT NOT NULL REFERENCES complaints (id),
+    assignment_id BIGINT NOT NULL REFERENCES task_assignments (db_key),
+    response      TEXT CHECK (response IN ('stands_by', 'withdraws')),
+    responded_at  BIGINT,
+    PRIMARY KEY (complaint_id, assignment_id),
+    CHECK ((response IS NULL) = (responded_at IS NULL))
+);
+
+CREATE INDEX complaint_parties_of_assignment ON complaint_parties (assignment_id);
+
+CREATE TABLE good_days (               -- a pair's good answers count once a day: on which day they did last
+    solver_id TEXT NOT NULL REFERENCES solvers (solver_id),
+    client_id TEXT NOT NULL REFERENCES clients (client_id),
+    day       BIGINT NOT NULL,         -- days since 1970
+    PRIMARY KEY (solver_id, client_id)
+);
+
 -- What all systems stand on
+
+CREATE TABLE score_history (           -- the only way a score moves: a row here, and the triggers do the rest
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    standing     TEXT NOT NULL CHECK (standing IN ('solver', 'client', 'participant', 'agent')),
+    hotkey       TEXT NOT NULL REFERENCES participants (hotkey),
+    score_change DOUBLE PRECISION NOT NULL,                                 -- as applied, to six decimals
+    score_after  DOUBLE PRECISION NOT NULL CHECK (score_after BETWEEN 0 AND 100),
+    reason       TEXT NOT NULL,
+    task_id      TEXT,
+    created_at   BIGINT NOT NULL
+);
+
+CREATE INDEX score_history_of_key ON score_history (hotkey, standing, id);
+CREATE INDEX score_history_of_task ON score_history (task_id) WHERE task_id IS NOT NULL;
+
+CREATE TABLE bans (                    -- who is kept out, until when (seed 000 §3.4)
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject    TEXT NOT NULL,          -- key:<fingerprint>
+    cause      TEXT NOT NULL CHECK (cause IN ('rate_limit', 'operator')),
+    reason     TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    until      BIGINT NOT NULL CHECK (until > created_at),
+    lifted_at  BIGINT                  -- an operator ended it early
+);
+
+CREATE INDEX bans_of_subject ON bans (subject, created_at);
+CREATE INDEX bans_in_force ON bans (until) WHERE lifted_at IS NULL;
 
 CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays until its receiver is done with it
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -21,8 +21,9 @@ def _by_name(classes: Iterable[type[Message]]) -> Mapping[str, type[Message]]:
 TO_SERVER = _by_name(
     [
         session.Hello, session.Ack, session.Ping, session.Exit,
-        vault.SubmitPuzzle, vault.AskStatus, vault.CancelTask,
+        vault.SubmitPuzzle, vault.AskStatus, vault.CancelTask, vault.Complain,
         vault.UpdateStatus, vault.AcceptAssignment, vault.ReportProgress, vault.SubmitAnswer, vault.ReturnAssignment,
+        vault.RespondToComplaint,
     ]
 )  # fmt: skip
 """What clients and solvers send."""
@@ -31,9 +32,10 @@ FROM_SERVER = _by_name(
     [
         session.Challenge, session.Welcome, session.Pong, session.Exit, session.Error,
         vault.PuzzleAccepted, vault.TaskState, vault.TaskCancelled, vault.PuzzleAnswered, vault.TaskFailed,
-        vault.TaskProgress,
+        vault.TaskProgress, vault.ComplaintTaken,
         vault.StatusUpdated, vault.PuzzleOffered, vault.AssignmentAccepted, vault.AnswerTaken, vault.AssignmentReturned,
-        vault.AssignmentEnded,
+        vault.AssignmentEnded, vault.ComplaintRaised, vault.ComplaintHeard,
+        vault.ComplaintRuled, vault.StandingChanged,
     ]
 )  # fmt: skip
 """What the server sends."""

@@ -47,6 +47,18 @@ class Code(StrEnum):
     ASSIGNMENT_ENDED = "ASSIGNMENT_ENDED"
     ALREADY_ANSWERED = "ALREADY_ANSWERED"
     ANSWER_OUT_OF_RANGE = "ANSWER_OUT_OF_RANGE"
+    # complaints
+    COMPLAINT_EARLY = "COMPLAINT_EARLY"
+    COMPLAINT_LATE = "COMPLAINT_LATE"
+    COMPLAINT_EXISTS = "COMPLAINT_EXISTS"
+    COMPLAINT_NOT_FOUND = "COMPLAINT_NOT_FOUND"
+    COMPLAINT_ENDED = "COMPLAINT_ENDED"
+    NOTHING_TO_COMPLAIN = "NOTHING_TO_COMPLAIN"
+    TOO_MANY_COMPLAINTS = "TOO_MANY_COMPLAINTS"
+    NOT_A_FACTOR = "NOT_A_FACTOR"
+    # limits
+    RATE_LIMITED = "RATE_LIMITED"
+    BANNED = "BANNED"
     # the server
     WRONG_ENDPOINT = "WRONG_ENDPOINT"
     QUEUE_FULL = "QUEUE_FULL"
@@ -96,6 +108,20 @@ ERRORS: dict[Code, ErrorMeaning] = {
     Code.ASSIGNMENT_ENDED: ErrorMeaning(False, "The assignment has expired, was released or was returned."),
     Code.ALREADY_ANSWERED: ErrorMeaning(False, "This assignment has its answer; a second one is not taken."),
     Code.ANSWER_OUT_OF_RANGE: ErrorMeaning(False, "The answer is not in 1..product-1."),
+    Code.COMPLAINT_EARLY: ErrorMeaning(True, "There is nothing to complain of yet: the promised time has not passed."),
+    Code.COMPLAINT_LATE: ErrorMeaning(False, "The task's complaint deadline has passed, or it was cancelled."),
+    Code.COMPLAINT_EXISTS: ErrorMeaning(False, "This complaint has been made before; its ruling is or will be pushed."),
+    Code.COMPLAINT_NOT_FOUND: ErrorMeaning(False, "No such complaint, or it is not about you."),
+    Code.COMPLAINT_ENDED: ErrorMeaning(False, "The complaint has its ruling, or you have responded."),
+    Code.NOTHING_TO_COMPLAIN: ErrorMeaning(False, "The task has nothing that such a complaint could be about."),
+    Code.TOO_MANY_COMPLAINTS: ErrorMeaning(True, "`complaints_rejected_max` of your complaints were rejected lately."),
+    Code.NOT_A_FACTOR: ErrorMeaning(
+        False, "The factor is not a prime that divides product, other than product itself."
+    ),
+    Code.RATE_LIMITED: ErrorMeaning(
+        True, "More requests than the window allows; another one before `retry_after_ms` bans the key."
+    ),
+    Code.BANNED: ErrorMeaning(True, "The key is banned until `retry_after_ms` from now."),
     Code.WRONG_ENDPOINT: ErrorMeaning(False, "This message belongs to the server's other endpoint."),
     Code.QUEUE_FULL: ErrorMeaning(True, "You have `queue_messages_max` requests waiting for their replies."),
     Code.DRAINING: ErrorMeaning(True, "The server is stopping and takes no new work."),
@@ -111,6 +137,7 @@ class Close(IntEnum):
     REPLACED = 4001
     BAD_MESSAGE = 4400
     HANDSHAKE_FAILED = 4401
+    BANNED = 4403
     HANDSHAKE_TIMEOUT = 4408
     TOO_SLOW = 4420
     TOO_MANY_CONNECTIONS = 4429
@@ -121,6 +148,7 @@ CLOSES: dict[Close, str] = {
     Close.REPLACED: "The same key has connected again; the newer connection stays.",
     Close.BAD_MESSAGE: "Too many frames that are no message, or one that did not open.",
     Close.HANDSHAKE_FAILED: "The hello was refused; the error before this says why.",
+    Close.BANNED: "The key is banned; the error before this says until when.",
     Close.HANDSHAKE_TIMEOUT: "No valid hello in time.",
     Close.TOO_SLOW: "The peer reads too slowly; nothing durable is lost, connect again.",
     Close.TOO_MANY_CONNECTIONS: "The server, this key or this address has all its connections.",

@@ -125,13 +125,16 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A finite number, not negative."""
+    """A finite number, `minimum` to `maximum`, both included."""
 
     as_is: ClassVar[bool] = True
 
+    minimum: float = 0.0
+    maximum: float = sys.float_info.max
+
     def parse(self, name: str, value: Any, binary: bool) -> float:
         # One comparison refuses NaN, infinity, and an integer that no float can hold.
-        if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:
+        if type(value) not in (int, float) or not self.minimum <= value <= self.maximum:
             raise _bad(name, value, self)
         return float(value)
 
@@ -139,7 +142,9 @@ class Number:
         return value
 
     def describe(self) -> str:
-        return "a finite number, 0 or more"
+        if self.maximum == sys.float_info.max:
+            return f"a finite number, {self.minimum:g} or more"
+        return f"a number from {self.minimum:g} to {self.maximum:g}"
 
 
 @dataclass(frozen=True, slots=True)

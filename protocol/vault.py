@@ -28,6 +28,14 @@ TASK_STATUSES = ("waiting", "assigned", "answered", "settled", "cancelled", "fai
 JUDGEMENTS = ("computed", "commitment", "agreed")
 """How an answer was judged: by computing it, by the client's commitment, by two solvers agreeing."""
 SOLVER_STATES = ("ready", "paused", "draining")
+COMPLAINT_KINDS = ("late", "no_answer", "wrong_answer")
+RULINGS = ("upheld", "rejected", "undecided")
+COMPLAINT_STATUSES = ("open", "asked", *RULINGS)
+COMPLAINT_RESPONSES = ("stands_by", "withdraws")
+COMPLAINT = Integer(minimum=1)
+SENTENCE = Text(length_max=200)
+SCORE = Number(maximum=100.0)
+STANDINGS = ("solver", "client")
 
 
 # client -> server
@@ -56,6 +64,18 @@ class CancelTask(Message):
     """Give up a task that has no answer yet. Answered by `task_cancelled`."""
 
     task: Annotated[str, TASK]
+
+
+@message("complaint", Kind.REQUEST)
+class Complain(Message):
+    """Say what is wrong with a task of yours, until its complaint deadline. Answered by `complaint_taken`.
+
+    With `wrong_answer` a prime `factor` of product may be revealed: it settles the matter for good.
+    """
+
+    task: Annotated[str, TASK]
+    kind: Annotated[str, Choice(COMPLAINT_KINDS)]
+    factor: Annotated[int, BIG] | None = None
 
 
 # server -> client
@@ -109,6 +129,16 @@ class TaskFailed(Message):
 
     task: Annotated[str, TASK]
     reason: Annotated[str, Text(length_max=200)]
+
+
+@message("complaint_taken", Kind.REPLY)
+class ComplaintTaken(Message):
+    """The complaint is on disk. The ruling follows as the push `complaint_ruled`, at `ruling_by` at the latest."""
+
+    complaint: Annotated[int, COMPLAINT]
+    task: Annotated[str, TASK]
+    status: Annotated[str, Choice(COMPLAINT_STATUSES)]
+    ruling_by: Annotated[int, MILLISECONDS] | None = None
 
 
 @message("progress", Kind.SIGNAL)
@@ -165,6 +195,18 @@ class ReturnAssignment(Message):
     assignment: Annotated[int, ASSIGNMENT]
 
 
+@message("complaint_response", Kind.REQUEST)
+class RespondToComplaint(Message):
+    """Your word on a complaint about an answer of yours, until its `respond_by`. Answered by `complaint_heard`.
+
+    `withdraws` admits that the answer is wrong.
+    """
+
+    complaint: Annotated[int, COMPLAINT]
+    assignment: Annotated[int, ASSIGNMENT]
+    response: Annotated[str, Choice(COMPLAINT_RESPONSES)]
+
+
 # server -> solver
 
 
@@ -217,3 +259,47 @@ class AssignmentEnded(Message):
 
     assignment: Annotated[int, ASSIGNMENT]
     outcome: Annotated[str, Choice(("valid", "invalid", "unproved", "released", "expired"))]
+
+
+@message("complaint_raised", Kind.PUSH)
+class ComplaintRaised(Message):
+    """The client of this assignment's task complains; respond with `complaint_response` until `respond_by`."""
+
+    complaint: Annotated[int, COMPLAINT]
+    assignment: Annotated[int, ASSIGNMENT]
+    kind: Annotated[str, Choice(COMPLAINT_KINDS)]
+    respond_by: Annotated[int, MILLISECONDS]
+
+
+@message("complaint_heard", Kind.REPLY)
+class ComplaintHeard(Message):
+    """Your response is on disk; the ruling follows as a push."""
+
+    complaint: Annotated[int, COMPLAINT]
+    response: Annotated[str, Choice(COMPLAINT_RESPONSES)]
+
+
+# server -> both
+
+
+@message("complaint_ruled", Kind.PUSH)
+class ComplaintRuled(Message):
+    """What became of a complaint, and why. A solver's names its own `assignment`."""
+
+    complaint: Annotated[int, COMPLAINT]
+    task: Annotated[str, TASK]
+    kind: Annotated[str, Choice(COMPLAINT_KINDS)]
+    ruling: Annotated[str, Choice(RULINGS)]
+    reason: Annotated[str, SENTENCE]
+    assignment: Annotated[int, ASSIGNMENT] | None = None
+
+
+@message("standing_changed", Kind.PUSH)
+class StandingChanged(Message):
+    """Your reputation has moved by `score_change` to `reputation_score`, 0 to 100 from 50."""
+
+    standing: Annotated[str, Choice(STANDINGS)]
+    reputation_score: Annotated[float, SCORE]
+    score_change: Annotated[float, Number(minimum=-100.0, maximum=100.0)]
+    reason: Annotated[str, SENTENCE]
+    task: Annotated[str, TASK] | None = None

@@ -33,42 +33,61 @@ REPLIES: Mapping[str, str] = {
     "tlp": "tlp_accepted",
     "task_status": "task_state",
     "cancel": "task_cancelled",
+    "complaint": "complaint_taken",
+    "complaint_response": "complaint_heard",
     "status_update": "status_updated",
     "accept": "accepted",
     "tlp_response": "answer_taken",
     "return": "returned",
 }
 REFUSALS: Mapping[str, tuple[Code, ...]] = {
-    "hello": (Code.HELLO_REFUSED, Code.HELLO_LATE, Code.WRONG_AUTHORITY, Code.TOO_MANY_CONNECTIONS),
+    "hello": (Code.HELLO_REFUSED, Code.HELLO_LATE, Code.WRONG_AUTHORITY, Code.TOO_MANY_CONNECTIONS, Code.BANNED),
     "tlp": (*PUZZLE, Code.TOO_MANY_OPEN_TASKS, Code.IDEMPOTENCY_CONFLICT),
     "task_status": (Code.TASK_NOT_FOUND,),
     "cancel": (Code.TASK_NOT_FOUND, Code.TASK_ENDED),
+    "complaint": (
+        Code.TASK_NOT_FOUND, Code.COMPLAINT_EARLY, Code.COMPLAINT_LATE, Code.COMPLAINT_EXISTS,
+        Code.NOTHING_TO_COMPLAIN, Code.TOO_MANY_COMPLAINTS, Code.NOT_A_FACTOR,
+    ),
+    "complaint_response": (Code.COMPLAINT_NOT_FOUND, Code.COMPLAINT_ENDED),
     "accept": ASSIGNED,
     "tlp_response": (*ASSIGNED, Code.ANSWER_OUT_OF_RANGE),
     "return": ASSIGNED,
-}
+}  # fmt: skip
 ANY_MESSAGE = (
     Code.MALFORMED, Code.TOO_LARGE, Code.TOO_DEEP, Code.WRONG_FRAME, Code.BAD_SEAL, Code.UNSUPPORTED_TYPE,
-    Code.MISSING_FIELD, Code.UNKNOWN_FIELD, Code.BAD_FIELD, Code.WRONG_ENDPOINT, Code.QUEUE_FULL, Code.DRAINING,
-    Code.UNAVAILABLE, Code.INTERNAL,
+    Code.MISSING_FIELD, Code.UNKNOWN_FIELD, Code.BAD_FIELD, Code.WRONG_ENDPOINT, Code.QUEUE_FULL, Code.RATE_LIMITED,
+    Code.DRAINING, Code.UNAVAILABLE, Code.INTERNAL,
 )  # fmt: skip
 """What any message can meet; the doc says so once."""
 
 GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
     "messages-both-to-server": (TO_SERVER, ("hello", "ack", "ping", "exit")),
-    "messages-both-from-server": (FROM_SERVER, ("challenge", "welcome", "pong", "error", "exit")),
-    "messages-client-to-server": (TO_SERVER, ("tlp", "task_status", "cancel")),
+    "messages-both-from-server": (
+        FROM_SERVER,
+        ("challenge", "welcome", "pong", "error", "exit", "complaint_ruled", "standing_changed"),
+    ),
+    "messages-client-to-server": (TO_SERVER, ("tlp", "task_status", "cancel", "complaint")),
     "messages-client-from-server": (
         FROM_SERVER,
-        ("tlp_accepted", "task_state", "task_cancelled", "tlp_response", "task_failed", "progress"),
+        ("tlp_accepted", "task_state", "task_cancelled", "complaint_taken", "tlp_response", "task_failed", "progress"),
     ),
     "messages-solver-to-server": (
         TO_SERVER,
-        ("status_update", "accept", "progress", "tlp_response", "return"),
+        ("status_update", "accept", "progress", "tlp_response", "return", "complaint_response"),
     ),
     "messages-solver-from-server": (
         FROM_SERVER,
-        ("status_updated", "tlp_request", "accepted", "answer_taken", "returned", "assignment_ended"),
+        (
+            "status_updated",
+            "tlp_request",
+            "accepted",
+            "answer_taken",
+            "returned",
+            "assignment_ended",
+            "complaint_raised",
+            "complaint_heard",
+        ),
     ),
 }
 OTHER_SETTINGS = (

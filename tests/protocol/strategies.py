@@ -34,8 +34,8 @@ def values(field: Field) -> st.SearchStrategy[Any]:
             return st.binary(min_size=bytes_min, max_size=bytes_max)
         case Integer(minimum, maximum):
             return st.integers(minimum, maximum)
-        case Number():
-            return st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+        case Number(minimum, maximum):
+            return st.floats(minimum, maximum, allow_nan=False, allow_infinity=False)
         case Flag():
             return st.booleans()
         case Text(length_max, length_min):

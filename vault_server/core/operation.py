@@ -18,11 +18,13 @@ class Refusal(MessageError):
 
 
 class Endpoint(StrEnum):
-    """Where a caller speaks from. `SERVER` is the server itself: passing time, its own jobs."""
+    """Where a caller speaks from. `SERVER` is the server itself: passing time, its own jobs. `OPERATOR`: who may open
+    the control socket."""
 
     CLIENT = "client"
     SOLVER = "solver"
     SERVER = "server"
+    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,9 @@ class Caller:
 
 SERVER = Caller("", "", Endpoint.SERVER, "")
 """The server as its own caller."""
+
+OPERATOR = Caller("", "", Endpoint.OPERATOR, "")
+"""Whoever may open the control socket."""
 
 
 class Query(str):
@@ -98,7 +103,15 @@ class JobDue(NamedTuple):
     key: str
 
 
-Effect = LogEvent | Relay | JobDue
+class BanChanged(NamedTuple):
+    """A subject (key:<fingerprint>) is kept out until `until_ms`, or no longer (None)."""
+
+    subject: str
+    until_ms: int | None
+    reason: str
+
+
+Effect = LogEvent | Relay | JobDue | BanChanged
 
 
 def log(tx: Transaction, event: str, **fields: Any) -> None:
@@ -150,6 +163,28 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """A question of the operator: `read(reader, subject, now_ms)` gives what JSON can hold, None when there is no such
+    subject. Asked of a running server or, when there is none, of the database file.
+    """
+
+    name: str
+    read: Callable[[Reader, str, int], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """Something that is always true of the rows: `violations(reader)` names each row that breaks it, in a sentence."""
+
+    name: str
+    violations: Callable[[Reader], Iterable[str]]
+
+
+Penalty = Callable[[Transaction, str, int], None]
+"""penalty(tx, fingerprint, now_ms): lower a key's standing for repeated violations (seed 000 §3.4)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """A WebSocket path of a system. `joined` and `left` are orders given when a key comes and when it is gone.
 
@@ -173,5 +208,9 @@ class System:
     pushes: Sequence[Push]
     jobs: Sequence[Job] = ()
     deadlines: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    reports: Sequence[Report] = ()
+    invariants: Sequence[Invariant] = ()
+    penalties: Mapping[Endpoint, Penalty] = field(default_factory=dict)
+    """Who loses standing by repeated violations, by the endpoint where they happened."""
     starting: Sequence[Any] = ()
     """Orders given once before the first connection is accepted."""

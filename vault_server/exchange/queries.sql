@@ -55,3 +55,8 @@ SELECT version, check_value FROM master_keys ORDER BY version;
 
 -- name: insert_master_key!
 INSERT INTO master_keys (version, check_value, created_at) VALUES (:version, :check_value, :created_at);
+
+-- name: insert_score_change!
+INSERT INTO score_history (standing, hotkey, score_change, score_after, reason, task_id, created_at)
+SELECT :standing, hotkey, :score_change, :score_after, :reason, :task_id, :created_at FROM participants
+WHERE fingerprint = :fingerprint;

@@ -6,7 +6,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _IDENTITY = "INTEGER PRIMARY KEY AUTOINCREMENT"
 _CREATE = re.compile(r"CREATE TABLE (\w+)")

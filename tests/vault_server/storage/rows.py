@@ -20,7 +20,10 @@ PEOPLE = [
         for key in (CLIENT, SOLVER_A, SOLVER_B, SOLVER_C)
     ),
     f"INSERT INTO clients (client_id, tasks_requested, open_tasks) VALUES ('{CLIENT}', 2, 2)",
-    *(f"INSERT INTO solvers (solver_id, capacity) VALUES ('{key}', 2)" for key in (SOLVER_A, SOLVER_B, SOLVER_C)),
+    *(
+        f"INSERT INTO solvers (solver_id, announced, capacity) VALUES ('{key}', 2, 2)"
+        for key in (SOLVER_A, SOLVER_B, SOLVER_C)
+    ),
 ]
 
 

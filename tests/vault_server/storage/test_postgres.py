@@ -90,7 +90,7 @@ def test_postgres_numbers_rows_itself(postgres: psycopg.Connection[Any], sqlite:
         "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE is_identity = 'YES'",
     )
     numbered = re.findall(r"CREATE TABLE (\w+) \(.*\n\s+(\w+)\s+INTEGER PRIMARY KEY AUTOINCREMENT", schema_text())
-    assert len(numbered) == 4
+    assert len(numbered) == 7
     assert there == {(table, column, "bigint") for table, column in numbered}
 
 
@@ -100,7 +100,12 @@ def test_times_and_counts_are_wide_enough(postgres: psycopg.Connection[Any]) -> 
         "SELECT table_name, column_name FROM information_schema.columns"
         " WHERE table_schema = 'public' AND data_type = 'integer'",
     )
-    assert narrow == {("solvers", "is_online"), ("task_assignments", "slot"), ("outbox", "standing")}
+    assert narrow == {
+        ("solvers", "is_online"),
+        ("task_assignments", "slot"),
+        ("task_assignments", "excused"),
+        ("outbox", "standing"),
+    }
 
 
 @pytest.mark.parametrize("query", every_query(), ids=lambda query: query.name)

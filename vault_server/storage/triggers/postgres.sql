@@ -39,3 +39,66 @@ $$;
 CREATE TRIGGER on_task_end AFTER UPDATE OF status ON tasks
 FOR EACH ROW WHEN (OLD.status IN ('waiting', 'assigned') AND NEW.status NOT IN ('waiting', 'assigned'))
 EXECUTE FUNCTION on_task_end();
+
+-- A score moves by a row of its history alone: the row fits the score it found, the score follows the row, and its
+-- holder is told.
+CREATE FUNCTION on_score_history_insert_check() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF abs(NEW.score_after - NEW.score_change - coalesce(
+        (SELECT score_after FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing
+         ORDER BY id DESC LIMIT 1), 50)) > 0.0000005 THEN
+        RAISE EXCEPTION 'score_history: the change does not fit the score';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_score_history_insert_check BEFORE INSERT ON score_history
+FOR EACH ROW EXECUTE FUNCTION on_score_history_insert_check();
+
+CREATE FUNCTION on_score_history_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE solvers SET reputation_score = NEW.score_after WHERE NEW.standing = 'solver'
+        AND solver_id = (SELECT fingerprint FROM participants WHERE hotkey = NEW.hotkey);
+    UPDATE clients SET reputation_score = NEW.score_after WHERE NEW.standing = 'client'
+        AND client_id = (SELECT fingerprint FROM participants WHERE hotkey = NEW.hotkey);
+    INSERT INTO outbox (receiver, endpoint, kind, subject, created_at)
+    SELECT 'key:' || fingerprint, NEW.standing, 'standing_changed', NEW.id::text, NEW.created_at FROM participants
+    WHERE hotkey = NEW.hotkey AND NEW.standing IN ('solver', 'client');
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_score_history_insert AFTER INSERT ON score_history
+FOR EACH ROW EXECUTE FUNCTION on_score_history_insert();
+
+CREATE FUNCTION score_history_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'score_history is append-only';
+END
+$$;
+
+CREATE TRIGGER score_history_is_never_updated BEFORE UPDATE ON score_history
+FOR EACH ROW EXECUTE FUNCTION score_history_is_append_only();
+
+CREATE TRIGGER score_history_is_never_deleted BEFORE DELETE ON score_history
+FOR EACH ROW EXECUTE FUNCTION score_history_is_append_only();
+
+CREATE FUNCTION score_follows_history() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.reputation_score IS DISTINCT FROM (
+        SELECT h.score_after FROM participants p JOIN score_history h ON h.hotkey = p.hotkey AND h.standing = TG_ARGV[0]
+        WHERE p.fingerprint = CASE TG_ARGV[0] WHEN 'solver' THEN to_jsonb(NEW) ->> 'solver_id'
+                                              ELSE to_jsonb(NEW) ->> 'client_id' END
+        ORDER BY h.id DESC LIMIT 1) THEN
+        RAISE EXCEPTION '%.reputation_score follows score_history', TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER solver_score_follows_history AFTER UPDATE OF reputation_score ON solvers
+FOR EACH ROW WHEN (NEW.reputation_score <> OLD.reputation_score) EXECUTE FUNCTION score_follows_history('solver');
+
+CREATE TRIGGER client_score_follows_history AFTER UPDATE OF reputation_score ON clients
+FOR EACH ROW WHEN (NEW.reputation_score <> OLD.reputation_score) EXECUTE FUNCTION score_follows_history('client');

@@ -24,3 +24,52 @@ WHEN OLD.status IN ('waiting', 'assigned') AND NEW.status NOT IN ('waiting', 'as
 BEGIN
     UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
 END;
+
+-- A score moves by a row of its history alone: the row fits the score it found, the score follows the row, and its
+-- holder is told.
+CREATE TRIGGER on_score_history_insert_check BEFORE INSERT ON score_history
+BEGIN
+    SELECT RAISE(ABORT, 'score_history: the change does not fit the score') WHERE abs(
+        NEW.score_after - NEW.score_change - coalesce(
+            (SELECT score_after FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing
+             ORDER BY id DESC LIMIT 1), 50)) > 0.0000005;
+END;
+
+CREATE TRIGGER on_score_history_insert AFTER INSERT ON score_history
+BEGIN
+    UPDATE solvers SET reputation_score = NEW.score_after WHERE NEW.standing = 'solver'
+        AND solver_id = (SELECT fingerprint FROM participants WHERE hotkey = NEW.hotkey);
+    UPDATE clients SET reputation_score = NEW.score_after WHERE NEW.standing = 'client'
+        AND client_id = (SELECT fingerprint FROM participants WHERE hotkey = NEW.hotkey);
+    INSERT INTO outbox (receiver, endpoint, kind, subject, created_at)
+    SELECT 'key:' || fingerprint, NEW.standing, 'standing_changed', NEW.id, NEW.created_at FROM participants
+    WHERE hotkey = NEW.hotkey AND NEW.standing IN ('solver', 'client');
+END;
+
+CREATE TRIGGER score_history_is_never_updated BEFORE UPDATE ON score_history
+BEGIN
+    SELECT RAISE(ABORT, 'score_history is append-only');
+END;
+
+CREATE TRIGGER score_history_is_never_deleted BEFORE DELETE ON score_history
+BEGIN
+    SELECT RAISE(ABORT, 'score_history is append-only');
+END;
+
+CREATE TRIGGER solver_score_follows_history AFTER UPDATE OF reputation_score ON solvers
+WHEN NEW.reputation_score <> OLD.reputation_score AND NOT EXISTS (
+    SELECT 1 FROM participants p JOIN score_history h ON h.hotkey = p.hotkey AND h.standing = 'solver'
+    WHERE p.fingerprint = NEW.solver_id AND h.score_after = NEW.reputation_score
+      AND h.id = (SELECT max(id) FROM score_history WHERE hotkey = p.hotkey AND standing = 'solver'))
+BEGIN
+    SELECT RAISE(ABORT, 'solvers.reputation_score follows score_history');
+END;
+
+CREATE TRIGGER client_score_follows_history AFTER UPDATE OF reputation_score ON clients
+WHEN NEW.reputation_score <> OLD.reputation_score AND NOT EXISTS (
+    SELECT 1 FROM participants p JOIN score_history h ON h.hotkey = p.hotkey AND h.standing = 'client'
+    WHERE p.fingerprint = NEW.client_id AND h.score_after = NEW.reputation_score
+      AND h.id = (SELECT max(id) FROM score_history WHERE hotkey = p.hotkey AND standing = 'client'))
+BEGIN
+    SELECT RAISE(ABORT, 'clients.reputation_score follows score_history');
+END;

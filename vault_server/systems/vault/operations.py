@@ -209,6 +209,7 @@ def update_status(
         q.update_solver_status,
         solver_id=caller.fingerprint,
         state=order.state,
+        announced=capacity,
         capacity=capacity,
         modulus_bits_max=max((_size(name) for name in order.speeds), default=0),
         speeds=json.dumps(order.speeds, separators=(",", ":")),

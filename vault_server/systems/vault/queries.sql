@@ -116,7 +116,7 @@ UPDATE solvers SET is_online = 0 WHERE solver_id = :solver_id;
 UPDATE solvers SET is_online = 0 WHERE is_online = 1;
 
 -- name: update_solver_status!
-UPDATE solvers SET state = :state, capacity = :capacity, modulus_bits_max = :modulus_bits_max, speeds = :speeds
+UPDATE solvers SET state = :state, announced = :announced, capacity = :capacity, modulus_bits_max = :modulus_bits_max, speeds = :speeds
 WHERE solver_id = :solver_id;
 
 -- name: delivered_assignments

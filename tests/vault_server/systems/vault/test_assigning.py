@@ -13,7 +13,9 @@ from tests.vault_server.people import client, solver
 from tests.vault_server.storage.rows import committed, sql
 from tests.vault_server.systems.vault.conftest import MakeVault
 from tests.vault_server.systems.vault.harness import AGREED, BITS, COMPUTED, HOUR_MS, Vault
-from vault_server.core.operation import SERVER, Caller, Endpoint, Relay
+from vault_server.core.operation import SERVER, Caller, Endpoint, Relay, Transaction
+from vault_server.exchange import standing
+from vault_server.exchange.standing import Standing
 from vault_server.systems.vault.orders import JoinSolver, StartServing
 
 ANN = client("ann")
@@ -29,8 +31,22 @@ async def holders(vault: Vault, task: str) -> list[str]:
 
 async def rank_at(vault: Vault, one: Caller, *, reputation: float, band: int) -> None:
     """Give a solver a reputation that it would have to earn."""
-    change = sql("UPDATE solvers SET reputation_score = :score, band = :band, valid_answers = 9 WHERE solver_id = :id")
-    await committed(vault.database, lambda tx: tx.run(change, score=reputation, band=band, id=one.fingerprint))
+    change = sql("UPDATE solvers SET band = :band, valid_answers = 9 WHERE solver_id = :id")
+
+    def work(tx: Transaction) -> None:
+        standing.move(
+            tx,
+            Standing.SOLVER,
+            one.fingerprint,
+            old=50.0,
+            new=reputation,
+            reason="test",
+            task=None,
+            now_ms=vault.now_ms,
+        )
+        tx.run(change, band=band, id=key)
+
+    await committed(vault.database, work)
 
 
 async def test_two_different_solvers_are_asked(vault: Vault) -> None:
