@@ -15,6 +15,7 @@ import structlog
 
 from protocol.envelope import Message
 from vault_server.core.operation import Endpoint, Push, Reader, Row
+from vault_server.core.tally import Tally
 from vault_server.exchange import outbox
 from vault_server.settings import Settings
 from vault_server.storage.database import Database, StorageError
@@ -53,10 +54,13 @@ Rendered = tuple[Row, Message | None]
 class Pump:
     """`start` reads where the outbox ends; what is older reaches its receivers when they join."""
 
-    def __init__(self, settings: Settings, database: Database, pushes: Mapping[str, Push]) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, pushes: Mapping[str, Push], tally: Tally | None = None
+    ) -> None:
         self._window = settings.push_window
         self._database = database
         self._pushes = pushes
+        self._tally = tally or Tally()
         self._lines: dict[tuple[str, str], list[_Line]] = {}
         self._by_subscriber: dict[Subscriber, _Line] = {}
         self._behind: dict[_Line, None] = {}
@@ -193,4 +197,5 @@ class Pump:
             line.unacknowledged.add(seq)
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True
+        self._tally.pushed[row["kind"]] += 1
         line.subscriber.push(seq, message)

@@ -25,6 +25,7 @@ from protocol.peer import AnsweringPeer, State
 from protocol.sealing import SECONDS_MAX, Opening, Spent
 from protocol.session import Ack, Error, Exit, Ping, Pong
 from vault_server.core.operation import Caller, Door
+from vault_server.core.tally import OK
 from vault_server.gateway.handshake import NO_SUBPROTOCOL
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._settings = listener.settings
+        self._tally = listener.tally
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._ws = ServerProtocol(
@@ -205,6 +207,8 @@ class Connection(asyncio.Protocol):
             response = self._ws.accept(request)
             if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS and self._ws.subprotocol is None:
                 response = self._ws.reject(HTTPStatus.BAD_REQUEST, NO_SUBPROTOCOL)
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._tally.connections_refused[str(response.status_code)] += 1
         self._ws.send_response(response)
         if self._ws.state is WebSocketState.OPEN:
             assert door is not None, "accepted through a door"
@@ -272,6 +276,8 @@ class Connection(asyncio.Protocol):
         self._refuse(late, Close.HANDSHAKE_TIMEOUT)
 
     def _refuse(self, refusal: MessageError, code: Close) -> None:
+        if not self._has_joined:
+            self._tally.handshakes_refused[refusal.code] += 1
         self._send(Envelope(Error.of(refusal)))
         self.close(code, refusal.code.value)
 
@@ -317,6 +323,7 @@ class Connection(asyncio.Protocol):
 
     def _answer_bad(self, refusal: MessageError) -> None:
         self._log_refused("message.refused", refusal)
+        self._tally.replied[refusal.code] += 1
         if refusal.code is Code.BAD_SEAL:
             self._refuse(refusal, Close.BAD_MESSAGE)
             return
@@ -332,7 +339,9 @@ class Connection(asyncio.Protocol):
         if not self._has_joined:
             self._join(self._caller, self._door)
         message = envelope.message
+        self._tally.received[message.SHAPE.wire_type] += 1
         if isinstance(message, Ping):
+            self._tally.replied[OK] += 1
             self._send(Envelope(Pong(server_time_ms=self._listener.clock.now_ms()), re=envelope.id))
             return
         if isinstance(message, Exit):
@@ -372,8 +381,10 @@ class Connection(asyncio.Protocol):
         self._pending -= 1
         if refusal is not None:
             self._log_refused("request.refused", refusal)
+            self._tally.replied[refusal.code] += 1
             self._send(Envelope(Error.of(refusal), re=number))
         elif reply is not None:
+            self._tally.replied[OK] += 1
             self._send(Envelope(reply, re=number))
 
     def _send(self, envelope: Envelope) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from websockets.frames import CloseCode
@@ -15,6 +16,7 @@ from protocol.errors import MessageError
 from protocol.identity import Identity
 from vault_server.clock import Clock
 from vault_server.core.operation import Caller, Door, Relay
+from vault_server.core.tally import Tally
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.pump import Pump
 from vault_server.gateway.connection import Connection
@@ -43,6 +45,7 @@ class Listener:
     doors: list[Door]
     dispatcher: Dispatcher
     pump: Pump
+    tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         self.roster = Roster()
@@ -102,6 +105,16 @@ class Listener:
     async def _until_all_idle(self) -> None:
         while not all(connection.is_idle for connection in self._connections):  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_LOOK_SECONDS)  # a look now and then, once in a server's life
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether whoever comes now is let in."""
+        return self._server is not None and not self.is_draining
+
+    def open_connections(self) -> Mapping[str, int]:
+        """Connections by endpoint; at `none` are those that have not proved a key yet, or are leaving."""
+        present = self.roster.by_endpoint()
+        return {**present, "none": len(self._connections) - present.total()}
 
     @property
     def is_full(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -51,6 +52,13 @@ class Roster:
             return False
         del self._present[key]
         return True
+
+    def by_endpoint(self) -> Counter[str]:
+        """Connections on each endpoint."""
+        connections: Counter[str] = Counter()
+        for (_, endpoint), present in self._present.items():
+            connections[endpoint] += len(present)
+        return connections
 
     def find(self, receiver: str, endpoint: Endpoint) -> Iterator[Connected]:
         """The connections of a receiver (key:<fingerprint>) on an endpoint."""

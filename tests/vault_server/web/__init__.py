@@ -1,1 +1,1 @@
-"""What all systems stand on."""
+"""HTTP, over real sockets."""
