@@ -133,6 +133,7 @@ class SqliteDatabase:
         self._opened.append(connection)
         connection.row_factory = sqlite3.Row
         await connection.execute("PRAGMA foreign_keys = ON")
+        await connection.execute("PRAGMA temp_store = MEMORY")  # else statements with triggers copy pages to a file
         return connection
 
 

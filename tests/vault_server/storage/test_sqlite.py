@@ -20,6 +20,7 @@ from vault_server.storage.schema import SCHEMA_VERSION
 from vault_server.storage.sqlite import READERS, SqliteDatabase
 
 FULL = 2
+MEMORY = 2
 
 
 async def pragma(database: SqliteDatabase, name: str) -> object:
@@ -44,6 +45,10 @@ async def test_the_writer_is_durable_and_strict_after_a_restart(database: Sqlite
         "wal",
         1,
     ]
+
+
+async def test_statements_that_may_be_undone_alone_write_no_temporary_files(database: SqliteDatabase) -> None:
+    assert await pragma(database, "temp_store") == MEMORY
 
 
 async def test_foreign_keys_are_enforced(database: SqliteDatabase) -> None:
