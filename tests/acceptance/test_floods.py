@@ -9,7 +9,8 @@ from protocol.vault import AskStatus
 from tests.acceptance.conversation import next_envelope, write_at_once
 from tests.dialling import dial
 from tests.processes import Server
-from vault_server.gateway.connection import FRAMES_A_TURN, REFUSALS_LOGGED
+from vault_server.gateway.connection import REFUSALS_LOGGED
+from vault_server.gateway.websocket import FRAMES_A_TURN
 
 UNSUPPORTED = b"\x82\xa4type\xa1x\xa2id\x01"
 """{"type": "x", "id": 1} in msgpack."""

@@ -1,0 +1,147 @@
+"""From an accepted socket to a proved key: the upgrade, the challenge, the hello, and the time each may take."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import structlog
+from websockets.http11 import Request
+from websockets.protocol import State as WebSocketState
+from websockets.typing import Subprotocol
+
+from protocol.envelope import Envelope
+from protocol.errors import Close, Code, MessageError
+from protocol.peer import AnsweringPeer
+from protocol.sealing import SECONDS_MAX, Opening, Spent
+from protocol.session import Error
+from vault_server.core.operation import Caller, Door
+from vault_server.gateway.handshake import NO_SUBPROTOCOL
+from vault_server.gateway.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from vault_server.gateway.listener import Listener
+
+logger = structlog.get_logger()
+
+
+class Arrival(WebSocket):
+    """The first part of a connection's life; `_arrived` begins the second."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener.settings)
+        self._listener = listener
+        self._tally = listener.tally
+        self._address = ""
+        self._offered: tuple[str, ...] = ()
+        self._door: Door | None = None
+        self._peer: AnsweringPeer | None = None
+        self._caller: Caller | None = None
+        self._expectation: asyncio.TimerHandle | None = None
+        self._has_joined = False
+
+    @abstractmethod
+    def _arrived(self, caller: Caller, door: Door) -> None:
+        """The peer has proved its key and been welcomed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A socket is there; the peer has `handshake_ms_max` to prove a key."""
+        super().connection_made(transport)
+        peername = transport.get_extra_info("peername")
+        self._address = peername[0] if peername else ""
+        self._expect_soon("No valid hello", "Answer the challenge with a hello at once.")
+
+    # the upgrade
+
+    def _select_subprotocol(self, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        self._offered = tuple(offered)
+        chosen = self._listener.front_door.choose_subprotocol(offered, self._address)
+        return None if chosen is None else Subprotocol(chosen)
+
+    def _open(self, request: Request) -> None:
+        door = self._listener.front_door.doors.get(request.path)
+        if door is None:
+            paths = " and ".join(sorted(self._listener.front_door.doors))
+            response = self._ws.reject(HTTPStatus.NOT_FOUND, f"There is nothing here; the endpoints are {paths}.\n")
+        elif self._listener.is_full:
+            response = self._ws.reject(HTTPStatus.SERVICE_UNAVAILABLE, "All connections are taken; try again later.\n")
+        else:
+            response = self._ws.accept(request)
+            if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS and self._ws.subprotocol is None:
+                response = self._ws.reject(HTTPStatus.BAD_REQUEST, NO_SUBPROTOCOL)
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._tally.connections_refused[str(response.status_code)] += 1
+        self._ws.send_response(response)
+        if self._ws.state is WebSocketState.OPEN:
+            assert door is not None, "accepted through a door"
+            self._challenge(door, request.path)
+
+    # the handshake
+
+    def _challenge(self, door: Door, path: str) -> None:
+        assert self._ws.subprotocol is not None, "accepted with a subprotocol"
+        self._door = door
+        self._peer = AnsweringPeer(
+            self._listener.identity,
+            Opening(path, self._offered, str(self._ws.subprotocol)),
+            self._listener.front_door.authorities,
+            frame_bytes_max=self._settings.frame_bytes_max,
+        )
+        self._write(self._peer.challenge(self._listener.clock.now_ms()))
+
+    def _greet(self, peer: AnsweringPeer, door: Door, frame: bytes | str) -> None:
+        try:
+            peer.greet(frame)
+        except MessageError as refusal:
+            logger.warning("handshake.refused", code=refusal.code, address=self._address, endpoint=door.endpoint)
+            self._refuse(refusal, Close.HANDSHAKE_FAILED)
+            return
+        caller = Caller(peer.fingerprint, peer.public_key.hex(), door.endpoint, self._address)
+        if not door.exclusive and self._listener.roster.count(caller) >= self._settings.connections_per_key_max:
+            limit = self._settings.connections_per_key_max
+            self._refuse(
+                MessageError(
+                    Code.TOO_MANY_CONNECTIONS,
+                    f"Your key has {limit} connections here.",
+                    "Close one first, or use one connection for all your tasks.",
+                ),
+                Close.TOO_MANY_CONNECTIONS,
+            )
+            return
+        self._caller = caller
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = [self._loop.call_later(SECONDS_MAX, self.close, Close.RENEW, "24 hours")]
+        self._write(peer.welcome(self._settings.limits()))
+        self._arrived(caller, door)
+
+    def _expect_soon(self, missing: str, suggestion: str) -> None:
+        """Give the peer `handshake_ms_max` for its next step; half-open conversations do not pile up."""
+        seconds = self._settings.handshake_ms_max / 1000
+        self._expectation = self._loop.call_later(seconds, self._handshake_late, missing, suggestion)
+        self._timers.append(self._expectation)
+
+    def _handshake_late(self, missing: str, suggestion: str) -> None:
+        if self._peer is None:
+            self.abort()
+            return
+        late = MessageError(Code.HELLO_LATE, f"{missing} within {self._settings.handshake_ms_max} ms.", suggestion)
+        logger.warning("handshake.refused", code=late.code, address=self._address)
+        self._refuse(late, Close.HANDSHAKE_TIMEOUT)
+
+    def _refuse(self, refusal: MessageError, code: Close) -> None:
+        if not self._has_joined:
+            self._tally.handshakes_refused[refusal.code] += 1
+        self._send(Envelope(Error.of(refusal)))
+        self.close(code, refusal.code.value)
+
+    def _send(self, envelope: Envelope) -> None:
+        if self._peer is None or self._ws.state is not WebSocketState.OPEN:
+            return
+        try:
+            self._write(self._peer.encode(envelope))
+        except Spent:
+            self.close(Close.RENEW, "the session's keys are spent")
