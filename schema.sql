@@ -9,11 +9,11 @@
 -- Triggers stand in storage/triggers/, one file per dialect, same names, same effects.
 
 CREATE TABLE meta (
-    name  TEXT PRIMARY KEY,            -- 'schema_version'
+    name  TEXT PRIMARY KEY,            -- 'hash_key' (sealed, hex), 'rotation' (JSON: how far a rotation of the master key is)
     value TEXT NOT NULL
 );
 
-CREATE TABLE master_keys (             -- which master keys this database has been written with; never the keys
+CREATE TABLE master_keys (             -- which versions of the master key values may be sealed with; never the keys
     version     BIGINT PRIMARY KEY CHECK (version >= 1),
     check_value BYTEA NOT NULL,        -- a known text under the key: a wrong key is noticed before it writes
     created_at  BIGINT NOT NULL
@@ -88,6 +88,7 @@ CREATE TABLE tasks (
     created_at           BIGINT NOT NULL,
     updated_at           BIGINT NOT NULL,
     answered_at          BIGINT,
+    complaint_deadline   BIGINT,                                            -- once it has ended
     CHECK (first_assignment_id IS NULL OR first_assignment_id <> second_assignment_id),
     CHECK ((status IN ('answered', 'settled')) = (answer IS NOT NULL)),
     CHECK ((answer IS NULL) = (judged_by IS NULL)),
@@ -97,6 +98,7 @@ CREATE TABLE tasks (
 
 CREATE INDEX tasks_open ON tasks (open_slots DESC, db_key) WHERE open_slots > 0;
 CREATE INDEX tasks_of_client ON tasks (client_id, db_key);
+CREATE INDEX tasks_by_status ON tasks (status);                             -- counted for /metrics
 
 CREATE TABLE task_assignments (
     db_key             INTEGER PRIMARY KEY AUTOINCREMENT,

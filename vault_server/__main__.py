@@ -80,13 +80,13 @@ def serve_command(
     logs.configure(log_format, settings.node)  # type: ignore[arg-type]
     try:
         # The database file decides whether a master key may be made, so keys come before the database is opened.
-        master_key, is_new_key = keys.load_master_key(settings.database, settings.master_key)
+        master_keys, is_new_key = keys.load_master_keys(settings.database, settings.master_key)
         identity, is_new_identity = keys.load_identity(settings.database)
     except keys.KeyFileError as error:
         _fail(str(error))
     made = [keys.master_key_path(settings.database)] * is_new_key
     made += [keys.identity_path(settings.database)] * is_new_identity
-    app = App(settings, identity, master_key)
+    app = App(settings, identity, master_keys)
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
     gc.set_threshold(GARBAGE_THRESHOLD)

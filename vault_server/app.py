@@ -17,8 +17,9 @@ from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.jobs import Jobs
 from vault_server.dispatch.pump import Pump
 from vault_server.dispatch.router import Router
-from vault_server.exchange import housekeeping, outbox
-from vault_server.exchange.cipher import Cipher, agree_on_master_key
+from vault_server.exchange import housekeeping, outbox, rekeying
+from vault_server.exchange.cipher import Cipher
+from vault_server.exchange.master_keys import KeyStore, agree_on_master_keys
 from vault_server.gateway.listener import Listener
 from vault_server.settings import Settings
 from vault_server.storage.database import Database
@@ -32,11 +33,14 @@ logger = structlog.get_logger()
 class App:
     """The server, whole. `start` returns when connections are accepted."""
 
-    def __init__(self, settings: Settings, identity: Identity, master_key: bytes, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, identity: Identity, master_keys: KeyStore, clock: Clock | None = None
+    ) -> None:
         self.settings = settings
         self.identity = identity
         self._clock = clock or Clock()
-        self._cipher = Cipher(master_key, self._clock.random_bytes)
+        self._master_keys = master_keys
+        self._cipher = Cipher.of(master_keys.read(), self._clock.random_bytes)
         self._database: Database = SqliteDatabase(settings.database)
         systems = self._systems()
         pushes = {push.kind: push for system in systems for push in system.pushes}
@@ -53,16 +57,18 @@ class App:
 
     def _systems(self) -> Sequence[System]:
         parts = Parts(self.settings, self._cipher, self._clock.random_bytes)
-        return [
+        systems = [
             housekeeping.system(self.settings.idempotency_ms),
             vault(parts),
         ]
+        sealed = [column for system in systems for column in system.sealed]
+        return [rekeying.system(self._cipher, self._master_keys, sealed, self._clock.random_bytes), *systems]
 
     async def start(self) -> None:
         """Raises StorageError, WrongMasterKey, CannotListen; whatever was started is stopped then."""
         try:
             await self._database.start()
-            await self._agree_on_master_key()
+            await self._agree_on_master_keys()
             await self._dispatcher.start()
             for order in self._starting:
                 await self._dispatcher.call(SERVER, order)
@@ -84,9 +90,9 @@ class App:
             for part in parts:
                 stack.push_async_callback(part.stop)
 
-    async def _agree_on_master_key(self) -> None:
+    async def _agree_on_master_keys(self) -> None:
         now_ms = self._clock.now_ms()
-        [outcome] = await self._database.transact([lambda tx: agree_on_master_key(tx, self._cipher, now_ms)])
+        [outcome] = await self._database.transact([lambda tx: agree_on_master_keys(tx, self._cipher, now_ms)])
         if outcome.error is not None:
             raise outcome.error
 

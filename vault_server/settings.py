@@ -41,8 +41,8 @@ class Settings(BaseSettings):
     master_key: str | None = Field(
         default=None,
         repr=False,
-        pattern=r"^[0-9a-f]{64}$",
-        description="64 hex digits, instead of the key file beside the database",
+        pattern=r"^([0-9a-f]{64}|[1-9][0-9]{0,4}:[0-9a-f]{64}(,[1-9][0-9]{0,4}:[0-9a-f]{64})*)$",
+        description="64 hex digits, or version:digits,version:digits, instead of the key file beside the database",
     )
 
     # connections

@@ -119,7 +119,8 @@ def log(tx: Transaction, event: str, **fields: Any) -> None:
     tx.after(LogEvent(event, fields))
 
 
-Handler = Callable[[Transaction, Caller, Any, int], Message | None]
+Handler = Callable[[Transaction, Caller, Any, int], Any]
+"""The reply is a wire message or None; for the operator, a dataclass of what JSON can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,32 @@ class Invariant:
     violations: Callable[[Reader], Iterable[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class SealedColumn:
+    """A column whose values are sealed (exchange/cipher.py). `row` and `owner` are the columns of the same table that
+    hold what the seal is bound to; `key` is the integer primary key along which the table is walked.
+    """
+
+    table: str
+    column: str
+    row: str
+    owner: str
+    key: str = "db_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A number of the rows for /metrics: `read(reader, now_ms)` gives it by the values of `label` ("": it has none).
+
+    It is read about once a second at most, and should cost no more than some milliseconds then.
+    """
+
+    name: str
+    help: str
+    label: str
+    read: Callable[[Reader, int], Mapping[str, float]]
+
+
 Penalty = Callable[[Transaction, str, int], None]
 """penalty(tx, fingerprint, now_ms): lower a key's standing for repeated violations (seed 000 §3.4)."""
 
@@ -210,7 +237,10 @@ class System:
     deadlines: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     reports: Sequence[Report] = ()
     invariants: Sequence[Invariant] = ()
+    gauges: Sequence[Gauge] = ()
     penalties: Mapping[Endpoint, Penalty] = field(default_factory=dict)
     """Who loses standing by repeated violations, by the endpoint where they happened."""
+    sealed: Sequence[SealedColumn] = ()
+    """Every column that holds sealed values: a new master key has to reach them all."""
     starting: Sequence[Any] = ()
     """Orders given once before the first connection is accepted."""

@@ -269,8 +269,8 @@ def _draining() -> Refusal:
     )
 
 
-def _work(waiting: _Waiting, now_ms: int) -> Callable[[Transaction], Message | None]:
-    def work(tx: Transaction) -> Message | None:
+def _work(waiting: _Waiting, now_ms: int) -> Callable[[Transaction], Any]:
+    def work(tx: Transaction) -> Any:
         if waiting.guard is not None and not waiting.guard(tx):
             return None
         return waiting.operation.handler(tx, waiting.caller, waiting.order, now_ms)

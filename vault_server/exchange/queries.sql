@@ -21,6 +21,9 @@ WHERE receiver = :receiver AND endpoint = :endpoint AND seq > :seq ORDER BY seq 
 -- name: last_push^
 SELECT coalesce(max(seq), 0) AS seq FROM outbox;
 
+-- name: count_pushes^
+SELECT count(*) AS waiting FROM (SELECT seq FROM outbox LIMIT :count) AS counted;
+
 -- name: set_deadline!
 INSERT INTO deadlines (name, subject, due) VALUES (:name, :subject, :due)
 ON CONFLICT (name, subject) DO UPDATE SET due = excluded.due;
@@ -55,6 +58,18 @@ SELECT version, check_value FROM master_keys ORDER BY version;
 
 -- name: insert_master_key!
 INSERT INTO master_keys (version, check_value, created_at) VALUES (:version, :check_value, :created_at);
+
+-- name: delete_master_key!
+DELETE FROM master_keys WHERE version = :version;
+
+-- name: meta^
+SELECT value FROM meta WHERE name = :name;
+
+-- name: set_meta!
+INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: delete_meta!
+DELETE FROM meta WHERE name = :name;
 
 -- name: insert_score_change!
 INSERT INTO score_history (standing, hotkey, score_change, score_after, reason, task_id, created_at)

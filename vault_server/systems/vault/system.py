@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from protocol import vault as wire
-from vault_server.core.operation import Door, Endpoint, Operation, System
+from vault_server.core.operation import Door, Endpoint, Operation, SealedColumn, System
 from vault_server.systems.vault import operations as does
 from vault_server.systems.vault import orders
 from vault_server.systems.vault.assigning import EXPIRE
@@ -19,6 +19,15 @@ from vault_server.systems.vault.records import Parts
 CLIENT = frozenset({Endpoint.CLIENT})
 SOLVER = frozenset({Endpoint.SOLVER})
 ITSELF = frozenset({Endpoint.SERVER})
+
+
+SEALED = [
+    *(
+        SealedColumn("tasks", column, row="fingerprint", owner="client_id")
+        for column in ("parameter_t", "parameter_baseg", "parameter_product", "answer")
+    ),
+    SealedColumn("task_assignments", "answer", row="db_key", owner="solver_id"),
+]
 
 
 def vault(parts: Parts) -> System:
@@ -68,5 +77,6 @@ def vault(parts: Parts) -> System:
             EXPIRE: lambda subject: orders.ExpireAssignment(int(subject)),
             SETTLE: orders.SettleTask,
         },
+        sealed=SEALED,
         starting=[orders.StartServing()],
     )
