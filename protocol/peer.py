@@ -55,11 +55,13 @@ class HandshakeRefused(HandshakeError):
     """A refusal of the handshake, `code`. Nobody has signed it: anybody on the path can forge it, so it proves nothing.
 
     Its text is ours, never the other end's. It says nothing of any request, nor of what the server stores.
+    `retry_after_ms` is as little proved as the rest.
     """
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, retry_after_ms: int | None = None) -> None:
         super().__init__(f"{code}: {ERRORS[code].meaning}")
         self.code = code
+        self.retry_after_ms = retry_after_ms
 
 
 HANDSHAKE_CODES = frozenset(
@@ -68,6 +70,7 @@ HANDSHAKE_CODES = frozenset(
         Code.HELLO_LATE,
         Code.WRONG_AUTHORITY,
         Code.TOO_MANY_CONNECTIONS,
+        Code.BANNED,
         # the first frame could not be read
         Code.MALFORMED,
         Code.TOO_LARGE,
@@ -286,7 +289,7 @@ class DiallingPeer(Peer):
 
 def _handshake_refusal(error: Error) -> HandshakeError:
     if error.code in HANDSHAKE_CODES:
-        return HandshakeRefused(Code(error.code))
+        return HandshakeRefused(Code(error.code), error.retry_after_ms)
     return HandshakeError("the server refused for a reason that has no place in a handshake")
 
 

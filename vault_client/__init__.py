@@ -3,6 +3,7 @@
 from protocol.identity import Identity
 from protocol.vault import TaskState
 from vault_client.errors import (
+    Banned,
     ConnectionEnded,
     FileError,
     NotAdmitted,
@@ -33,6 +34,7 @@ __all__ = [
     "VaultClientError",
     "Refused",
     "NotAdmitted",
+    "Banned",
     "ServerUnreachable",
     "ServerNotTrusted",
     "ConnectionEnded",

@@ -6,7 +6,7 @@ import asyncio
 import importlib.metadata
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Literal, TypeVar
 
@@ -16,12 +16,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol as SubprotocolName
 
 from protocol.address import Address, PinMismatch
+from protocol.closing import reason_of
 from protocol.envelope import Envelope, Message
-from protocol.errors import CLOSES, ERRORS, Close, Code, MessageError
+from protocol.errors import ERRORS, Close, Code, MessageError
 from protocol.identity import Identity
 from protocol.peer import (
     FRAME_BYTES_MAX,
-    LASTING,
     SEALED,
     Acknowledged,
     DiallingPeer,
@@ -39,7 +39,6 @@ from vault_client.errors import (
     NotAdmitted,
     Refused,
     ServerNotTrusted,
-    VaultClientError,
 )
 from vault_client.pins import Pins
 
@@ -55,6 +54,15 @@ class Broken(Exception):
     """This connection did not come about or is gone; another attempt can succeed. Its text says what happened."""
 
 
+class KeptOut(Broken):
+    """The key is banned for `seconds` more. `signed` says that the server said so itself; else anybody may have."""
+
+    def __init__(self, seconds: float, *, signed: bool) -> None:
+        super().__init__("the key is banned")
+        self.seconds = seconds
+        self.signed = signed
+
+
 class Conversation:
     """An open conversation: `request`, `acknowledge`, and `messages` that somebody has to iterate over meanwhile."""
 
@@ -65,6 +73,13 @@ class Conversation:
         self._sending = asyncio.Lock()
         self._replies: dict[int, asyncio.Future[Message]] = {}
         self._over = False
+        self._kept_out: KeptOut | None = None
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """What the server's welcome says it takes."""
+        assert self._peer.welcome is not None, "an open conversation has been welcomed"
+        return self._peer.welcome.limits
 
     async def request(self, message: Message) -> Message:
         """The reply. Raises Refused, and Broken when the connection went before the reply came."""
@@ -87,15 +102,23 @@ class Conversation:
             await self._send(_sealed(lambda: self._peer.acknowledge(seq)))
 
     async def messages(self) -> AsyncIterator[Envelope]:
-        """Pushes and signals that are new. Raises Broken, ConnectionEnded."""
+        """Pushes and signals that are new. Raises Broken, KeptOut once the server has said that the key is banned."""
         while True:
-            envelope = await _receive(self._socket, self._peer)
+            try:
+                envelope = await _receive(self._socket, self._peer)
+            except Broken:
+                if self._kept_out is not None:
+                    raise self._kept_out from None
+                raise
             async with self._sending:
                 for frame in self._peer.outgoing():
                     await self._send(frame)
             if envelope is None:
                 continue
-            if envelope.re is not None:
+            if isinstance(envelope.message, Error) and envelope.message.code == Code.BANNED:
+                # It closes next. The request it answers has not been carried out, and is answered after the ban.
+                self._kept_out = KeptOut((envelope.message.retry_after_ms or 0) / 1_000, signed=True)
+            elif envelope.re is not None:
                 self._settle(envelope.re, envelope.message)
             else:
                 yield envelope
@@ -130,7 +153,7 @@ class Conversation:
         try:
             await self._socket.send(frame)
         except ConnectionClosed as closed:
-            raise Broken(str(_closed(closed))) from None
+            raise Broken(str(_closed(closed, self._peer))) from None
 
 
 def _sealed(seal: Callable[[], Sealed]) -> Sealed:
@@ -141,7 +164,7 @@ def _sealed(seal: Callable[[], Sealed]) -> Sealed:
 
 
 async def dial(address: Address, identity: Identity, pins: Pins, acknowledged: Acknowledged) -> Conversation:
-    """Connect and prove both sides. Raises Broken, NotAdmitted, ServerNotTrusted, ConnectionEnded, FileError."""
+    """Connect and prove both sides. Raises Broken, KeptOut, NotAdmitted, ServerNotTrusted, ConnectionEnded, FileError."""
     socket = await _open_socket(address)
     try:
         opening = Opening(CLIENT_PATH, (SEALED.name,), SEALED.name)
@@ -156,7 +179,7 @@ async def dial(address: Address, identity: Identity, pins: Pins, acknowledged: A
         await socket.close()
         raise Broken("the server did not finish the handshake in time") from None
     except ConnectionClosed as closed:
-        raise _closed(closed) from None
+        raise _closed(closed, peer) from None
     except BaseException:
         await socket.close()
         raise
@@ -207,10 +230,12 @@ async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | N
     try:
         return peer.receive(await socket.recv())
     except ConnectionClosed as closed:
-        raise _closed(closed) from None
+        raise _closed(closed, peer) from None
     except PinMismatch as error:
         raise AnotherServerKey(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
     except HandshakeRefused as refusal:
+        if refusal.code is Code.BANNED:
+            raise KeptOut((refusal.retry_after_ms or 0) / 1_000, signed=False) from None
         if ERRORS[refusal.code].retryable:
             raise Broken(f"the handshake was refused ({refusal})") from None
         raise NotAdmitted(refusal.code) from None
@@ -226,16 +251,14 @@ async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | N
         raise Broken(f"what came could not be read ({refusal.code})") from None
 
 
-def _closed(closed: ConnectionClosed) -> Broken | VaultClientError:
+def _closed(closed: ConnectionClosed, peer: DiallingPeer) -> Broken | ConnectionEnded:
     code = closed.rcvd.code if closed.rcvd is not None else None
-    if code in LASTING:
+    # Nobody seals a close code. Once a conversation was open, the next handshake tells whether the key is still taken.
+    if code == Close.HANDSHAKE_FAILED and peer.state is not State.OPEN:
         return ConnectionEnded(
-            f"The server closed the connection ({code}): {CLOSES[Close(code)]}",
-            "Only one connection of this kind can go on; start again when the other has ended."
-            if code == Close.REPLACED
-            else "Check the key and the server's address.",
+            f"No conversation came about: {reason_of(code)}.", "Check the key and the server's address."
         )
-    return Broken("the connection was lost" if code is None else f"the server closed the connection ({code})")
+    return Broken(reason_of(code))
 
 
 def _no_vault(address: Address, what: str) -> ServerNotTrusted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protocol import session
 from protocol.errors import ERRORS, Code, MessageError
+from vault_client.durations import format_duration
 
 
 class VaultClientError(Exception):
@@ -70,6 +71,19 @@ class NotAdmitted(VaultClientError):
             else "Check the address and the key, and that nothing stands between; what was begun is kept.",
         )
         self.code = code.value
+
+
+class Banned(VaultClientError):
+    """The server keeps this key out for `seconds_left` more, for sending too much. What was begun is kept."""
+
+    code = Code.BANNED.value
+
+    def __init__(self, seconds_left: float) -> None:
+        super().__init__(
+            f"The server has banned this key for another {format_duration(max(1.0, seconds_left))}.",
+            "It ends by itself: come back then, and send less at once with this key.",
+        )
+        self.seconds_left = seconds_left
 
 
 class ServerUnreachable(VaultClientError):

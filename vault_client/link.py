@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from protocol.address import Address
 from protocol.envelope import Envelope, Message
+from protocol.errors import Code
 from protocol.identity import Identity
+from protocol.pacing import CLIENT_LIMIT, Pacer
 from protocol.peer import Acknowledged, reconnect_delay
-from vault_client.conversation import Broken, Conversation, dial
+from vault_client.conversation import Broken, Conversation, KeptOut, dial
 from vault_client.errors import (
     AnotherServerKey,
+    Banned,
     ConnectionEnded,
     NotAdmitted,
+    Refused,
     ServerNotTrusted,
     ServerUnreachable,
     VaultClientError,
@@ -28,20 +33,31 @@ REFUSALS_MAX = 5
 """Attempts in a row that are refused before the conversation is open, until that is believed."""
 STEADY_SECONDS = 5.0
 """A connection that lived so long was a good one: the next attempts start quickly again."""
+BACKGROUND_SHARE = 0.5
+"""Of what the server's rate limit allows, for requests that nobody waits for."""
+LIMITED_SECONDS = 1.0
+"""After a refusal for the rate that does not say how long to wait."""
+UNSIGNED_SECONDS_MAX = 600.0
+"""For the ban that a refused handshake speaks of: nobody has signed it, so it is looked at again after that time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEvent:
-    """The connection is up (again), or was lost and is being looked for; `detail` says why it was lost."""
+    """The connection is up (again), or was lost and is being looked for; `detail` says why it was lost.
+
+    With `banned_seconds` the key is banned, and nothing is tried for so long.
+    """
 
     connected: bool
     detail: str
+    banned_seconds: float | None = None
 
 
 class Link:
     """`request` and `acknowledge` work whatever becomes of single connections, until the link ends for good.
 
-    `hear` is given every push and signal, `changed` every coming and going of the connection.
+    `hear` is given every push and signal, `changed` every coming and going of the connection. Requests keep the pace
+    that the server's welcome allows. A ban of up to `ban_seconds_max` is waited out; a longer one ends the link.
     """
 
     def __init__(
@@ -52,6 +68,7 @@ class Link:
         *,
         connect_seconds_max: float,
         reconnect_seconds_max: float | None,
+        ban_seconds_max: float,
         hear: Callable[[Envelope], Awaitable[None]],
         changed: Callable[[ConnectionEvent], object],
     ) -> None:
@@ -60,10 +77,13 @@ class Link:
         self._pins = pins
         self._connect_seconds_max = connect_seconds_max
         self._reconnect_seconds_max = reconnect_seconds_max
+        self._ban_seconds_max = ban_seconds_max
         self._hear = hear
         self._changed = changed
         self._acknowledged = Acknowledged()
         self._in_flight = asyncio.Semaphore(REQUESTS_MAX)
+        self._pacer = Pacer(CLIENT_LIMIT)
+        self._arrived = asyncio.Event()
         self._attempt = 0
         self._up: asyncio.Future[Conversation] = asyncio.get_running_loop().create_future()
         self._over: asyncio.Future[VaultClientError] = asyncio.get_running_loop().create_future()
@@ -72,7 +92,7 @@ class Link:
 
     async def start(self) -> None:
         """Ready when it returns. Raises
-        ServerUnreachable, ServerNotTrusted, NotAdmitted, ConnectionEnded, FileError."""
+        ServerUnreachable, ServerNotTrusted, NotAdmitted, Banned, ConnectionEnded, FileError."""
         if self._runner is None:
             self._latest = await self._dial(self._connect_seconds_max, at_once=True)
             self._runner = asyncio.create_task(self._run(self._latest))
@@ -86,13 +106,41 @@ class Link:
                 await self._latest.close()  # again, or for the first time when the runner never came to run
             self._end(ConnectionEnded("The connection was closed.", "Open a new one with connect()."))
 
-    async def request(self, message: Message) -> Message:
-        """The reply to a request that does no harm when it arrives twice. Raises Refused, and what ended the link."""
+    async def request(self, message: Message, *, background: bool = False) -> Message:
+        """The reply to a request that does no harm when it arrives twice. Raises Refused, and what ended the link.
+
+        A `background` request leaves half of what the rate limit allows to others.
+        """
         async with self._in_flight:
             while True:
                 conversation = await asyncio.shield(self._up)
-                with suppress(Broken):
+                number = await self._turn(BACKGROUND_SHARE if background else 1.0)
+                try:
                     return await conversation.request(message)
+                except Broken:
+                    continue
+                except Refused as refusal:
+                    if refusal.code != Code.RATE_LIMITED:
+                        raise
+                    # Nothing has been done. Others with this key have used up what is allowed.
+                    waits_ms = refusal.retry_after_ms
+                    self._pacer.hold(LIMITED_SECONDS if waits_ms is None else waits_ms / 1_000, self._now())
+                finally:
+                    self._pacer.arrived(number, self._now())
+                    self._arrived.set()
+
+    async def _turn(self, share: float) -> int:
+        """Wait until the rate limit lets one more go; returns its number."""
+        while (seconds := self._pacer.wait(self._now(), share=share)) > 0:
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if math.isinf(seconds) else seconds):
+                    await self._arrived.wait()
+        return self._pacer.sent()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def acknowledge(self, seq: int) -> None:
         """End a push, now or when it comes again on the next connection."""
@@ -115,6 +163,8 @@ class Link:
             while True:
                 lost = await self._converse(conversation)
                 self._changed(ConnectionEvent(False, str(lost)))
+                if isinstance(lost, KeptOut):
+                    await self._sit_out(lost.seconds)
                 self._latest = conversation = await self._dial(self._reconnect_seconds_max, at_once=False)
         except VaultClientError as error:
             self._end(error)
@@ -124,7 +174,8 @@ class Link:
             raise
 
     async def _converse(self, conversation: Conversation) -> Broken:
-        since = asyncio.get_running_loop().time()
+        since = self._now()
+        self._pacer.learn(conversation.limits)
         self._up.set_result(conversation)
         try:
             self._changed(ConnectionEvent(True, ""))
@@ -134,7 +185,7 @@ class Link:
         except Broken as lost:
             return lost
         finally:
-            if asyncio.get_running_loop().time() - since >= STEADY_SECONDS:
+            if self._now() - since >= STEADY_SECONDS:
                 self._attempt = 0
             # In this order: a request that is abandoned looks for the next conversation at once.
             self._up = asyncio.get_running_loop().create_future()
@@ -142,12 +193,12 @@ class Link:
             await conversation.close()
 
     async def _dial(self, seconds_max: float | None, *, at_once: bool) -> Conversation:
-        deadline = None if seconds_max is None else asyncio.get_running_loop().time() + seconds_max
+        deadline = None if seconds_max is None else self._now() + seconds_max
         reason, first = "the server did not answer in time", at_once
         refused: VaultClientError | None = None
         refusals = 0
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadline) as limit:
                 while True:
                     if not at_once:  # a server that restarts is not met by everybody in the same instant
                         await asyncio.sleep(reconnect_delay(max(1, self._attempt)))
@@ -155,6 +206,13 @@ class Link:
                     self._attempt += 1
                     try:
                         return await dial(self._address, self._identity, self._pins, self._acknowledged)
+                    except KeptOut as kept_out:
+                        refused, refusals = Banned(kept_out.seconds), refusals + 1
+                        if first or refusals == REFUSALS_MAX:
+                            refusals = 0
+                            if deadline is not None:
+                                limit.reschedule(deadline := deadline + min(kept_out.seconds, UNSIGNED_SECONDS_MAX))
+                            await self._sit_out(kept_out.seconds, UNSIGNED_SECONDS_MAX)
                     except Broken as broken:
                         reason, refused, refusals = str(broken), None, 0
                     except (NotAdmitted, ConnectionEnded, ServerNotTrusted) as refusal:
@@ -170,6 +228,13 @@ class Link:
                 f"Cannot reach the server at {self._address.authority}: {reason} (tried for {seconds_max:g} s).",
                 "Check the address, and that the server runs there (`vault-server serve`).",
             ) from None
+
+    async def _sit_out(self, seconds: float, seconds_max: float = math.inf) -> None:
+        """Wait for the end of a ban, or of `seconds_max`. Raises Banned where that is too long for whoever connects."""
+        if seconds > self._ban_seconds_max:
+            raise Banned(seconds)
+        self._changed(ConnectionEvent(False, "the key is banned", seconds))
+        await asyncio.sleep(min(seconds, seconds_max))
 
     def _end(self, error: VaultClientError) -> None:
         if self._over.done():

@@ -29,6 +29,7 @@ async def connect(
     known_servers: Path | None = None,
     connect_seconds_max: float = 10.0,
     reconnect_seconds_max: float | None = None,
+    ban_seconds_max: float = 0.0,
     on_progress: Callable[[Progress], object] | None = None,
     on_connection: Callable[[ConnectionEvent], object] | None = None,
 ) -> AsyncIterator[Vault]:
@@ -38,7 +39,9 @@ async def connect(
     `server_key` (64 hex digits) is the only key the server may have. Without it, `known_servers` is a file of keys seen
     before, to which a new server's is added; without either the first key seen holds for this connection.
     `connect_seconds_max` bounds the first connection. A connection that is lost comes back by itself, tried for
-    `reconnect_seconds_max` (None: until it works). Raises ServerUnreachable, ServerNotTrusted, Refused, FileError.
+    `reconnect_seconds_max` (None: until it works). Requests keep the pace that the server allows. Should the key be
+    banned all the same, a ban of up to `ban_seconds_max` is waited out; a longer one raises Banned, from here or from
+    whatever waits. Raises ServerUnreachable, ServerNotTrusted, NotAdmitted, Banned, FileError.
     """
     try:
         address = parse_address(server)
@@ -59,6 +62,7 @@ async def connect(
             pins,
             connect_seconds_max=connect_seconds_max,
             reconnect_seconds_max=reconnect_seconds_max,
+            ban_seconds_max=ban_seconds_max,
             hear=vault.hear,
             changed=changed,
         )

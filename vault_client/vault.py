@@ -134,9 +134,9 @@ class Vault:
         """What the link calls for every new connection."""
         self._came_back.set()
 
-    async def _request(self, message: Message, expected: type[Reply]) -> Reply:
+    async def _request(self, message: Message, expected: type[Reply], *, background: bool = False) -> Reply:
         _check_fields(message)
-        reply = await self._link.request(message)
+        reply = await self._link.request(message, background=background)
         if not isinstance(reply, expected):
             raise VaultClientError(
                 f"The server answered {message.SHAPE.wire_type!r} with {reply.SHAPE.wire_type!r}.",
@@ -167,7 +167,7 @@ class Vault:
         if task.done:
             return
         try:
-            task.take(await self._request(AskStatus(task=task.id), TaskState), None)
+            task.take(await self._request(AskStatus(task=task.id), TaskState, background=True), None)
         except Refused as refusal:
             if not refusal.retryable:
                 task.fail(refusal)

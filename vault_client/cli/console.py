@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from vault_client.errors import FileError, Refused, VaultClientError
+from vault_client.errors import Banned, FileError, NotAdmitted, Refused, VaultClientError
 from vault_client.files import file_error
 
 INTERRUPTED = 130
@@ -47,17 +47,24 @@ def ending(*, as_json: bool = False, interrupted: Callable[[], str] = str) -> It
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _document(error: VaultClientError) -> dict[str, object]:
+    told = {"message": error.message, "suggestion": error.suggestion}
+    match error:
+        case Refused(retryable=retryable):
+            return {"code": error.code, **told, "retryable": retryable}
+        case Banned():
+            return {"code": error.code, **told, "retryable": True, "retry_after_ms": round(error.seconds_left * 1_000)}
+        case NotAdmitted():
+            return {"code": error.code, **told, "retryable": False}
+        case FileError():
+            return {"code": "FILE", **told, "retryable": False}
+        case _:
+            return {"code": type(error).__name__, **told, "retryable": False}
+
+
 def _report(error: VaultClientError, as_json: bool) -> None:
     if as_json:
-        refused = error if isinstance(error, Refused) else None
-        code = refused.code if refused else "FILE" if isinstance(error, FileError) else type(error).__name__
-        document = {
-            "code": code,
-            "message": error.message,
-            "suggestion": error.suggestion,
-            "retryable": refused is not None and refused.retryable,
-        }
-        errors.print(json.dumps(document))
+        errors.print(json.dumps(_document(error)))
         return
     errors.print(f"error: {error.message}", style="red")
     errors.print(f"       {error.suggestion}")

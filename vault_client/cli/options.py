@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from protocol.identity import Identity
 from vault_client.cli.console import note
+from vault_client.cli.submitted import clock_time
 from vault_client.keyfile import default_key_path, default_known_servers_path, make_key, read_key
 from vault_client.link import ConnectionEvent
 from vault_client.sdk import connect
@@ -21,6 +23,8 @@ DEFAULT_SERVER = "ws://127.0.0.1:8765"
 CONNECT_SECONDS_MAX = 5.0
 RECONNECT_SECONDS_MAX = 30.0
 """For commands that do not wait for an answer."""
+BAN_SECONDS_MAX = 3_600.0
+"""How long a ban is waited out by commands that wait for an answer; a longer one ends them."""
 
 ServerOption = Annotated[
     str,
@@ -77,7 +81,7 @@ class Door:
         )
 
     def open(self, *, waiting: bool) -> AbstractAsyncContextManager[Vault]:
-        """Connect; whoever is `waiting` for an answer does so for as long as it takes."""
+        """Connect; whoever is `waiting` for an answer does so for as long as it takes, a ban's end included."""
         return connect(
             self.server,
             identity=self.identity,
@@ -85,6 +89,7 @@ class Door:
             known_servers=self.known_servers,
             connect_seconds_max=CONNECT_SECONDS_MAX,
             reconnect_seconds_max=None if waiting else RECONNECT_SECONDS_MAX,
+            ban_seconds_max=BAN_SECONDS_MAX if waiting else 0.0,
             on_connection=_Connection().changed,
         )
 
@@ -106,8 +111,11 @@ class _Connection:
         self._lost = False
 
     def changed(self, event: ConnectionEvent) -> None:
-        if self._lost and event.connected:
+        if event.banned_seconds is not None:
+            end = clock_time(time.time() + event.banned_seconds)
+            note(f"The server has banned this key until {end} for sending too much. Waiting; ctrl-C leaves.")
+        elif self._lost and event.connected:
             note("Connected again.")
         elif not self._lost and not event.connected:
-            note(f"Connection lost ({event.detail}); trying again.")
+            note(f"Connection lost: {event.detail}. Trying again.")
         self._lost = not event.connected

@@ -21,8 +21,16 @@ def describe(task: Task) -> str:
 
 def local_time(milliseconds: int) -> str:
     """A moment in this machine's time zone, to the second."""
-    moment = datetime.datetime.fromtimestamp(milliseconds / 1_000, datetime.UTC).astimezone()
-    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
+    return _moment(milliseconds / 1_000).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def clock_time(seconds: float) -> str:
+    """The same without the date, for what is soon."""
+    return _moment(seconds).strftime("%H:%M:%S")
+
+
+def _moment(seconds: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).astimezone()
 
 
 def _effort(seconds: float) -> str:
