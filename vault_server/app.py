@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
@@ -20,7 +21,11 @@ from vault_server.dispatch.router import Router
 from vault_server.exchange import housekeeping, outbox, rekeying
 from vault_server.exchange.cipher import Cipher
 from vault_server.exchange.master_keys import KeyStore, agree_on_master_keys
+from vault_server.gateway.control import Control
 from vault_server.gateway.listener import Listener
+from vault_server.gateway.live import live
+from vault_server.gateway.operator_desk import OperatorDesk, orders_of, questions_of
+from vault_server.gateway.pace import Pace
 from vault_server.settings import Settings
 from vault_server.storage.database import Database
 from vault_server.storage.sqlite import SqliteDatabase
@@ -42,7 +47,7 @@ class App:
         self._master_keys = master_keys
         self._cipher = Cipher.of(master_keys.read(), self._clock.random_bytes)
         self._database: Database = SqliteDatabase(settings.database)
-        systems = self._systems()
+        systems = compose(settings, self._cipher, master_keys, self._clock)
         pushes = {push.kind: push for system in systems for push in system.pushes}
         operations = [operation for system in systems for operation in system.operations]
         router = Router([outbox.ACKNOWLEDGE, *operations])
@@ -54,15 +59,11 @@ class App:
         self._starting = [order for system in systems for order in system.starting]
         doors = [door for system in systems for door in system.doors]
         self.listener = Listener(settings, self._clock, identity, doors, self._dispatcher, self.pump)
-
-    def _systems(self) -> Sequence[System]:
-        parts = Parts(self.settings, self._cipher, self._clock.random_bytes)
-        systems = [
-            housekeeping.system(self.settings.idempotency_ms),
-            vault(parts),
-        ]
-        sealed = [column for system in systems for column in system.sealed]
-        return [rekeying.system(self._cipher, self._master_keys, sealed, self._clock.random_bytes), *systems]
+        self._pace = Pace(time.monotonic)
+        questions = questions_of([r for s in systems for r in s.reports], self._database, self._clock)
+        questions["live"] = live(settings, self._clock, self.listener, self._pace)
+        desk = OperatorDesk(questions, orders_of(operations), self._dispatcher)
+        self.control = Control(settings, desk, logs.recent)
 
     async def start(self) -> None:
         """Raises StorageError, WrongMasterKey, CannotListen; whatever was started is stopped then."""
@@ -75,6 +76,7 @@ class App:
             await self.pump.start()
             await self._jobs.start()
             await self._alarm.start()
+            await self.control.start()
             await self.listener.start()
         except BaseException:
             await self.stop()
@@ -85,7 +87,7 @@ class App:
 
         Every part is stopped, also when one before it fails: a database left open would keep the process alive.
         """
-        parts = (self._database, self.pump, self._dispatcher, self._jobs, self._alarm, self.listener)
+        parts = (self._database, self.control, self.pump, self._dispatcher, self._jobs, self._alarm, self.listener)
         async with AsyncExitStack() as stack:  # the last one entered is stopped first
             for part in parts:
                 stack.push_async_callback(part.stop)
@@ -100,11 +102,24 @@ class App:
         """What a committed batch wants done."""
         logs.write_events(effect for effect in effects if isinstance(effect, LogEvent))
         for effect in effects:
-            if isinstance(effect, Relay):
+            if isinstance(effect, LogEvent):
+                self._pace.count(effect.event)
+            elif isinstance(effect, Relay):
                 self.listener.relay(effect)
             elif isinstance(effect, JobDue):
                 self._jobs.add(effect)
         self.pump.wake()
+
+
+def compose(settings: Settings, cipher: Cipher, master_keys: KeyStore, clock: Clock) -> Sequence[System]:
+    """Every system of this server, built and not started."""
+    parts = Parts(settings, cipher, clock.random_bytes)
+    systems = [
+        housekeeping.system(settings.idempotency_ms),
+        vault(parts),
+    ]
+    sealed = [column for system in systems for column in system.sealed]
+    return [rekeying.system(cipher, master_keys, sealed, clock.random_bytes), *systems]
 
 
 async def serve(app: App, stop: asyncio.Event, ready: Callable[[], None]) -> None:

@@ -33,6 +33,8 @@ EVENTS: dict[str, str] = {
     "complaint.heard": "A solver has responded to a complaint.",
     "complaint.ruled": "A complaint has its ruling; with the reason.",
     "assignment.refuted": "An answer was proved wrong by a revealed factor.",
+    "control.unavailable": "The folder can hold no control socket: operators' commands do not reach this server.",
+    "control.failed": "A defect in answering an operator; the server goes on.",
     "deadline.postponed": "What was due could not be done; it is tried again in a minute.",
     "job.postponed": "An answer could not be judged now; it is tried again.",
     "master_key.rotated": "A new master key seals from now on; what older ones sealed is sealed anew while serving.",

@@ -17,7 +17,12 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from vault_server.recent_lines import RecentLines
+
 logger = structlog.get_logger()
+
+recent = RecentLines()
+"""What this process has logged last, for `vault-server tail`."""
 
 WAITING_BYTES_MAX = 8 * 2**20
 """Bytes of lines that wait for a slow reader; what comes then is dropped and counted."""
@@ -40,11 +45,13 @@ def configure(form: LogFormat = "auto", node: str = "") -> None:
     shared: list[Processor] = [structlog.processors.add_log_level, add_place]
     if pretty:
         # A traceback with local values would show puzzles and answers.
-        shape: list[Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        shape: list[Processor] = [recent.keep_event, console]
     else:
         shape = [
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=orjson.dumps),
+            recent.keep_line,
         ]
     lines = LineWriter(FileIO(sys.stdout.fileno(), "wb", closefd=False), _tell_dropped)
     atexit.register(lines.flush)

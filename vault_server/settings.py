@@ -67,6 +67,15 @@ class Settings(BaseSettings):
     )
     drain_ms_max: int = Field(default=10_000, ge=0, description="time for replies and closing handshakes at shutdown")
 
+    # operators
+    operators_max: int = Field(default=16, ge=1, description="commands of operators on the control socket at once")
+    operator_line_bytes_max: int = Field(
+        default=16_384, ge=256, description="bytes of one request on the control socket"
+    )
+    tail_waiting_bytes_max: int = Field(
+        default=2**20, ge=4096, description="bytes of log lines that wait for one `vault-server tail`; then lines drop"
+    )
+
     # batches
     batch_messages_max: int = Field(default=256, ge=1, description="messages in one transaction")
     check_threads: int = Field(default=2, ge=1, le=64, description="threads that check puzzles before they are stored")

@@ -1,0 +1,58 @@
+"""The log's last lines as JSON, kept in memory for whoever tails them, whatever the log itself looks like."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import structlog
+from structlog.typing import EventDict
+
+LINES_KEPT = 1000
+"""How far back `vault-server tail --since` can look."""
+
+Follower = Callable[[bytes], object]
+
+
+class RecentLines:
+    """Lines come from any thread; a follower is called there with each one, and must neither block nor raise."""
+
+    def __init__(self, lines_max: int = LINES_KEPT) -> None:
+        self._lines: deque[bytes] = deque(maxlen=lines_max)
+        self._followers: tuple[Follower, ...] = ()
+        self._lock = threading.Lock()
+
+    def add(self, line: bytes) -> None:
+        """Keep one line, in place of the oldest; tell who follows."""
+        with self._lock:
+            self._lines.append(line)
+            for follower in self._followers:
+                follower(line)
+
+    def follow(self, follower: Follower, earlier: int) -> None:
+        """Give it up to `earlier` lines there are, then each one that comes."""
+        with self._lock:
+            for line in list(self._lines)[max(0, len(self._lines) - earlier) :]:
+                follower(line)
+            self._followers = (*self._followers, follower)
+
+    def leave(self, follower: Follower) -> None:
+        """No more lines for it."""
+        with self._lock:
+            self._followers = tuple(other for other in self._followers if other is not follower)
+
+    # as the last processor of a log of JSON lines, or the one before the last of a pretty log
+
+    def keep_line(self, _logger: Any, _name: str, line: Any) -> Any:
+        """Keep what is written anyway."""
+        self.add(line)
+        return line
+
+    def keep_event(self, logger: Any, name: str, event: EventDict) -> EventDict:
+        """Keep as JSON what is going to be written in another shape."""
+        plain = structlog.processors.format_exc_info(logger, name, dict(event))
+        self.add(orjson.dumps(plain, default=str))
+        return event

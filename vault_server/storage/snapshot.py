@@ -1,0 +1,113 @@
+"""A database file as it is, for looking only: beside a running server, or without one. Never writes a row."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from vault_server.core.operation import Invariant, Query, Reader
+from vault_server.storage.database import StorageError
+from vault_server.storage.schema import SCHEMA_VERSION
+from vault_server.storage.sqlite import BUSY_MS, SqliteTransaction
+
+NAME_IT = "name the file with --database or VAULT_DATABASE"
+FAULTS_SHOWN = 100
+
+_INTEGRITY = Query("integrity_check", f"PRAGMA integrity_check({FAULTS_SHOWN})")
+_FOREIGN_KEYS = Query("foreign_key_check", "PRAGMA foreign_key_check")
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[Reader]:
+    """Committed rows in one consistent view, while the context lasts; a server that writes meanwhile is not held up.
+
+    Raises StorageError, naming the file and the next step, when it is missing, unreadable, no database of ours, or of
+    another schema version.
+    """
+    _check_access(path)
+    try:
+        with closing(_open(path)) as raw:
+            _check_version(path, raw)
+            raw.execute("BEGIN")
+            yield SqliteTransaction(raw)
+    except sqlite3.DatabaseError as error:
+        raise StorageError(f"{path} cannot be read as a database: {error}; {NAME_IT}") from error
+
+
+def soundness() -> list[Invariant]:
+    """What SQLite itself can say of a file: its pages, indexes and CHECKs, and rows that point nowhere."""
+    return [
+        Invariant("SQLite finds pages, indexes and CHECKs sound", _integrity),
+        Invariant("no row points at a row that is not there", _dangling),
+    ]
+
+
+def _integrity(reader: Reader) -> Iterator[str]:
+    for row in reader.all(_INTEGRITY):
+        if row["integrity_check"] != "ok":
+            yield row["integrity_check"]
+
+
+def _dangling(reader: Reader) -> Iterator[str]:
+    for row in reader.all(_FOREIGN_KEYS):
+        yield f"{row['table']} row {row['rowid']} points into {row['parent']}, where there is no such row"
+
+
+def _check_access(path: Path) -> None:
+    if not path.exists():
+        raise StorageError(f"there is no database {path}; {NAME_IT}, or start one: vault-server serve")
+    if not path.is_file():
+        raise StorageError(f"{path} is no file; {NAME_IT}")
+    if not os.access(path, os.R_OK):
+        raise StorageError(f"{path} belongs to {_owner(path)} and you may not read it; run this as {_owner(path)}")
+
+
+def _owner(path: Path) -> str:
+    number = path.stat().st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Reading a file in write-ahead mode needs its shared memory beside it; where none can be made and nothing waits
+    in a log, the file alone is the whole truth."""
+    for options in ("mode=ro", "mode=ro&immutable=1"):
+        raw = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_MS / 1000
+        )
+        raw.row_factory = sqlite3.Row
+        try:
+            raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError as error:
+            raw.close()
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or _waits(path):
+                raise
+        except sqlite3.DatabaseError:
+            raw.close()
+            raise
+        else:
+            return raw
+    raise StorageError(f"{path} cannot be opened; {NAME_IT}")
+
+
+def _waits(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _check_version(path: Path, raw: sqlite3.Connection) -> None:
+    version = raw.execute("PRAGMA user_version").fetchone()[0]
+    is_ours = raw.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'task_assignments'").fetchone()
+    if version == 0 or is_ours is None:
+        raise StorageError(f"{path} is no database of a vault server; {NAME_IT}")
+    if version != SCHEMA_VERSION:
+        raise StorageError(
+            f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}; "
+            "use the vault-server that serves it"
+        )
