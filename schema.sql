@@ -9,7 +9,7 @@
 -- Triggers stand in storage/triggers/, one file per dialect, same names, same effects.
 
 CREATE TABLE meta (
-    name  TEXT PRIMARY KEY,            -- 'hash_key' (sealed, hex), 'rotation' (JSON: how far a rotation of the master key is)
+    name  TEXT PRIMARY KEY,            -- 'hash_key' (sealed, in hex), 'rotation' (of the master key: how far it is, JSON)
     value TEXT NOT NULL
 );
 
@@ -84,7 +84,7 @@ CREATE TABLE tasks (
     answer               BYTEA,
     judged_by            TEXT CHECK (judged_by IN ('computed', 'commitment', 'agreed')),
     reason               TEXT,                                              -- why it failed
-    promised_by          BIGINT,                                            -- what the client was told at submission
+    promised_by          BIGINT NOT NULL,                                   -- what the client was told at submission
     created_at           BIGINT NOT NULL,
     updated_at           BIGINT NOT NULL,
     answered_at          BIGINT,

@@ -103,8 +103,20 @@ def test_slack_is_finite() -> None:
 
 @pytest.mark.parametrize("text", ["", "ab" * 31, "ab" * 33, "AB" * 32, "zz" * 32, "ab" * 32 + "\n", " " + "ab" * 32])
 def test_a_master_key_has_64_small_hex_digits(text: str) -> None:
-    message = refusal(master_key=text)
-    assert "master_key" in message
+    for whole in (text, f"2:{text}", f"2:{'cd' * 32},1:{text}"):
+        assert "master_key" in refusal(master_key=whole)
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "01", "100000", "", "a", " 1"])
+def test_a_version_of_the_master_key_is_a_small_number(version: str) -> None:
+    assert "master_key" in refusal(master_key=f"{version}:{'ab' * 32}")
+
+
+def test_several_versions_of_the_master_key() -> None:
+    for text in (f"1:{'ab' * 32}", f"2:{'ab' * 32},1:{'cd' * 32}", f"65535:{'ab' * 32}"):
+        assert made(master_key=text).master_key == text
+    assert "master_key" in refusal(master_key=f"2:{'ab' * 32}, 1:{'cd' * 32}")
+    assert "master_key" in refusal(master_key=f"{'ab' * 32},1:{'cd' * 32}")
 
 
 def test_a_master_key_is_not_shown() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypedDict
 
@@ -11,9 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.puzzle import Puzzle
-from tests.vault_server.storage.rows import committed, sql
-from vault_server.exchange.cipher import Cipher, WrongMasterKey, agree_on_master_key
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.exchange.cipher import VERSION_MAX, Cipher, WrongMasterKey, version_of
 from vault_server.systems.vault.records import open_puzzle, seal_puzzle
 
 KEY, OTHER_KEY = b"k" * 32, b"l" * 32
@@ -62,8 +64,14 @@ def test_it_opens_under_no_other_key_or_version() -> None:
     sealed = cipher().seal(b"secret", **PLACE)
     with pytest.raises(WrongMasterKey, match=r"tasks\.parameter_t of 7f3a"):
         cipher(OTHER_KEY).open(sealed, **PLACE)
-    with pytest.raises(WrongMasterKey):
+    with pytest.raises(WrongMasterKey, match="is sealed with version 1 of the master key, which is not given"):
         cipher(version=2).open(sealed, **PLACE)
+    renamed = cipher(version=2)
+    renamed.add(1, OTHER_KEY)
+    with pytest.raises(WrongMasterKey, match="does not open"):
+        renamed.open(sealed, **PLACE)
+    with pytest.raises(WrongMasterKey, match="does not open"):
+        renamed.open(b"\0\2" + sealed[2:], **PLACE)
 
 
 def test_an_altered_bit_anywhere_behind_the_version_is_noticed() -> None:
@@ -119,28 +127,100 @@ def test_the_size_of_the_base_does_not_show() -> None:
     assert len(seal_puzzle(cipher(), puzzle, "a", "b").baseg) == len(seal_puzzle(cipher(), large, "a", "b").baseg)
 
 
+# several versions of the master key
+
+
+def test_each_version_opens_and_the_newest_seals() -> None:
+    old, new = cipher(), cipher(OTHER_KEY, version=2)
+    both = Cipher.of({1: KEY, 2: OTHER_KEY}, secrets.token_bytes)
+    assert (both.version, both.versions) == (2, [2, 1])
+    assert both.open(old.seal(b"secret", **PLACE), **PLACE) == b"secret"
+    sealed = both.seal(b"secret", **PLACE)
+    assert version_of(sealed) == 2
+    assert new.open(sealed, **PLACE) == b"secret"
+
+
+def test_what_was_added_seals_only_once_it_is_activated() -> None:
+    one = cipher()
+    one.add(2, OTHER_KEY)
+    assert version_of(one.seal(b"secret", **PLACE)) == 1
+    one.activate(2)
+    assert version_of(one.seal(b"secret", **PLACE)) == 2
+    assert one.open(cipher().seal(b"secret", **PLACE), **PLACE) == b"secret"
+
+
+def test_a_version_is_one_key_for_good() -> None:
+    one = cipher()
+    one.add(1, KEY)
+    with pytest.raises(AssertionError, match="version 1 is another master key already"):
+        one.add(1, OTHER_KEY)
+
+
+@pytest.mark.parametrize(("version", "fits"), [(1, True), (0, False), (VERSION_MAX, True), (VERSION_MAX + 1, False)])
+def test_a_version_fits_two_bytes(version: int, fits: bool) -> None:
+    if not fits:
+        with pytest.raises(AssertionError, match="does not fit"):
+            cipher(version=version)
+        return
+    one = cipher(version=version)
+    sealed = one.seal(b"secret", **PLACE)
+    assert (version_of(sealed), one.open(sealed, **PLACE)) == (version, b"secret")
+
+
+def test_threads_seal_and_open_while_versions_come() -> None:
+    one, done = cipher(), threading.Event()
+    seen = set()
+
+    def use() -> None:
+        while not done.is_set():
+            sealed = one.seal(b"secret", **PLACE)
+            seen.add(version_of(sealed))
+            assert one.open(sealed, **PLACE) == b"secret"
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            users = [threads.submit(use) for _ in range(4)]
+            for version in range(2, 40):
+                one.add(version, secrets.token_bytes(32))
+                one.activate(version)
+                while version not in seen and not any(user.done() for user in users):
+                    time.sleep(0)
+            done.set()
+            assert [user.result() for user in users] == [None] * 4
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
+    assert seen >= set(range(2, 40))
+
+
 # the keyed hash and the check value
 
 
 def test_the_keyed_hash_tells_values_apart_and_keys_too() -> None:
-    assert cipher().fingerprint(b"a") == cipher().fingerprint(b"a")
-    assert len({cipher().fingerprint(b"a"), cipher().fingerprint(b"b"), cipher(OTHER_KEY).fingerprint(b"a")}) == 3
-    assert len(cipher().fingerprint(b"")) == 32
+    one, other = cipher(), cipher()
+    assert one.fingerprint(b"a") == one.fingerprint(b"a") != one.fingerprint(b"b")
+    assert one.fingerprint(b"a") != other.fingerprint(b"a"), "each database has its own"
+    other.hash_key = one.hash_key
+    assert one.fingerprint(b"a") == other.fingerprint(b"a")
+    assert len(one.fingerprint(b"")) == 32
 
 
-def test_the_check_value_knows_its_key() -> None:
-    cipher().verify(cipher().check_value())
+def test_the_check_value_knows_its_key_and_version() -> None:
+    cipher().verify(1, cipher().check_value(1))
     with pytest.raises(WrongMasterKey):
-        cipher(OTHER_KEY).verify(cipher().check_value())
-
-
-async def test_a_database_agrees_on_its_first_key_for_good(database: SqliteDatabase) -> None:
-    for _ in range(2):
-        await committed(database, lambda tx: agree_on_master_key(tx, cipher(), 5))
+        cipher(OTHER_KEY).verify(1, cipher().check_value(1))
+    both = Cipher.of({1: KEY, 2: OTHER_KEY}, secrets.token_bytes)
+    both.verify(1, both.check_value(1))
     with pytest.raises(WrongMasterKey):
-        await committed(database, lambda tx: agree_on_master_key(tx, cipher(OTHER_KEY), 6))
-    rows = await database.read(lambda reader: reader.all(sql("SELECT version, created_at FROM master_keys")))
-    assert [(row["version"], row["created_at"]) for row in rows] == [(1, 5)]
+        both.verify(2, both.check_value(1))
+
+
+def test_a_missing_version_is_named_with_those_that_are_given() -> None:
+    both = Cipher.of({3: KEY, 2: OTHER_KEY}, secrets.token_bytes)
+    with pytest.raises(WrongMasterKey, match=r"version 1 of the master key is not among those given \(3, 2\)"):
+        both.verify(1, cipher().check_value(1))
 
 
 def test_a_short_master_key_is_a_defect() -> None:
