@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import json
 import os
 import re
 import signal
@@ -73,6 +74,14 @@ def test_a_paused_reader_holds_up_nobody_and_what_was_dropped_is_counted(full_pi
     assert os.read(full_pipe[0], 100) == b"later\n"
 
 
+def test_of_lines_taken_in_one_go_those_that_find_no_room_are_dropped_and_counted(full_pipe: Pipe) -> None:
+    dropped: list[int] = []
+    writer = LineWriter(FileIO(full_pipe[1], "wb", closefd=False), dropped.append, waiting_bytes_max=100)
+    writer.take([b"line %04d" % number for number in range(20)])
+    assert empty(full_pipe, writer) == [b"line %04d" % number for number in range(10)]
+    assert dropped == [10]
+
+
 def test_a_log_whose_reader_is_gone_stops_no_work() -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -123,6 +132,24 @@ def test_a_traceback_on_a_terminal_shows_no_values() -> None:
     assert b"ZeroDivisionError" in shown
     assert b"job.failed" in shown
     assert b"3141592653" not in shown
+
+
+MANY = """
+import structlog
+from vault_server import logs
+logs.configure("json", "here")
+fields = {"task": "ab", "assignment": 7}
+structlog.get_logger().info("assignment.accepted", **fields)
+logs.write_events([("assignment.accepted", fields)] * 2)
+"""
+
+
+def test_events_of_a_batch_are_logged_as_one_by_one() -> None:
+    shown = subprocess.run([sys.executable, "-c", MANY], capture_output=True, timeout=30, check=True).stdout
+    alone, *together = [json.loads(line) for line in shown.splitlines()]
+    assert alone.pop("timestamp") <= min(line.pop("timestamp") for line in together)
+    assert alone == {"event": "assignment.accepted", "task": "ab", "assignment": 7, "level": "info", "node": "here"}
+    assert together == [alone, alone]
 
 
 class FullInTheMiddle(io.RawIOBase):
