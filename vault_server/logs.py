@@ -64,7 +64,7 @@ def configure(form: LogFormat = "auto", node: str = "") -> None:
 
 
 def write_events(events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Log many events at level info: what `logger.info` does, but what their lines share, the time too, is made once."""
+    """Log many events at level info, as `logger.info` does; what their lines share, the time too, is made once."""
     configuration = structlog.get_config()
     *places, render = configuration["processors"]
     shared: Any = {}
