@@ -49,7 +49,8 @@ CREATE TABLE solvers (
     band             BIGINT NOT NULL DEFAULT 2 CHECK (band BETWEEN 0 AND 10), -- reputation as the ranking sees it
     state            TEXT NOT NULL DEFAULT 'paused' CHECK (state IN ('ready', 'paused', 'draining')),
     announced        BIGINT NOT NULL DEFAULT 0 CHECK (announced >= 0),      -- the capacity it says it has
-    capacity         BIGINT NOT NULL DEFAULT 0 CHECK (capacity BETWEEN 0 AND announced), -- what it is trusted with
+    trusted          BIGINT NOT NULL DEFAULT 1 CHECK (trusted >= 1),        -- tasks at once that its answers have earned
+    capacity         BIGINT NOT NULL DEFAULT 0 CHECK (capacity >= 0),       -- the lesser of both: what it is given
     modulus_bits_max BIGINT NOT NULL DEFAULT 0 CHECK (modulus_bits_max >= 0),
     speeds           TEXT NOT NULL DEFAULT '{}',                            -- JSON: modulus bits -> squarings a second
     observed_speed   DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (observed_speed >= 0), -- at 2048 bits; 0: not seen yet
@@ -57,7 +58,8 @@ CREATE TABLE solvers (
     bad              DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (bad >= 0),
     evidence_at      BIGINT NOT NULL DEFAULT 0,
     address          TEXT NOT NULL DEFAULT '',                              -- where it connected from last
-    last_assigned_at BIGINT NOT NULL DEFAULT 0
+    last_assigned_at BIGINT NOT NULL DEFAULT 0,
+    CHECK (capacity <= announced AND capacity <= trusted)
 );
 
 CREATE INDEX solvers_available ON solvers (band) WHERE is_online = 1;

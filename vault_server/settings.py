@@ -76,6 +76,32 @@ class Settings(BaseSettings):
         default=2**20, ge=4096, description="bytes of log lines that wait for one `vault-server tail`; then lines drop"
     )
 
+    # how much a key may say (seed 000 §3.4)
+    max_requests_per_window: int = Field(
+        default=20, ge=1, le=1_000_000, description="messages of one solver's key in rate_limit_window"
+    )
+    max_requests_per_window_client: int = Field(
+        default=100, ge=1, le=1_000_000, description="messages of one client's key in rate_limit_window"
+    )
+    rate_limit_window: int = Field(default=10, ge=1, le=3600, description="seconds; the window slides")
+    ban_duration: int = Field(
+        default=300, ge=1, le=DAY_MS // 1000, description="seconds of a first ban; doubled at each one within a day"
+    )
+
+    # health and metrics
+    http_enabled: bool = Field(default=True, description="whether /healthz, /readyz and /metrics are served")
+    http_host: str = Field(default="127.0.0.1", description="address of the HTTP port; loopback unless told otherwise")
+    http_port: int = Field(default=8766, ge=0, le=65535, description="port of HTTP; 0 picks a free one")
+    http_connections_max: int = Field(
+        default=64, ge=1, description="HTTP connections whose requests are answered; twice as many are not accepted"
+    )
+    http_request_ms_max: int = Field(
+        default=10_000, ge=50, description="time for a whole HTTP request, and for taking what is answered"
+    )
+    http_header_bytes_max: int = Field(
+        default=16_384, ge=1024, le=2**20, description="bytes of an HTTP request's first line and headers"
+    )
+
     # batches
     batch_messages_max: int = Field(default=256, ge=1, description="messages in one transaction")
     check_threads: int = Field(default=2, ge=1, le=64, description="threads that check puzzles before they are stored")
@@ -103,7 +129,19 @@ class Settings(BaseSettings):
     deadline_slack: float = Field(
         default=3.0, ge=1.0, le=1000.0, description="deadline as a multiple of the solver's own estimate"
     )
+    restart_grace_ms: int = Field(
+        default=2 * MINUTE_MS, ge=0, description="time a solver gets after a restart when its deadline has passed"
+    )
     complaint_ms: int = Field(default=16 * HOUR_MS, ge=0, description="complaint window after the deadline")
+    complaint_response_ms: int = Field(
+        default=HOUR_MS, ge=0, description="time solvers get to respond to a complaint before it is ruled"
+    )
+    complaints_rejected_max: int = Field(
+        default=3, ge=1, description="rejected complaints of one client in complaints_rejected_window_ms"
+    )
+    complaints_rejected_window_ms: int = Field(
+        default=7 * DAY_MS, ge=1, description="how long a rejected complaint counts"
+    )
     idempotency_ms: int = Field(default=30 * DAY_MS, ge=1000, description="how long an idempotency key is remembered")
 
     @model_validator(mode="before")
@@ -134,17 +172,22 @@ class Settings(BaseSettings):
 LIMITS = (
     "assignments_max",
     "bad_messages_max",
+    "ban_duration",
     "buffer_bytes_max",
     "capacity_max",
+    "complaints_rejected_max",
     "computed_squarings_max",
     "connections_per_key_max",
     "frame_bytes_max",
     "handshake_ms_max",
+    "max_requests_per_window",
+    "max_requests_per_window_client",
     "modulus_bits_max",
     "modulus_bits_min",
     "open_tasks_max",
     "push_window",
     "queue_messages_max",
+    "rate_limit_window",
     "silence_ms_max",
     "squarings_max",
 )

@@ -61,6 +61,9 @@ ANY_MESSAGE = (
 )  # fmt: skip
 """What any message can meet; the doc says so once."""
 
+HTTP_ALONE = (Code.PATH_NOT_FOUND, Code.METHOD_NOT_ALLOWED)
+"""What no WebSocket peer is ever told."""
+
 GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
     "messages-both-to-server": (TO_SERVER, ("hello", "ack", "ping", "exit")),
     "messages-both-from-server": (

@@ -21,7 +21,7 @@ PEOPLE = [
     ),
     f"INSERT INTO clients (client_id, tasks_requested, open_tasks) VALUES ('{CLIENT}', 2, 2)",
     *(
-        f"INSERT INTO solvers (solver_id, announced, capacity) VALUES ('{key}', 2, 2)"
+        f"INSERT INTO solvers (solver_id, announced, trusted, capacity) VALUES ('{key}', 2, 2, 2)"
         for key in (SOLVER_A, SOLVER_B, SOLVER_C)
     ),
 ]
@@ -40,6 +40,7 @@ def task(fingerprint: str, status: str | None = "waiting", **columns: object) ->
         "effort": 1.5,
         "status": status,
         "open_slots": 2 if status == "waiting" else 0,
+        "promised_by": 1000,
         "created_at": 10,
         "updated_at": 10,
         **columns,

@@ -15,6 +15,7 @@ from vault_server.systems.vault import rules
 from vault_server.systems.vault.records import Parts, Task, candidate, q
 from vault_server.systems.vault.rules import SLOTS, Candidate
 from vault_server.systems.vault.states import ASSIGNMENT, TASK
+from vault_server.systems.vault.timing import deadline_ms
 
 CANDIDATES_MAX = 16
 """Solvers ranked for one task, and kept in the ranking that explains the choice."""
@@ -39,6 +40,8 @@ def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
 
 def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int) -> int:
     """Give a solver that has come online or has a hand free the tasks that wait; the number given."""
+    if tx.one(q.any_open_task) is None:
+        return 0  # nearly always, and the cheapest question
     row = tx.one(q.solver, solver_id=solver_id)
     if row is None or not row["is_online"] or row["state"] != "ready":
         return 0
@@ -86,14 +89,18 @@ def _give(
     parts: Parts, tx: Transaction, task: Task, choices: Sequence[tuple[Candidate, Sequence[Candidate]]], now_ms: int
 ) -> None:
     """Put each chosen solver into the next empty slot and write the task's row once."""
-    expected = task.status
+    expected, last = task.status, 0
     for solver, ranked in choices:
         slot = task.slots.index(None)
-        deadline = now_ms + rules.deadline_ms(task.squarings, task.modulus_bits, solver.speeds, parts.deadline_bounds)
+        deadline = now_ms + deadline_ms(
+            task.squarings, task.modulus_bits, solver.speeds, solver.observed_speed, parts.deadline_bounds
+        )
         task.slots[slot] = _insert(parts, tx, task, slot, solver, ranked, deadline, now_ms)
         task.num_assignments += 1
-        task.promised_by = max(task.promised_by or 0, deadline)
+        last = max(last, deadline)
         task.status = TASK.after(task.status, "assign")
+    if not task.is_promised:
+        task.promised_by, task.is_promised = last, True  # what its client is told now stands, whatever comes
     write_slots(parts, tx, task, expected, now_ms)
 
 

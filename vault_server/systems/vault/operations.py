@@ -10,26 +10,30 @@ from protocol.puzzle import Puzzle, answer_bytes, difficulty, effort_seconds
 from protocol.sealing import parts as length_prefixed
 from vault_server.core.operation import Caller, Refusal, Relay, Row, Transaction, log
 from vault_server.core.operation import Endpoint as At
-from vault_server.exchange import idempotency, outbox, participants
-from vault_server.systems.vault import orders
+from vault_server.exchange import deadlines, idempotency, outbox, participants
+from vault_server.systems.vault import orders, timing
 from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks
+from vault_server.systems.vault.evidence import against_solver
 from vault_server.systems.vault.inspection import puzzle_of
-from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude, judge, look_further
+from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude, judge
+from vault_server.systems.vault.outcomes import SETTLE, look_further
 from vault_server.systems.vault.records import (
     Parts,
     Task,
+    assignment_of,
     open_assignment_answer,
     open_puzzle,
     open_squarings,
     open_task_answer,
     q,
-    seal_assignment_answer,
     seal_puzzle,
+    task_of_client,
 )
-from vault_server.systems.vault.rules import SLOTS, Judgement, judgement_for
+from vault_server.systems.vault.rules import SLOTS, Evidence, Judgement, judgement_for
 from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, OPEN, TASK
 
 JOIN_AGAIN_MS = 1000
+SETTLE_AGAIN_MS = 1000
 
 # clients
 
@@ -44,7 +48,7 @@ def submit_puzzle(
         request_hash = _request_hash(parts, order)
         earlier = idempotency.recall(tx, caller, order.idempotency_key, request_hash)
         if earlier is not None:
-            return _accepted(_task_of_client(tx, caller, earlier))
+            return _accepted(task_of_client(tx, caller, earlier))
     _count_request(parts, tx, caller, now_ms)
     task = _insert_task(parts, tx, caller, puzzle, order.commitment, now_ms)
     if order.idempotency_key is not None:
@@ -81,6 +85,7 @@ def _insert_task(
     fingerprint = _fingerprint(parts, now_ms)
     sealed = seal_puzzle(parts.cipher, puzzle, fingerprint, caller.fingerprint)
     bits = puzzle.modulus.bit_length()
+    promised_by = now_ms + timing.promise_ms(puzzle.squarings, bits, parts.deadline_bounds)
     judging = judgement_for(puzzle.squarings, commitment is not None, parts.settings.computed_squarings_max)
     row = tx.one(
         q.insert_task,
@@ -96,6 +101,7 @@ def _insert_task(
         judging=judging.value,
         status=TASK.first,
         open_slots=SLOTS,
+        promised_by=promised_by,
         created_at=now_ms,
     )
     assert row is not None, "INSERT … RETURNING gives the row"
@@ -109,9 +115,10 @@ def _insert_task(
         num_returned=0,
         modulus_bits=bits,
         commitment=commitment,
-        promised_by=None,
+        promised_by=promised_by,
         squarings=puzzle.squarings,
         judging=judging,
+        is_promised=False,
     )
 
 
@@ -123,17 +130,6 @@ def _fingerprint(parts: Parts, now_ms: int) -> str:
 def _request_hash(parts: Parts, order: wire.SubmitPuzzle) -> bytes:
     numbers = (n.to_bytes((n.bit_length() + 7) // 8, "big") for n in (order.t, order.baseg, order.product))
     return parts.cipher.fingerprint(length_prefixed(*numbers, order.commitment or b""))
-
-
-def _task_of_client(tx: Transaction, caller: Caller, fingerprint: str) -> Row:
-    row = tx.one(q.task_of_client, fingerprint=fingerprint, client_id=caller.fingerprint)
-    if row is None:
-        raise Refusal(
-            Code.TASK_NOT_FOUND,
-            f"There is no task {fingerprint} of yours.",
-            "Check the fingerprint and that you use the key that submitted it.",
-        )
-    return row
 
 
 def _filled(row: Row) -> int:
@@ -152,7 +148,7 @@ def _accepted(row: Row) -> wire.PuzzleAccepted:
 
 def ask_status(parts: Parts, tx: Transaction, caller: Caller, order: wire.AskStatus, _now_ms: int) -> wire.TaskState:
     """How one of the caller's tasks stands, with its answer once it has one."""
-    row = _task_of_client(tx, caller, order.task)
+    row = task_of_client(tx, caller, order.task)
     return wire.TaskState(
         task=row["fingerprint"],
         status=row["status"],
@@ -170,7 +166,7 @@ def cancel_task(
     parts: Parts, tx: Transaction, caller: Caller, order: wire.CancelTask, now_ms: int
 ) -> wire.TaskCancelled:
     """Give up a task that has no answer; its solvers are released."""
-    task = Task.of(_task_of_client(tx, caller, order.task), parts.cipher)
+    task = Task.of(task_of_client(tx, caller, order.task), parts.cipher)
     if not TASK.allows(task.status, "cancel"):
         raise Refusal(
             Code.TASK_ENDED,
@@ -181,7 +177,6 @@ def cancel_task(
         q.end_task,
         fingerprint=task.fingerprint,
         status=TASK.after(task.status, "cancel"),
-        reason=None,
         updated_at=now_ms,
         expected=task.status,
     )
@@ -204,27 +199,28 @@ def update_status(
     parts: Parts, tx: Transaction, caller: Caller, order: wire.UpdateStatus, now_ms: int
 ) -> wire.StatusUpdated:
     """What a solver offers from now on; when it is ready it is given what waits."""
-    capacity = min(order.capacity, parts.settings.capacity_max)
-    tx.run(
-        q.update_solver_status,
-        solver_id=caller.fingerprint,
-        state=order.state,
-        announced=capacity,
-        capacity=capacity,
-        modulus_bits_max=max((_size(name) for name in order.speeds), default=0),
-        speeds=json.dumps(order.speeds, separators=(",", ":")),
-    )
-    log(tx, "solver.status", solver=caller.fingerprint, state=order.state, capacity=capacity)
-    offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
-    row = tx.one(q.solver, solver_id=caller.fingerprint)
-    if row is None:  # its coming could not be written down; its connection is being closed
+    before = tx.one(q.solver, solver_id=caller.fingerprint)
+    if before is None:  # its coming could not be written down; its connection is being closed
         raise Refusal(
             Code.UNAVAILABLE,
             "The storage could not take you in.",
             "Connect again in a moment.",
             retry_after_ms=JOIN_AGAIN_MS,
         )
-    return wire.StatusUpdated(capacity=capacity, holding=row["in_hand"])
+    announced = min(order.capacity, parts.settings.capacity_max)
+    capacity = min(announced, before["trusted"])
+    tx.run(
+        q.update_solver_status,
+        solver_id=caller.fingerprint,
+        state=order.state,
+        announced=announced,
+        capacity=capacity,
+        modulus_bits_max=max((_size(name) for name in order.speeds), default=0),
+        speeds=json.dumps(order.speeds, separators=(",", ":")),
+    )
+    log(tx, "solver.status", solver=caller.fingerprint, state=order.state, announced=announced, capacity=capacity)
+    given = offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
+    return wire.StatusUpdated(capacity=capacity, holding=before["in_hand"] + given)
 
 
 def _size(name: str) -> int:
@@ -294,32 +290,9 @@ def submit_answer(
             f"The answer to assignment {order.assignment} is not in 1..product-1.",
             "Send baseg^(2^t) reduced modulo product; the assignment is still yours.",
         )
-    raw = answer_bytes(order.answer, puzzle.modulus)
-    delivered = ASSIGNMENT.after(status, "deliver")
-    changed = tx.run(
-        q.deliver_answer,
-        db_key=order.assignment,
-        status=delivered,
-        answer=seal_assignment_answer(parts.cipher, raw, order.assignment, caller.fingerprint),
-        delivered_at=now_ms,
-        ended_at=None,
-        expected=status,
-    )
-    assert changed == 1, f"assignment {order.assignment} is no longer {status}"
-    assignment = _live(row, delivered)
-    verdict = judge(parts, tx, Task.of(row, parts.cipher), puzzle, assignment, raw, now_ms)
+    verdict = judge(parts, tx, row, puzzle, answer_bytes(order.answer, puzzle.modulus), now_ms)
     offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
     return wire.AnswerTaken(assignment=order.assignment, verdict=verdict)
-
-
-def _live(row: Row, status: str) -> Row:
-    """The assignment's part of a row that joins it with its task, in a status it has just got."""
-    return {
-        "db_key": row["assignment_key"],
-        "solver_id": row["solver_id"],
-        "status": status,
-        "complaint_deadline": row["complaint_deadline"],
-    }
 
 
 def return_assignment(
@@ -329,7 +302,7 @@ def return_assignment(
     row = _assignment_of_solver(tx, caller, order.assignment)
     if not ASSIGNMENT.allows(row["assignment_status"], "release"):
         raise _not_live(row)
-    end_assignment(tx, _live(row, row["assignment_status"]), "release", now_ms, tell=False)
+    end_assignment(tx, assignment_of(row, row["assignment_status"]), "release", now_ms, tell=False)
     log(tx, "assignment.returned", task=row["fingerprint"], assignment=order.assignment, solver=caller.fingerprint)
     _ask_others(parts, tx, row, now_ms, returned=1)
     return wire.AssignmentReturned(assignment=order.assignment)
@@ -351,9 +324,17 @@ def _ask_others(parts: Parts, tx: Transaction, row: Row, now_ms: int, *, returne
 # the server itself
 
 
-def start_serving(_parts: Parts, tx: Transaction, _caller: Caller, _order: orders.StartServing, _now_ms: int) -> None:
-    """Nobody is online before they connect."""
+def start_serving(parts: Parts, tx: Transaction, _caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
+    """Nobody is online before they connect; a deadline that passed while the server was down is nobody's fault.
+
+    Solvers get `restart_grace_ms` to come back with what they have.
+    """
     tx.run(q.all_solvers_offline)
+    until = now_ms + parts.settings.restart_grace_ms
+    excused = tx.run(q.excuse_assignments, until=until)
+    if excused:
+        tx.run(q.postpone_expiries, until=until)
+        log(tx, "assignment.excused", count=excused, until=until)
 
 
 def join_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.JoinSolver, now_ms: int) -> None:
@@ -377,21 +358,34 @@ def expire_assignment(
     row = tx.one(q.assignment, db_key=order.assignment)
     if row is None or not ASSIGNMENT.allows(row["assignment_status"], "expire"):
         return
-    end_assignment(tx, _live(row, row["assignment_status"]), "expire", now_ms, tell=True)
-    log(tx, "assignment.expired", task=row["fingerprint"], assignment=order.assignment, solver=row["solver_id"])
+    task, solver_id = Task.of(row, parts.cipher), row["solver_id"]
+    blamed = timing.is_blamed(
+        given_ms=row["deadline"] - row["assigned_at"],
+        squarings=task.squarings,
+        modulus_bits=task.modulus_bits,
+        excused=bool(row["excused"]),
+    )
+    end_assignment(tx, assignment_of(row, row["assignment_status"]), "expire", now_ms, tell=True)
+    log(tx, "assignment.expired", task=task.fingerprint, assignment=order.assignment, solver=solver_id, blamed=blamed)
+    if blamed:
+        against_solver(tx, solver_id, Evidence.DEADLINE_MISSED, task.fingerprint, now_ms)
     _ask_others(parts, tx, row, now_ms)
 
 
 def settle_task(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.SettleTask, now_ms: int) -> None:
-    """Nobody complained in time: the answer stands."""
+    """The time to complain has passed and every complaint has its ruling: the answer stands."""
     row = tx.one(q.task, fingerprint=order.task)
     if row is None or not TASK.allows(row["status"], "settle"):
+        return
+    pending = [c for c in tx.all(q.complaints_of_task, task_id=order.task) if c["ruled_at"] is None]
+    if pending:
+        due = max(complaint["respond_by"] or 0 for complaint in pending)
+        deadlines.put(tx, SETTLE, order.task, max(due, now_ms) + SETTLE_AGAIN_MS)
         return
     tx.run(
         q.end_task,
         fingerprint=order.task,
         status=TASK.after(row["status"], "settle"),
-        reason=None,
         updated_at=now_ms,
         expected=row["status"],
     )
@@ -403,10 +397,10 @@ def record_judgement(
 ) -> None:
     """A judge's thread has computed the answer: write the verdict, and tell the solver that was told "pending"."""
     row = tx.one(q.assignment, db_key=order.assignment)
-    if row is None or not ASSIGNMENT.allows(row["assignment_status"], CONFIRM):
+    if row is None or row["assignment_status"] != "delivered":
         return
     raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])
     event = CONFIRM if order.is_right else REFUTE
-    assignment = _live(row, row["assignment_status"])
-    verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, Judgement.COMPUTED, now_ms)
+    assignment = assignment_of(row, row["assignment_status"])
+    verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, now_ms)
     outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vault_server.systems.vault.rules import Comparison
+
 
 @dataclass(frozen=True, slots=True)
 class StartServing:
@@ -40,3 +42,18 @@ class RecordJudgement:
 
     assignment: int
     is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuleComplaint:
+    """The time in which solvers may respond to a complaint has passed."""
+
+    complaint: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordComparison:
+    """A judge has compared the answers that a complaint is about with what its factor says."""
+
+    complaint: int
+    comparison: Comparison

@@ -40,7 +40,43 @@ def pushes(parts: Parts) -> list[Push]:
     def ended(_reader: Reader, push: Row) -> wire.AssignmentEnded:
         return wire.AssignmentEnded(assignment=int(push["subject"]), outcome=push["detail"])
 
+    def raised(reader: Reader, push: Row) -> wire.ComplaintRaised | None:
+        row = reader.one(q.complaint, id=int(push["subject"]))
+        if row is None or row["status"] != "asked":
+            return None
+        return wire.ComplaintRaised(
+            complaint=row["id"], assignment=int(push["detail"]), kind=row["kind"], respond_by=row["respond_by"]
+        )
+
+    def ruled(reader: Reader, push: Row) -> wire.ComplaintRuled | None:
+        row = reader.one(q.complaint, id=int(push["subject"]))
+        if row is None or row["ruled_at"] is None:
+            return None
+        return wire.ComplaintRuled(
+            complaint=row["id"],
+            task=row["task_id"],
+            kind=row["kind"],
+            ruling=row["status"],
+            reason=row["ruling"],
+            assignment=int(push["detail"]) if push["detail"] else None,
+        )
+
+    def moved(reader: Reader, push: Row) -> wire.StandingChanged | None:
+        row = reader.one(q.score_change, id=int(push["subject"]))
+        if row is None:
+            return None
+        return wire.StandingChanged(
+            standing=row["standing"],
+            reputation_score=row["score_after"],
+            score_change=row["score_change"],
+            reason=row["reason"],
+            task=row["task_id"],
+        )
+
     return [
+        Push("complaint_raised", raised),
+        Push("complaint_ruled", ruled),
+        Push("standing_changed", moved),
         Push("tlp_request", offered),
         Push("tlp_response", answered),
         Push("task_failed", failed),

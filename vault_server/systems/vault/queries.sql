@@ -10,9 +10,9 @@ INSERT INTO clients (client_id) VALUES (:client_id) ON CONFLICT (client_id) DO N
 
 -- name: insert_task^
 INSERT INTO tasks (fingerprint, client_id, parameter_t, parameter_baseg, parameter_product, commitment, modulus_bits,
-                   difficulty, effort, judging, status, open_slots, created_at, updated_at)
+                   difficulty, effort, judging, status, open_slots, promised_by, created_at, updated_at)
 VALUES (:fingerprint, :client_id, :parameter_t, :parameter_baseg, :parameter_product, :commitment, :modulus_bits,
-        :difficulty, :effort, :judging, :status, :open_slots, :created_at, :created_at)
+        :difficulty, :effort, :judging, :status, :open_slots, :promised_by, :created_at, :created_at)
 RETURNING db_key;
 
 -- name: task^
@@ -28,22 +28,32 @@ UPDATE tasks SET first_assignment_id = :first_assignment_id, second_assignment_i
 WHERE fingerprint = :fingerprint AND status = :expected;
 
 -- name: answer_task!
-UPDATE tasks SET status = :status, answer = :answer, judged_by = :judged_by, open_slots = 0, updated_at = :updated_at
+UPDATE tasks SET status = :status, answer = :answer, judged_by = :judged_by, open_slots = 0, updated_at = :updated_at,
+                 answered_at = :updated_at, complaint_deadline = :complaint_deadline
 WHERE fingerprint = :fingerprint AND status = :expected;
 
 -- name: end_task!
-UPDATE tasks SET status = :status, reason = :reason, open_slots = 0, updated_at = :updated_at
+UPDATE tasks SET status = :status, open_slots = 0, updated_at = :updated_at
+WHERE fingerprint = :fingerprint AND status = :expected;
+
+-- name: fail_task!
+UPDATE tasks SET status = :status, reason = :reason, open_slots = 0, updated_at = :updated_at, answer = NULL,
+                 judged_by = NULL,
+                 complaint_deadline = (SELECT max(a.complaint_deadline) FROM task_assignments a
+                                       WHERE a.task_id = tasks.fingerprint)
 WHERE fingerprint = :fingerprint AND status = :expected;
 
 -- name: available_solvers
-SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds FROM solvers
+SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
+       observed_speed FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT :count /*for update skip locked*/;
 
 -- name: available_newcomer^
-SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds FROM solvers
+SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
+       observed_speed FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id AND valid_answers < :newcomer_answers
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
@@ -63,7 +73,36 @@ RETURNING db_key;
 
 -- name: count_valid_answer^
 UPDATE solvers SET valid_answers = valid_answers + 1 WHERE solver_id = :solver_id
-RETURNING valid_answers, reputation_score, band;
+RETURNING valid_answers, announced, trusted, reputation_score, band, good, bad, evidence_at;
+
+-- name: set_trusted!
+UPDATE solvers SET trusted = :trusted, capacity = :capacity WHERE solver_id = :solver_id;
+
+-- name: count_good_day!
+INSERT INTO good_days (solver_id, client_id, day) VALUES (:solver_id, :client_id, :day)
+ON CONFLICT (solver_id, client_id) DO UPDATE SET day = excluded.day WHERE good_days.day < excluded.day;
+
+-- name: forget_good_days!
+DELETE FROM good_days WHERE day < :day;
+
+-- name: solver_record^
+SELECT valid_answers, announced, trusted, reputation_score, band, good, bad, evidence_at FROM solvers
+WHERE solver_id = :solver_id /*for update*/;
+
+-- name: set_solver_record!
+UPDATE solvers SET good = :good, bad = :bad, evidence_at = :evidence_at WHERE solver_id = :solver_id;
+
+-- name: observe_speed!
+UPDATE solvers SET observed_speed = :observed_speed WHERE solver_id = :solver_id;
+
+-- name: client_record^
+SELECT reputation_score, good, bad, evidence_at FROM clients WHERE client_id = :client_id /*for update*/;
+
+-- name: set_client_record!
+UPDATE clients SET good = :good, bad = :bad, evidence_at = :evidence_at WHERE client_id = :client_id;
+
+-- name: score_change^
+SELECT standing, score_change, score_after, reason, task_id FROM score_history WHERE id = :id;
 
 -- name: set_band!
 UPDATE solvers SET band = :band WHERE solver_id = :solver_id;
@@ -74,13 +113,14 @@ WHERE db_key = :db_key AND solver_id = :solver_id AND (status = 'offered' OR sta
 RETURNING task_id, deadline, accepted_at;
 
 -- name: assignment_of_solver^
-SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.complaint_deadline,
-       tasks.*
+SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
+       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, tasks.*
 FROM task_assignments a JOIN tasks ON tasks.fingerprint = a.task_id
 WHERE a.db_key = :db_key AND a.solver_id = :solver_id /*for update of tasks*/;
 
 -- name: assignment^
-SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.complaint_deadline,
+SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
+       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at,
        a.answer AS assignment_answer, tasks.*
 FROM task_assignments a JOIN tasks ON tasks.fingerprint = a.task_id
 WHERE a.db_key = :db_key /*for update of tasks*/;
@@ -121,3 +161,70 @@ WHERE solver_id = :solver_id;
 
 -- name: delivered_assignments
 SELECT db_key FROM task_assignments WHERE delivered_at IS NOT NULL AND ended_at IS NULL ORDER BY delivered_at;
+
+-- name: rejudge_assignment!
+UPDATE task_assignments SET status = :status WHERE db_key = :db_key AND status = :expected;
+
+-- name: excuse_assignments!
+UPDATE task_assignments
+SET excused = 1, deadline = :until, complaint_deadline = complaint_deadline + (:until - deadline)
+WHERE db_key IN (SELECT CAST(subject AS BIGINT) FROM deadlines WHERE name = 'expire_assignment' AND due < :until);
+
+-- name: postpone_expiries!
+UPDATE deadlines SET due = :until WHERE name = 'expire_assignment' AND due < :until;
+
+-- name: any_open_task^
+SELECT db_key FROM tasks WHERE open_slots > 0 LIMIT 1;
+
+-- name: insert_complaint^
+INSERT INTO complaints (task_id, client_id, kind, status, created_at)
+VALUES (:task_id, :client_id, :kind, :status, :created_at) RETURNING id;
+
+-- name: complaint^
+SELECT * FROM complaints WHERE id = :id /*for update*/;
+
+-- name: complaints_of_task
+SELECT * FROM complaints WHERE task_id = :task_id ORDER BY id;
+
+-- name: rejected_complaints^
+SELECT count(*) AS number, coalesce(min(ruled_at), 0) AS first FROM complaints
+WHERE client_id = :client_id AND status = 'rejected' AND ruled_at > :since;
+
+-- name: ask_about_complaint!
+UPDATE complaints SET status = :status, respond_by = :respond_by WHERE id = :id AND status = :expected;
+
+-- name: reveal_factor!
+UPDATE complaints SET status = :status, factor = :factor WHERE id = :id AND status = :expected;
+
+-- name: rule_complaint!
+UPDATE complaints SET status = :status, ruling = :ruling, ruled_at = :ruled_at WHERE id = :id AND status = :expected;
+
+-- name: complaints_with_factor
+SELECT id FROM complaints WHERE ruled_at IS NULL AND factor IS NOT NULL ORDER BY id;
+
+-- name: insert_party!
+INSERT INTO complaint_parties (complaint_id, assignment_id) VALUES (:complaint_id, :assignment_id)
+ON CONFLICT (complaint_id, assignment_id) DO NOTHING;
+
+-- name: parties_of_complaint
+SELECT p.assignment_id, p.response, a.db_key, a.solver_id, a.status, a.answer
+FROM complaint_parties p JOIN task_assignments a ON a.db_key = p.assignment_id
+WHERE p.complaint_id = :complaint_id ORDER BY p.assignment_id;
+
+-- name: respond_to_complaint!
+UPDATE complaint_parties SET response = :response, responded_at = :responded_at
+WHERE complaint_id = :complaint_id AND assignment_id = :assignment_id AND response IS NULL;
+
+-- name: assignments_with_answer
+SELECT db_key, solver_id, status, answer FROM task_assignments
+WHERE task_id = :task_id AND answer IS NOT NULL ORDER BY db_key;
+
+-- name: missed_assignments
+SELECT db_key, solver_id, status, deadline, assigned_at, excused FROM task_assignments
+WHERE task_id = :task_id AND status = 'expired' ORDER BY db_key;
+
+-- name: count_tasks
+SELECT status, count(*) AS tasks FROM tasks GROUP BY status;
+
+-- name: count_solvers_online^
+SELECT count(*) AS solvers FROM solvers WHERE is_online = 1;

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from protocol.errors import Code
 from protocol.puzzle import Puzzle, answer_bytes
-from vault_server.core.operation import Row
+from vault_server.core.operation import Caller, Refusal, Row, Transaction
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
 from vault_server.storage.queries import load
 from vault_server.systems.vault import rules
-from vault_server.systems.vault.rules import Candidate, DeadlineBounds, Judgement
+from vault_server.systems.vault.rules import Candidate, Judgement
+from vault_server.systems.vault.timing import DeadlineBounds
 
 q = load(__package__)
 
@@ -47,9 +49,10 @@ class Task:
     num_returned: int
     modulus_bits: int
     commitment: bytes | None
-    promised_by: int | None
+    promised_by: int
     squarings: int
     judging: Judgement
+    is_promised: bool = True
 
     @classmethod
     def of(cls, row: Row, cipher: Cipher) -> Task:
@@ -130,6 +133,11 @@ def open_task_answer(cipher: Cipher, row: Row) -> int:
     return _open(cipher, row, "answer")
 
 
+def open_task_answer_bytes(cipher: Cipher, row: Row) -> bytes:
+    """The same, as `protocol.puzzle.answer_bytes`."""
+    return cipher.open(row["answer"], table="tasks", row=row["fingerprint"], column="answer", owner=row["client_id"])
+
+
 def seal_assignment_answer(cipher: Cipher, raw: bytes, assignment: int, solver: str) -> bytes:
     """An answer under the solver's key, in `task_assignments`."""
     return cipher.seal(raw, table="task_assignments", row=str(assignment), column="answer", owner=solver)
@@ -138,6 +146,48 @@ def seal_assignment_answer(cipher: Cipher, raw: bytes, assignment: int, solver: 
 def open_assignment_answer(cipher: Cipher, sealed: bytes, assignment: int, solver: str) -> bytes:
     """What a solver delivered, as `protocol.puzzle.answer_bytes`."""
     return cipher.open(sealed, table="task_assignments", row=str(assignment), column="answer", owner=solver)
+
+
+def seal_factor(cipher: Cipher, factor: int, complaint: int, row: Row) -> bytes:
+    """A revealed factor under the client's key; `row` is the task's."""
+    raw = factor.to_bytes((factor.bit_length() + 7) // 8, "big")
+    return cipher.seal(raw, table="complaints", row=str(complaint), column="factor", owner=row["client_id"])
+
+
+def open_factor(cipher: Cipher, complaint: Row) -> int:
+    """The factor of a row of `complaints` that has one."""
+    opened = cipher.open(
+        complaint["factor"],
+        table="complaints",
+        row=str(complaint["id"]),
+        column="factor",
+        owner=complaint["client_id"],
+    )
+    return int.from_bytes(opened, "big")
+
+
+def assignment_of(row: Row, status: str, *, delivered_at: int | None = None) -> Row:
+    """The assignment's part of a row that joins it with its task, in a status it has just got."""
+    return {
+        "db_key": row["assignment_key"],
+        "solver_id": row["solver_id"],
+        "status": status,
+        "complain_until": row["complain_until"],
+        "assigned_at": row["assigned_at"],
+        "delivered_at": delivered_at or row["delivered_at"],
+    }
+
+
+def task_of_client(tx: Transaction, caller: Caller, fingerprint: str) -> Row:
+    """A task's row, for its client alone. Raises Refusal(TASK_NOT_FOUND)."""
+    row = tx.one(q.task_of_client, fingerprint=fingerprint, client_id=caller.fingerprint)
+    if row is None:
+        raise Refusal(
+            Code.TASK_NOT_FOUND,
+            f"There is no task {fingerprint} of yours.",
+            "Check the fingerprint and that you use the key that submitted it.",
+        )
+    return row
 
 
 def candidate(row: Row) -> Candidate:
@@ -151,4 +201,5 @@ def candidate(row: Row) -> Candidate:
         address=row["address"],
         valid_answers=row["valid_answers"],
         speeds_text=row["speeds"],
+        observed_speed=row["observed_speed"],
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 import orjson
 
@@ -19,8 +20,7 @@ NEWCOMER_BAND = 2
 NEWCOMER_TURN = 10
 """One second slot in so many goes to a newcomer."""
 BAND_WIDTH = 10.0
-SLOWEST = 50
-"""A solver this many times slower than the reference machine is still waited for."""
+TRUSTED_MAX = 1024
 SLOTS = 2
 
 INLINE_EFFORT_SECONDS = 1e-4
@@ -39,6 +39,7 @@ class Candidate:
     address: str
     valid_answers: int
     speeds_text: str
+    observed_speed: float
 
     @property
     def speeds(self) -> Mapping[str, int]:
@@ -92,35 +93,14 @@ def _parse_speeds(text: str) -> Mapping[str, int]:
     return MappingProxyType(speeds)  # shared by all who announce the same
 
 
-def squarings_per_second(speeds: Mapping[str, int], modulus_bits: int) -> float | None:
-    """What a solver says it does at this size: its nearest larger size, else its largest, scaled by the square."""
-    sizes = sorted(int(size) for size, speed in speeds.items() if speed > 0)
-    if not sizes:
-        return None
-    size = next((s for s in sizes if s >= modulus_bits), sizes[-1])
-    return speeds[str(size)] * (size / modulus_bits) ** 2
+def trusted_more(trusted: int) -> int:
+    """Tasks at once that one more valid answer earns: a new key starts with one."""
+    return min(TRUSTED_MAX, 2 * trusted)
 
 
-@dataclass(frozen=True, slots=True)
-class DeadlineBounds:
-    """How deadlines are made: milliseconds, and a factor on the solver's own estimate."""
-
-    unknown_ms: int
-    min_ms: int
-    max_ms: int
-    slack: float
-
-
-def deadline_ms(squarings: int, modulus_bits: int, speeds: Mapping[str, int], bounds: DeadlineBounds) -> int:
-    """Time a solver gets: its own estimate with slack, within bounds; `unknown_ms` when nothing is known of it.
-
-    Who announces a crawl gets `unknown_ms`, or what a machine SLOWEST times slower than the reference needs: a speed
-    that was only announced must not hold a task for a year.
-    """
-    rate = squarings_per_second(speeds, modulus_bits)
-    wanted = bounds.unknown_ms if rate is None else int(1000 * bounds.slack * squarings / rate)
-    patience = max(bounds.unknown_ms, int(1000 * SLOWEST * effort_seconds(squarings, modulus_bits)))
-    return max(bounds.min_ms, min(bounds.max_ms, patience, wanted))
+def trusted_less(trusted: int) -> int:
+    """What is left after a missed deadline or a wrong answer."""
+    return max(1, trusted // 2)
 
 
 class Judgement(Enum):
@@ -146,3 +126,105 @@ def is_computed_inline(squarings: int, modulus_bits: int) -> bool:
 def slots_to_open(empty_slots: int, num_assignments: int, assignments_max: int) -> int:
     """How many empty slots may still be filled."""
     return max(0, min(empty_slots, assignments_max - num_assignments))
+
+
+# complaints
+
+
+def rule_without_factor(judged_by: str) -> str | None:
+    """Why a complaint of a wrong answer is rejected without more ado, or None when its solvers have to be heard."""
+    if judged_by == Judgement.COMPUTED.value:
+        return "the server computed this answer itself"
+    if judged_by == Judgement.COMMITMENT.value:
+        return "the answer matches the commitment given at submission"
+    return None
+
+
+def rule_by_record(
+    kind: str, *, status: str, promised_by_ms: int, answered_ms: int | None, missed: int
+) -> tuple[str, str]:
+    """The event and the reason for a complaint of `late` or `no_answer`, from what is written down.
+
+    `missed` counts the task's assignments that expired. Asked once the promised time has passed, or the task has ended.
+    """
+    if kind == "no_answer":
+        if answered_ms is not None:
+            return "reject", "the task has an answer"
+        if status == "failed" and not missed:
+            return "reject", "every solver that was asked answered or handed the task back in time"
+        return "uphold", f"no answer in the promised time; {missed} of its solvers missed their deadline"
+    if answered_ms is not None and answered_ms <= promised_by_ms:
+        return "reject", "the answer came before the promised time"
+    when = "and there is none yet" if answered_ms is None else f"by {(answered_ms - promised_by_ms) / 1000:.0f} s"
+    return "uphold", f"the promised time was missed {when}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a factor of N says of the answers: which are wrong and which agree, by assignment. `is_whole`: N was split
+    into two primes, so that agreeing is being right."""
+
+    wrong: tuple[int, ...]
+    right: tuple[int, ...]
+    is_whole: bool
+
+
+# standing
+
+
+class Evidence(StrEnum):
+    """What moves a score; the value is the reason that stands in `score_history`."""
+
+    VALID_ANSWER = "valid answer"
+    ANSWER_REFUTED = "answer proved wrong"
+    ANSWER_WITHDRAWN = "answer withdrawn after a complaint"
+    DEADLINE_MISSED = "deadline missed"
+    COMPLAINT_UPHELD = "complaint upheld"
+    COMPLAINT_REJECTED = "complaint rejected"
+    REPEATED_VIOLATIONS = "repeated violations of the rate limit"
+
+
+class Weight(NamedTuple):
+    """How much one piece of evidence says."""
+
+    good: float
+    bad: float
+
+
+WEIGHTS: Mapping[Evidence, Weight] = MappingProxyType(
+    {
+        Evidence.VALID_ANSWER: Weight(1, 0),
+        Evidence.ANSWER_REFUTED: Weight(0, 20),
+        Evidence.ANSWER_WITHDRAWN: Weight(0, 5),
+        Evidence.DEADLINE_MISSED: Weight(0, 2),
+        Evidence.COMPLAINT_UPHELD: Weight(0, 1),
+        Evidence.COMPLAINT_REJECTED: Weight(0, 2),
+        Evidence.REPEATED_VIOLATIONS: Weight(0, 3),
+    }
+)
+"""All of them. A missed deadline weighs before any complaint; `late` and `no_answer` add what they cost the client."""
+
+COSTS_TRUST = frozenset({Evidence.ANSWER_REFUTED, Evidence.ANSWER_WITHDRAWN, Evidence.DEADLINE_MISSED})
+"""After these a solver is trusted with half as many tasks at once."""
+
+HALF_LIFE_MS = 60 * 24 * 3600 * 1000
+"""Evidence weighs half as much after this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The weighed evidence on one key, as it was worth at `at_ms`."""
+
+    good: float
+    bad: float
+    at_ms: int
+
+    def with_evidence(self, weight: Weight, now_ms: int) -> Record:
+        """The record after one more piece of evidence; what was there has faded since."""
+        faded = 0.5 ** (max(0, now_ms - self.at_ms) / HALF_LIFE_MS)
+        return Record(self.good * faded + weight.good, self.bad * faded + weight.bad, now_ms)
+
+    @property
+    def score(self) -> float:
+        """0 to 100; 50 when nothing is known."""
+        return 100 * (self.good + 1) / (self.good + self.bad + 2)

@@ -16,6 +16,7 @@ TASK = Transitions(
         ("assigned", "cancel"): "cancelled",
         ("assigned", "fail"): "failed",
         ("answered", "settle"): "settled",
+        ("answered", "overturn"): "failed",
     },
     first="waiting",
 )
@@ -34,8 +35,24 @@ ASSIGNMENT = Transitions(
         ("delivered", "confirm"): "valid",
         ("delivered", "refute"): "invalid",
         ("delivered", "leave_unproved"): "unproved",
+        ("unproved", "confirm"): "valid",
+        ("unproved", "refute"): "invalid",
     },
     first="offered",
+)
+
+COMPLAINT = Transitions(
+    "complaint",
+    {
+        ("open", "ask"): "asked",
+        ("open", "uphold"): "upheld",
+        ("open", "reject"): "rejected",
+        ("open", "leave"): "undecided",
+        ("asked", "reveal"): "open",
+        ("asked", "uphold"): "upheld",
+        ("asked", "leave"): "undecided",
+    },
+    first="open",
 )
 
 IN_HAND = frozenset({"offered", "accepted"})

@@ -8,11 +8,14 @@ from typing import Any
 
 from protocol import vault as wire
 from vault_server.core.operation import Door, Endpoint, Operation, SealedColumn, System
+from vault_server.systems.vault import complaints, orders, rulings
 from vault_server.systems.vault import operations as does
-from vault_server.systems.vault import orders
 from vault_server.systems.vault.assigning import EXPIRE
+from vault_server.systems.vault.evidence import PENALTIES
+from vault_server.systems.vault.gauges import GAUGES
 from vault_server.systems.vault.inspection import Inspector
-from vault_server.systems.vault.judging import SETTLE, judge_job
+from vault_server.systems.vault.judging import judge_job
+from vault_server.systems.vault.outcomes import SETTLE
 from vault_server.systems.vault.pushes import pushes
 from vault_server.systems.vault.records import Parts
 
@@ -59,6 +62,14 @@ def vault(parts: Parts) -> System:
             ),
             operation(wire.AskStatus, CLIENT, does.ask_status),
             operation(wire.CancelTask, CLIENT, does.cancel_task),
+            Operation(
+                wire.Complain,
+                CLIENT,
+                partial(complaints.complain, parts),
+                check=partial(complaints.check_factor, parts),
+                checked=complaints.has_no_factor,
+            ),
+            operation(wire.RespondToComplaint, SOLVER, complaints.respond_to_complaint),
             operation(wire.UpdateStatus, SOLVER, does.update_status),
             operation(wire.AcceptAssignment, SOLVER, does.accept_assignment),
             operation(wire.ReportProgress, SOLVER, does.report_progress),
@@ -70,13 +81,18 @@ def vault(parts: Parts) -> System:
             operation(orders.ExpireAssignment, ITSELF, does.expire_assignment),
             operation(orders.SettleTask, ITSELF, does.settle_task),
             operation(orders.RecordJudgement, ITSELF, does.record_judgement),
+            operation(orders.RuleComplaint, ITSELF, complaints.rule_complaint),
+            operation(orders.RecordComparison, ITSELF, rulings.record_comparison),
         ],
         pushes=pushes(parts),
-        jobs=[judge_job(parts)],
+        jobs=[judge_job(parts), rulings.comparing_job(parts)],
         deadlines={
             EXPIRE: lambda subject: orders.ExpireAssignment(int(subject)),
             SETTLE: orders.SettleTask,
+            complaints.RULE: lambda subject: orders.RuleComplaint(int(subject)),
         },
+        penalties=PENALTIES,
         sealed=SEALED,
+        gauges=GAUGES,
         starting=[orders.StartServing()],
     )

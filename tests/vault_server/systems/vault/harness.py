@@ -32,6 +32,7 @@ from vault_server.exchange import deadlines, outbox
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
 from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.systems.vault.judging import JUDGE
 from vault_server.systems.vault.orders import JoinSolver, LeaveSolver
 from vault_server.systems.vault.records import Parts
 from vault_server.systems.vault.system import vault
@@ -114,10 +115,18 @@ class Vault:
     async def update(
         self, solver: Caller, capacity: int = 1, *, bits: int = 2048, speed: int = 1000, state: str = "ready"
     ) -> StatusUpdated:
-        """A solver that is online says what it offers."""
+        """A solver that is online says what it offers; for more than one hand it has earned the trust before."""
+        if capacity > 1:
+            await self.trust(solver)
         order = UpdateStatus(state=state, capacity=capacity, speeds={str(bits): speed})
         reply: StatusUpdated = await self.give(solver, order)
         return reply
+
+    async def trust(self, solver: Caller, trusted: int = 1024) -> None:
+        """Let a solver have earned the trust to hold many tasks at once."""
+        change = Query("trust", "UPDATE solvers SET trusted = :trusted WHERE solver_id = :id")
+        [outcome] = await self.database.transact([lambda tx: tx.run(change, trusted=trusted, id=solver.fingerprint)])
+        assert outcome.error is None, outcome.error
 
     async def leave(self, solver: Caller) -> None:
         """A solver's connection is gone."""
@@ -171,7 +180,7 @@ class Vault:
 
     async def pending_jobs(self) -> list[str]:
         """What a server that starts now would find left undone."""
-        [job] = self.system.jobs
+        [job] = [job for job in self.system.jobs if job.name == JUDGE]
         return await self.database.read(lambda reader: list(job.pending(reader)))
 
     # looking

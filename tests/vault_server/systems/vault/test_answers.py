@@ -101,7 +101,8 @@ async def test_five_valid_answers_make_a_solver_rank_by_its_score(vault: Vault) 
         task = (await vault.submit(ANN)).task
         await vault.answer(A, await vault.key(task, A), answer_to(COMPUTED))
         row = await vault.solver(A)
-        assert (row["valid_answers"], row["band"]) == (number, 5 if number >= 5 else 2)
+        assert (row["valid_answers"], row["band"]) == (number, 6 if number >= 5 else 2)
+        assert row["reputation_score"] == 66.666667  # one client, one day: one good answer
 
 
 # refusals

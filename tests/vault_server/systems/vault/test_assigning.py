@@ -44,7 +44,7 @@ async def rank_at(vault: Vault, one: Caller, *, reputation: float, band: int) ->
             task=None,
             now_ms=vault.now_ms,
         )
-        tx.run(change, band=band, id=key)
+        tx.run(change, band=band, id=one.fingerprint)
 
     await committed(vault.database, work)
 

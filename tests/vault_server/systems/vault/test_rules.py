@@ -13,23 +13,20 @@ from vault_server.systems.vault.rules import (
     NEWCOMER_BAND,
     SLOTS,
     Candidate,
-    DeadlineBounds,
     Judgement,
     band,
     choose,
-    deadline_ms,
     is_computed_inline,
     judgement_for,
     rank,
     slots_to_open,
-    squarings_per_second,
 )
 
 
 def candidate(
     name: str, band: int = 5, in_hand: int = 0, last: int = 0, address: str | None = None, answers: int = 9
 ) -> Candidate:
-    return Candidate(name, band, 50.0, in_hand, last, name if address is None else address, answers, "{}")
+    return Candidate(name, band, 50.0, in_hand, last, name if address is None else address, answers, "{}", 0.0)
 
 
 candidates = st.lists(
@@ -43,6 +40,7 @@ candidates = st.lists(
         address=st.sampled_from(["x", "y", "z"]),
         valid_answers=st.integers(0, 10),
         speeds_text=st.just("{}"),
+        observed_speed=st.just(0.0),
     ),
     max_size=12,
     unique_by=lambda one: one.solver_id,
@@ -66,8 +64,8 @@ def test_the_order_is_band_then_hands_then_longest_unserved_then_name() -> None:
 
 
 def test_the_score_within_a_band_does_not_count() -> None:
-    strong = Candidate("z", 5, 59.9, 0, 0, "", 9, "{}")
-    weak = Candidate("a", 5, 50.0, 0, 0, "", 9, "{}")
+    strong = Candidate("z", 5, 59.9, 0, 0, "", 9, "{}", 0.0)
+    weak = Candidate("a", 5, 50.0, 0, 0, "", 9, "{}", 0.0)
     assert rank([strong, weak]) == [weak, strong]
 
 
@@ -154,62 +152,6 @@ def test_nobody_is_asked_twice_and_as_many_as_there_are(
 
 
 # speeds and deadlines
-
-
-@pytest.mark.parametrize(
-    ("speeds", "bits", "expected"),
-    [
-        ({}, 2048, None),
-        ({"2048": 0}, 2048, None),
-        ({"2048": 1000}, 2048, 1000),
-        ({"2048": 1000}, 1024, 4000),
-        ({"2048": 1000}, 4096, 250),
-        ({"1024": 9000, "2048": 1000, "4096": 300}, 2048, 1000),
-        ({"1024": 9000, "2048": 1000, "4096": 300}, 1025, 1000 * (2048 / 1025) ** 2),
-        ({"1024": 9000, "2048": 1000}, 3072, 1000 * (2048 / 3072) ** 2),
-        ({"512": 9000, "2048": 0}, 1024, 2250),
-        ({"512": 7, "4096": 3}, 4096, 3),
-    ],
-)
-def test_speed_at_a_size_that_was_not_measured(speeds: dict[str, int], bits: int, expected: float | None) -> None:
-    assert squarings_per_second(speeds, bits) == (None if expected is None else pytest.approx(expected))
-
-
-BOUNDS = DeadlineBounds(unknown_ms=28_800_000, min_ms=60_000, max_ms=86_400_000, slack=3.0)
-
-
-@pytest.mark.parametrize(
-    ("squarings", "speeds", "expected"),
-    [
-        (1_000_000, {"2048": 1000}, 3_000_000),
-        (1, {"2048": 1000}, 60_000),
-        (20_000, {"2048": 1000}, 60_000),
-        (20_001, {"2048": 1000}, 60_003),
-        (9_600_000, {"2048": 1000}, 28_800_000),
-        (9_600_001, {"2048": 1000}, 28_800_000),  # a crawl gets what an unknown speed gets
-        (28_800_000, {"2048": 1000}, 28_800_000),
-        (1_000_000_000, {"2048": 40_000}, 52_000_000),  # fifty times the reference's 1,040 seconds
-        (2**53 - 1, {"2048": 1}, 86_400_000),
-        (1, {}, 28_800_000),
-        (2**53 - 1, {"2048": 0}, 28_800_000),
-    ],
-)
-def test_deadlines_have_slack_and_bounds(squarings: int, speeds: dict[str, int], expected: int) -> None:
-    assert deadline_ms(squarings, 2048, speeds, BOUNDS) == expected
-
-
-def test_an_unknown_speed_is_bounded_too() -> None:
-    assert deadline_ms(1, 2048, {}, DeadlineBounds(1, 60_000, 90_000, 3.0)) == 60_000
-    assert deadline_ms(1, 2048, {}, DeadlineBounds(100_000, 60_000, 90_000, 3.0)) == 90_000
-
-
-@given(
-    st.integers(1, 2**53 - 1),
-    st.integers(64, 8192),
-    st.dictionaries(st.integers(1, 99_999).map(str), st.integers(0, 2**53 - 1), max_size=16),
-)
-def test_every_announced_speed_gives_a_deadline_within_bounds(t: int, bits: int, speeds: dict[str, int]) -> None:
-    assert BOUNDS.min_ms <= deadline_ms(t, bits, speeds, BOUNDS) <= BOUNDS.max_ms
 
 
 # judging

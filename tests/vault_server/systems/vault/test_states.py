@@ -1,4 +1,4 @@
-"""Every (state, event) pair of the vault's two machines, against a table of its own."""
+"""Every (state, event) pair of the vault's machines, against a table of its own."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from itertools import product
 import pytest
 
 from vault_server.core.states import ForbiddenTransition, Transitions
-from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, OPEN, TASK
+from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, IN_HAND, OPEN, TASK
 
 TASK_STATES = ("waiting", "assigned", "answered", "settled", "cancelled", "failed")
-TASK_EVENTS = ("assign", "unassign", "answer", "cancel", "fail", "settle")
+TASK_EVENTS = ("assign", "unassign", "answer", "cancel", "fail", "settle", "overturn")
 # One row per state, one column per event; a dash refuses.
 TASK_TABLE = """
-            assign    unassign  answer    cancel     fail    settle
-waiting     assigned  -         -         cancelled  failed  -
-assigned    assigned  waiting   answered  cancelled  failed  -
-answered    -         -         -         -          -       settled
-settled     -         -         -         -          -       -
-cancelled   -         -         -         -          -       -
-failed      -         -         -         -          -       -
+            assign    unassign  answer    cancel     fail    settle   overturn
+waiting     assigned  -         -         cancelled  failed  -        -
+assigned    assigned  waiting   answered  cancelled  failed  -        -
+answered    -         -         -         -          -       settled  failed
+settled     -         -         -         -          -       -        -
+cancelled   -         -         -         -          -       -        -
+failed      -         -         -         -          -       -        -
 """
 
 ASSIGNMENT_STATES = ("offered", "accepted", "delivered", "valid", "invalid", "unproved", "expired", "released")
@@ -31,9 +31,20 @@ accepted    accepted  delivered  expired  released  -        -        -
 delivered   -         -          -        -         valid    invalid  unproved
 valid       -         -          -        -         -        -        -
 invalid     -         -          -        -         -        -        -
-unproved    -         -          -        -         -        -        -
+unproved    -         -          -        -         valid    invalid  -
 expired     -         -          -        -         -        -        -
 released    -         -          -        -         -        -        -
+"""
+
+COMPLAINT_STATES = ("open", "asked", "upheld", "rejected", "undecided")
+COMPLAINT_EVENTS = ("ask", "reveal", "uphold", "reject", "leave")
+COMPLAINT_TABLE = """
+            ask    reveal  uphold  reject    leave
+open        asked  -       upheld  rejected  undecided
+asked       -      open    upheld  -         undecided
+upheld      -      -       -       -         -
+rejected    -      -       -       -         -
+undecided   -      -       -       -         -
 """
 
 
@@ -51,6 +62,7 @@ def expected(table: str) -> dict[tuple[str, str], str | None]:
 MACHINES = [
     pytest.param(TASK, TASK_STATES, TASK_EVENTS, expected(TASK_TABLE), id="task"),
     pytest.param(ASSIGNMENT, ASSIGNMENT_STATES, ASSIGNMENT_EVENTS, expected(ASSIGNMENT_TABLE), id="assignment"),
+    pytest.param(COMPLAINT, COMPLAINT_STATES, COMPLAINT_EVENTS, expected(COMPLAINT_TABLE), id="complaint"),
 ]
 
 
@@ -65,7 +77,11 @@ def test_the_machine_has_these_states_and_events_and_no_others(
 
 PAIRS = [
     pytest.param(machine, state, event, after, id=f"{machine.name}-{state}-{event}")
-    for machine, table in ((TASK, expected(TASK_TABLE)), (ASSIGNMENT, expected(ASSIGNMENT_TABLE)))
+    for machine, table in (
+        (TASK, expected(TASK_TABLE)),
+        (ASSIGNMENT, expected(ASSIGNMENT_TABLE)),
+        (COMPLAINT, expected(COMPLAINT_TABLE)),
+    )
     for (state, event), after in table.items()
 ]
 

@@ -16,6 +16,7 @@ from tests.vault_server.systems.vault.harness import (
     BITS,
     COMMITTED,
     COMPUTED,
+    HOUR_MS,
     MODULUS,
     OTHER_MODULUS,
     Vault,
@@ -38,8 +39,9 @@ async def refused(vault: Vault, who: Caller, order: object) -> Code:
 
 async def test_without_solvers_a_task_is_stored_and_waits(vault: Vault) -> None:
     reply = await vault.submit(ANN)
-    assert (reply.assigned, reply.promised_by) == (0, None)
     row = await vault.task(reply.task)
+    assert reply.assigned == 0
+    assert reply.promised_by == row["promised_by"] == vault.now_ms + 8 * HOUR_MS
     assert (row["status"], row["open_slots"], row["num_assignments"]) == ("waiting", 2, 0)
     assert (row["client_id"], row["modulus_bits"], row["created_at"]) == (ANN.fingerprint, BITS, vault.now_ms)
     assert row["difficulty"] == reply.difficulty == difficulty(COMPUTED.t, MODULUS) == 0.128

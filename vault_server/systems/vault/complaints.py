@@ -1,0 +1,268 @@
+"""Complaints and rulings (design §7): the record settles what was late or missing, arithmetic what was wrong.
+
+Nobody is convicted by counting answers: without a revealed factor a wrong answer is convicted by its solver's own word
+alone; proofs will settle the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol import vault as wire
+from protocol.errors import Code, MessageError
+from protocol.puzzle import is_prime
+from vault_server.core.operation import SERVER, Caller, Endpoint, JobDue, Refusal, Row, Transaction, log
+from vault_server.exchange import deadlines, outbox
+from vault_server.systems.vault import rules
+from vault_server.systems.vault.orders import RuleComplaint
+from vault_server.systems.vault.records import Parts, open_modulus, q, seal_factor, task_of_client
+from vault_server.systems.vault.rulings import FACTOR_JOB, Ruling, rule
+from vault_server.systems.vault.states import COMPLAINT
+
+RULE = "rule_complaint"
+"""The deadline until which solvers may respond."""
+
+
+def has_no_factor(order: wire.Complain) -> bool:
+    """Whether there is nothing to compute before the transaction."""
+    return order.factor is None
+
+
+def check_factor(parts: Parts, order: wire.Complain) -> None:
+    """What costs milliseconds and needs no row: whether a revealed factor is prime."""
+    assert order.factor is not None, "called with a factor"
+    if order.kind != "wrong_answer":
+        raise Refusal(
+            Code.BAD_FIELD,
+            f"Field 'factor' has no place in a complaint of {order.kind}.",
+            "Reveal a factor only with wrong_answer; leave it out otherwise.",
+        )
+    if order.factor.bit_length() > parts.settings.modulus_bits_max or not is_prime(order.factor):
+        raise _no_factor()
+
+
+def complain(parts: Parts, tx: Transaction, caller: Caller, order: wire.Complain, now_ms: int) -> wire.ComplaintTaken:
+    """Take a client's complaint; what the record settles is ruled at once."""
+    row = task_of_client(tx, caller, order.task)
+    _check_window(row, order, now_ms)
+    _check_rejections(parts, tx, caller, now_ms)
+    if order.factor is not None and not _divides(parts, row, order.factor):
+        raise _no_factor()
+    standing = _earlier(tx, row, order)
+    if standing is not None:
+        return _reveal(parts, tx, row, standing, order, now_ms)
+    complaint = tx.one(
+        q.insert_complaint,
+        task_id=order.task,
+        client_id=caller.fingerprint,
+        kind=order.kind,
+        status=COMPLAINT.first,
+        created_at=now_ms,
+    )
+    assert complaint is not None, "INSERT … RETURNING gives the row"
+    key: int = complaint["id"]
+    log(tx, "complaint.made", task=order.task, complaint=key, kind=order.kind, client=caller.fingerprint)
+    return _proceed(parts, tx, row, _load(tx, key), order, now_ms)
+
+
+def _proceed(
+    parts: Parts, tx: Transaction, row: Row, complaint: Row, order: wire.Complain, now_ms: int
+) -> wire.ComplaintTaken:
+    if order.kind == "wrong_answer":
+        _name_parties(tx, complaint, tx.all(q.assignments_with_answer, task_id=order.task))
+        if order.factor is not None:
+            return _reveal(parts, tx, row, complaint, order, now_ms)
+        settled = rules.rule_without_factor(row["judged_by"])
+        if settled is None:
+            return _ask(parts, tx, complaint, now_ms)
+        rule(parts, tx, row, complaint, Ruling("reject", settled), now_ms)
+    else:
+        missed = tx.all(q.missed_assignments, task_id=order.task)
+        _name_parties(tx, complaint, missed)
+        event, reason = rules.rule_by_record(
+            order.kind,
+            status=row["status"],
+            promised_by_ms=row["promised_by"],
+            answered_ms=row["answered_at"],
+            missed=len(missed),
+        )
+        guilty = [missing["db_key"] for missing in missed if not missing["excused"]] if event == "uphold" else []
+        rule(parts, tx, row, complaint, Ruling(event, reason, guilty=guilty), now_ms)
+    return _taken(_load(tx, complaint["id"]), None)
+
+
+def _check_window(row: Row, order: wire.Complain, now_ms: int) -> None:
+    status, until = row["status"], row["complaint_deadline"]
+    if status in ("cancelled", "settled") or (until is not None and now_ms > until):
+        raise Refusal(
+            Code.COMPLAINT_LATE,
+            f"Task {order.task} is {status} and takes no complaint any more.",
+            "Complain before complaint_deadline, which task_state names.",
+        )
+    if order.kind == "wrong_answer" and status != "answered":
+        raise Refusal(
+            Code.NOTHING_TO_COMPLAIN,
+            f"Task {order.task} is {status}: there is no answer to complain of.",
+            "Complain of late or no_answer once its promised time has passed.",
+        )
+    if status in ("waiting", "assigned") and now_ms <= row["promised_by"]:
+        raise Refusal(
+            Code.COMPLAINT_EARLY,
+            f"Task {order.task} was promised for a time that has not passed.",
+            "Wait for promised_by; the answer is pushed to you.",
+            retry_after_ms=row["promised_by"] + 1 - now_ms,
+        )
+
+
+def _check_rejections(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
+    """Too many rejected complaints limit a client."""
+    s = parts.settings
+    rejected = tx.one(
+        q.rejected_complaints, client_id=caller.fingerprint, since=now_ms - s.complaints_rejected_window_ms
+    )
+    assert rejected is not None, "an aggregate has a row"
+    if rejected["number"] >= s.complaints_rejected_max:
+        raise Refusal(
+            Code.TOO_MANY_COMPLAINTS,
+            f"{rejected['number']} of your complaints were rejected lately.",
+            f"Complain again later; {s.complaints_rejected_max} may be rejected in the window "
+            "(complaints_rejected_max).",
+            retry_after_ms=max(1, rejected["first"] + s.complaints_rejected_window_ms - now_ms),
+        )
+
+
+def _divides(parts: Parts, row: Row, factor: int) -> bool:
+    modulus = open_modulus(parts.cipher, row)
+    return 1 < factor < modulus and modulus % factor == 0
+
+
+def _no_factor() -> MessageError:
+    return Refusal(
+        Code.NOT_A_FACTOR,
+        "The factor is not a prime that divides the task's product.",
+        "Send one prime factor of product; without one, leave the field out.",
+    )
+
+
+def _earlier(tx: Transaction, row: Row, order: wire.Complain) -> Row | None:
+    """The complaint that a revealed factor goes with, if solvers are being asked about it. Refuses to hear twice."""
+    for earlier in tx.all(q.complaints_of_task, task_id=row["fingerprint"]):
+        if earlier["kind"] != order.kind:
+            continue
+        if earlier["status"] == "asked" and order.factor is not None:
+            return earlier
+        if earlier["status"] == "undecided" and order.factor is not None:
+            continue  # what could not be decided may be settled by a factor
+        raise Refusal(
+            Code.COMPLAINT_EXISTS,
+            f"Complaint {earlier['id']} of {order.kind} about task {order.task} is {earlier['status']}.",
+            "Its ruling is pushed as complaint_ruled; a factor of product would settle what is undecided.",
+        )
+    return None
+
+
+def _name_parties(tx: Transaction, complaint: Row, assignments: Sequence[Row]) -> None:
+    for assignment in assignments:
+        tx.run(q.insert_party, complaint_id=complaint["id"], assignment_id=assignment["db_key"])
+
+
+def _reveal(
+    parts: Parts, tx: Transaction, row: Row, complaint: Row, order: wire.Complain, now_ms: int
+) -> wire.ComplaintTaken:
+    """Keep the factor sealed, and have the answers compared with it: arithmetic, and final."""
+    assert order.factor is not None, "called with a factor"
+    status = complaint["status"]
+    after = COMPLAINT.after(status, "reveal") if status == "asked" else status
+    factor = seal_factor(parts.cipher, order.factor, complaint["id"], row)
+    changed = tx.run(q.reveal_factor, id=complaint["id"], status=after, factor=factor, expected=status)
+    assert changed == 1, f"complaint {complaint['id']} is no longer {status}"
+    deadlines.clear(tx, RULE, str(complaint["id"]))
+    tx.after(JobDue(FACTOR_JOB, str(complaint["id"])))
+    return _taken({**complaint, "status": after}, now_ms)
+
+
+def _ask(parts: Parts, tx: Transaction, complaint: Row, now_ms: int) -> wire.ComplaintTaken:
+    """Hear the solvers before a ruling that needs them."""
+    key = complaint["id"]
+    respond_by = now_ms + parts.settings.complaint_response_ms
+    after = COMPLAINT.after(complaint["status"], "ask")
+    changed = tx.run(q.ask_about_complaint, id=key, status=after, respond_by=respond_by, expected=complaint["status"])
+    assert changed == 1, f"complaint {key} is no longer {complaint['status']}"
+    deadlines.put(tx, RULE, str(key), respond_by)
+    for party in tx.all(q.parties_of_complaint, complaint_id=key):
+        detail = str(party["assignment_id"])
+        outbox.push(tx, party["solver_id"], Endpoint.SOLVER, "complaint_raised", str(key), now_ms, detail=detail)
+    log(tx, "complaint.asked", task=complaint["task_id"], complaint=key, respond_by=respond_by)
+    return _taken({**complaint, "status": after}, respond_by)
+
+
+def respond_to_complaint(
+    parts: Parts, tx: Transaction, caller: Caller, order: wire.RespondToComplaint, now_ms: int
+) -> wire.ComplaintHeard:
+    """A solver's word on a complaint about its answer. When all have spoken, the ruling need not wait."""
+    complaint = tx.one(q.complaint, id=order.complaint)
+    parties = [] if complaint is None else tx.all(q.parties_of_complaint, complaint_id=order.complaint)
+    own = [p for p in parties if p["assignment_id"] == order.assignment and p["solver_id"] == caller.fingerprint]
+    if complaint is None or not own:
+        raise Refusal(
+            Code.COMPLAINT_NOT_FOUND,
+            f"There is no complaint {order.complaint} about an assignment {order.assignment} of yours.",
+            "Respond to complaint_raised with its own numbers, with the key it was sent to.",
+        )
+    if complaint["status"] != "asked" or own[0]["response"] not in (None, order.response):
+        raise Refusal(
+            Code.COMPLAINT_ENDED,
+            f"Complaint {order.complaint} is {complaint['status']}; your word on it can no longer change.",
+            "Nothing is left to do; the ruling is or will be pushed.",
+        )
+    heard = tx.run(
+        q.respond_to_complaint,
+        complaint_id=order.complaint,
+        assignment_id=order.assignment,
+        response=order.response,
+        responded_at=now_ms,
+    )
+    if heard:
+        log(tx, "complaint.heard", complaint=order.complaint, solver=caller.fingerprint, response=order.response)
+        _rule_once_heard(parts, tx, complaint, order.assignment, order.response, parties, now_ms)
+    return wire.ComplaintHeard(complaint=order.complaint, response=order.response)
+
+
+def _rule_once_heard(
+    parts: Parts, tx: Transaction, complaint: Row, key: int, response: str, parties: Sequence[Row], now_ms: int
+) -> None:
+    responses = [response if p["assignment_id"] == key else p["response"] for p in parties]
+    if all(responses):
+        rule_complaint(parts, tx, SERVER, RuleComplaint(complaint["id"]), now_ms)
+
+
+def rule_complaint(parts: Parts, tx: Transaction, _caller: Caller, order: RuleComplaint, now_ms: int) -> None:
+    """The time to respond has passed, or all have responded."""
+    complaint = tx.one(q.complaint, id=order.complaint)
+    if complaint is None or complaint["status"] != "asked":
+        return
+    row = tx.one(q.task, fingerprint=complaint["task_id"])
+    assert row is not None, "a complaint's task exists"
+    withdrawn = [
+        party["assignment_id"]
+        for party in tx.all(q.parties_of_complaint, complaint_id=order.complaint)
+        if party["response"] == "withdraws"
+    ]
+    deadlines.clear(tx, RULE, str(order.complaint))
+    if withdrawn:
+        ruling = Ruling("uphold", "a solver withdrew its answer, so two no longer agree", withdrawn=withdrawn)
+    else:
+        ruling = Ruling("leave", "nobody withdrew, and counting answers convicts nobody; a factor would settle it")
+    rule(parts, tx, row, complaint, ruling, now_ms)
+
+
+def _load(tx: Transaction, key: int) -> Row:
+    complaint = tx.one(q.complaint, id=key)
+    assert complaint is not None, "it has just been written"
+    return complaint
+
+
+def _taken(complaint: Row, ruling_by: int | None) -> wire.ComplaintTaken:
+    return wire.ComplaintTaken(
+        complaint=complaint["id"], task=complaint["task_id"], status=complaint["status"], ruling_by=ruling_by
+    )

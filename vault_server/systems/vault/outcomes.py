@@ -1,0 +1,82 @@
+"""What follows for a task: it is answered, asks further solvers, or fails; and its other solvers are let go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vault_server.core.operation import Endpoint, Row, Transaction, log
+from vault_server.exchange import deadlines, outbox
+from vault_server.systems.vault.assigning import assign, empty_slots, end_assignment, offer_open_tasks, write_slots
+from vault_server.systems.vault.records import Parts, Task, q, seal_task_answer
+from vault_server.systems.vault.rules import Judgement
+from vault_server.systems.vault.states import IN_HAND, TASK
+
+SETTLE = "settle_task"
+
+
+def answer_task(
+    parts: Parts, tx: Transaction, task: Task, assignment: Row, raw: bytes, way: Judgement, now_ms: int
+) -> None:
+    """The task has its answer: tell the client, release who is still at it without blame."""
+    expected, task.status = task.status, TASK.after(task.status, "answer")
+    changed = tx.run(
+        q.answer_task,
+        fingerprint=task.fingerprint,
+        status=task.status,
+        answer=seal_task_answer(parts.cipher, raw, task),
+        judged_by=way.value,
+        updated_at=now_ms,
+        complaint_deadline=assignment["complain_until"],
+        expected=expected,
+    )
+    assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
+    outbox.push(tx, task.client_id, Endpoint.CLIENT, "tlp_response", task.fingerprint, now_ms)
+    deadlines.put(tx, SETTLE, task.fingerprint, assignment["complain_until"])
+    log(tx, "task.answered", task=task.fingerprint, judged_by=way.value, solver=assignment["solver_id"])
+    _release_others(parts, tx, task, assignment["db_key"], now_ms)
+
+
+def _release_others(parts: Parts, tx: Transaction, task: Task, key: int, now_ms: int) -> None:
+    """Release without blame who is still working; an answer that waits for its judge keeps waiting."""
+    for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=key):
+        if row["status"] in IN_HAND:
+            end_assignment(tx, row, "release", now_ms, tell=True)
+            log(tx, "assignment.released", task=task.fingerprint, assignment=row["db_key"], solver=row["solver_id"])
+            offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+
+
+def look_further(parts: Parts, tx: Transaction, task: Task, ended: Sequence[int], now_ms: int) -> None:
+    """These assignments ended without an answer: free their slots, ask others, or fail when nobody may be asked."""
+    expected = task.status
+    empty_slots(task, ended)
+    write_slots(parts, tx, task, expected, now_ms)
+    if assign(parts, tx, task, now_ms):
+        return
+    if task.slots_to_open(parts.settings.assignments_max):
+        return  # a slot stays open for a solver that comes online
+    waiting = list(tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=0))
+    if any(row["status"] in IN_HAND for row in waiting):
+        return
+    if waiting and task.judging is Judgement.COMPUTED:
+        return  # its judge is still at work
+    for row in waiting:
+        end_assignment(tx, row, "leave_unproved", now_ms, tell=True)
+    reason = f"no answer could be judged right after {task.num_assignments} assignments"
+    fail_task(tx, task, "fail", reason, now_ms)
+
+
+def fail_task(tx: Transaction, task: Task, event: str, reason: str, now_ms: int) -> None:
+    """The task ends without an answer that stands; its client is told why."""
+    expected, task.status = task.status, TASK.after(task.status, event)
+    changed = tx.run(
+        q.fail_task,
+        fingerprint=task.fingerprint,
+        status=task.status,
+        reason=reason,
+        updated_at=now_ms,
+        expected=expected,
+    )
+    assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
+    deadlines.clear(tx, SETTLE, task.fingerprint)
+    outbox.push(tx, task.client_id, Endpoint.CLIENT, "task_failed", task.fingerprint, now_ms)
+    log(tx, "task.failed", task=task.fingerprint, reason=reason)

@@ -1,0 +1,179 @@
+"""Rulings on complaints: written with their reason, told to both sides, and felt by the side that was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import gmpy2
+
+from protocol.puzzle import Puzzle, is_prime
+from vault_server.core.operation import Caller, Endpoint, Job, Reader, Row, Transaction, log
+from vault_server.exchange import outbox
+from vault_server.systems.vault.evidence import against_client, against_solver
+from vault_server.systems.vault.judging import CONFIRM, REFUTE, weigh_verdict
+from vault_server.systems.vault.orders import RecordComparison
+from vault_server.systems.vault.outcomes import fail_task
+from vault_server.systems.vault.records import (
+    Parts,
+    Task,
+    assignment_of,
+    open_assignment_answer,
+    open_factor,
+    open_puzzle,
+    open_task_answer_bytes,
+    q,
+)
+from vault_server.systems.vault.rules import Comparison, Evidence
+from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, TASK
+
+FACTOR_JOB = "compare_with_factor"
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What becomes of a complaint: an event of its table, the reason in a sentence, and whom it touches.
+
+    Assignments: `guilty` missed their time, `withdrawn` admitted a wrong answer, `refuted` are proved wrong,
+    `confirmed` are proved right.
+    """
+
+    event: str
+    reason: str
+    guilty: Sequence[int] = ()
+    withdrawn: Sequence[int] = ()
+    refuted: Sequence[int] = ()
+    confirmed: Sequence[int] = ()
+
+
+def rule(parts: Parts, tx: Transaction, row: Row, complaint: Row, ruling: Ruling, now_ms: int) -> None:
+    """Write a ruling and all that follows from it; `row` is the task's."""
+    key, task_id = complaint["id"], complaint["task_id"]
+    after = COMPLAINT.after(complaint["status"], ruling.event)
+    changed = tx.run(
+        q.rule_complaint, id=key, status=after, ruling=ruling.reason, ruled_at=now_ms, expected=complaint["status"]
+    )
+    assert changed == 1, f"complaint {key} is no longer {complaint['status']}"
+    log(tx, "complaint.ruled", task=task_id, complaint=key, ruling=after, reason=ruling.reason)
+    outbox.push(tx, complaint["client_id"], Endpoint.CLIENT, "complaint_ruled", str(key), now_ms)
+    parties = tx.all(q.parties_of_complaint, complaint_id=key)
+    for party in parties:
+        detail = str(party["assignment_id"])
+        outbox.push(tx, party["solver_id"], Endpoint.SOLVER, "complaint_ruled", str(key), now_ms, detail=detail)
+        _weigh(tx, party, ruling, task_id, now_ms)
+    for assignment in (*ruling.refuted, *ruling.confirmed):
+        _rejudge(parts, tx, assignment, REFUTE if assignment in ruling.refuted else CONFIRM, now_ms)
+    if after == "rejected":
+        against_client(tx, complaint["client_id"], Evidence.COMPLAINT_REJECTED, task_id, now_ms)
+    if complaint["kind"] == "wrong_answer" and after == "upheld" and TASK.allows(row["status"], "overturn"):
+        fail_task(tx, Task.of(row, parts.cipher), "overturn", f"complaint {key} was upheld: {ruling.reason}", now_ms)
+
+
+def _weigh(tx: Transaction, party: Row, ruling: Ruling, task_id: str, now_ms: int) -> None:
+    if party["assignment_id"] in ruling.guilty:
+        against_solver(tx, party["solver_id"], Evidence.COMPLAINT_UPHELD, task_id, now_ms)
+    elif party["assignment_id"] in ruling.withdrawn:
+        against_solver(tx, party["solver_id"], Evidence.ANSWER_WITHDRAWN, task_id, now_ms)
+
+
+def _rejudge(parts: Parts, tx: Transaction, key: int, event: str, now_ms: int) -> None:
+    """Arithmetic has come later than the first verdict: an answer nobody could judge is now right or wrong."""
+    row = tx.one(q.assignment, db_key=key)
+    assert row is not None, "a party's assignment exists"
+    status = row["assignment_status"]
+    if not ASSIGNMENT.allows(status, event):
+        return  # it had been judged right already, by arithmetic too
+    after = ASSIGNMENT.after(status, event)
+    changed = tx.run(q.rejudge_assignment, db_key=key, status=after, expected=status)
+    assert changed == 1, f"assignment {key} is no longer {status}"
+    if event == REFUTE:
+        log(tx, "assignment.refuted", task=row["fingerprint"], assignment=key, solver=row["solver_id"])
+    weigh_verdict(tx, Task.of(row, parts.cipher), assignment_of(row, after), now_ms)
+
+
+# a factor, and what it says of the answers
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A puzzle, a prime factor of its product, and what solvers answered, by assignment."""
+
+    puzzle: Puzzle
+    factor: int
+    answers: dict[int, int]
+
+
+def compare(work: Answers) -> Comparison:
+    """Each answer beside g^(2^t) modulo the factor, and modulo the cofactor when that is another prime.
+
+    2^t is reduced modulo p-1 (Fermat), so this costs one exponentiation whatever t is.
+    """
+    cofactor = work.puzzle.modulus // work.factor
+    primes = [work.factor]
+    if cofactor != work.factor and is_prime(cofactor):
+        primes.append(cofactor)
+    right = {prime: _answer_modulo(work.puzzle, prime) for prime in primes}
+    wrong = [key for key, answer in work.answers.items() if any(answer % prime != right[prime] for prime in primes)]
+    return Comparison(tuple(wrong), tuple(key for key in work.answers if key not in wrong), is_whole=len(primes) == 2)
+
+
+def _answer_modulo(puzzle: Puzzle, prime: int) -> int:
+    if puzzle.base % prime == 0:
+        return 0
+    exponent = gmpy2.powmod(2, puzzle.squarings, prime - 1)
+    return int(gmpy2.powmod(puzzle.base, exponent, prime))
+
+
+def comparing_job(parts: Parts) -> Job:
+    """Comparing answers with what a factor says: milliseconds, in the judges' threads."""
+
+    def load(reader: Reader, key: str) -> Answers | None:
+        complaint = reader.one(q.complaint, id=int(key))
+        if complaint is None or complaint["status"] != "open" or complaint["factor"] is None:
+            return None
+        row = reader.one(q.task, fingerprint=complaint["task_id"])
+        assert row is not None, "a complaint's task exists"
+        answers = {
+            party["assignment_id"]: int.from_bytes(
+                open_assignment_answer(parts.cipher, party["answer"], party["assignment_id"], party["solver_id"]), "big"
+            )
+            for party in reader.all(q.parties_of_complaint, complaint_id=int(key))
+        }
+        return Answers(open_puzzle(parts.cipher, row), open_factor(parts.cipher, complaint), answers)
+
+    def conclude(key: str, comparison: Comparison) -> RecordComparison:
+        return RecordComparison(int(key), comparison)
+
+    def pending(reader: Reader) -> list[str]:
+        return [str(row["id"]) for row in reader.all(q.complaints_with_factor)]
+
+    return Job(FACTOR_JOB, load, compare, conclude, pending)
+
+
+def record_comparison(parts: Parts, tx: Transaction, _caller: Caller, order: RecordComparison, now_ms: int) -> None:
+    """What the factor said becomes the ruling: a difference convicts, else the complaint is rejected. Final."""
+    complaint = tx.one(q.complaint, id=order.complaint)
+    if complaint is None or complaint["status"] != "open" or complaint["factor"] is None:
+        return
+    row = tx.one(q.task, fingerprint=complaint["task_id"])
+    assert row is not None, "a complaint's task exists"
+    found = order.comparison
+    stands = _is_the_answer_right(parts, tx, row, complaint, found)
+    if stands:
+        reason = "the factor shows the answer to be right" + ("" if found.is_whole else ", as far as it reaches")
+        ruling = Ruling("reject", reason, refuted=found.wrong, confirmed=found.right if found.is_whole else ())
+    else:
+        confirmed = found.right if found.is_whole else ()
+        ruling = Ruling("uphold", "the factor proves the answer wrong", refuted=found.wrong, confirmed=confirmed)
+    rule(parts, tx, row, complaint, ruling, now_ms)
+
+
+def _is_the_answer_right(parts: Parts, tx: Transaction, row: Row, complaint: Row, found: Comparison) -> bool:
+    """Whether the answer that the client was given is among those that were not proved wrong."""
+    given = open_task_answer_bytes(parts.cipher, row)
+    for party in tx.all(q.parties_of_complaint, complaint_id=complaint["id"]):
+        key = party["assignment_id"]
+        raw = open_assignment_answer(parts.cipher, party["answer"], key, party["solver_id"])
+        if raw == given:
+            return key in found.right
+    raise AssertionError(f"the answer of task {row['fingerprint']} is none of its solvers'")
