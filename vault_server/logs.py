@@ -30,6 +30,8 @@ WAITING_BYTES_MAX = 8 * 2**20
 FLUSH_SECONDS = 2.0
 AGAIN_SECONDS = 0.05
 
+_writers: list[LineWriter] = []
+
 LogFormat = Literal["auto", "json", "pretty"]
 
 
@@ -46,21 +48,27 @@ def configure(form: LogFormat = "auto", node: str = "") -> None:
     if pretty:
         # A traceback with local values would show puzzles and answers.
         console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        shape: list[Processor] = [recent.keep_event, console]
+        shape: list[Processor] = [recent.beside(console)]
     else:
         shape = [
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=orjson.dumps),
-            recent.keep_line,
         ]
-    lines = LineWriter(FileIO(sys.stdout.fileno(), "wb", closefd=False), _tell_dropped)
+    kept = None if pretty else recent
+    lines = LineWriter(FileIO(sys.stdout.fileno(), "wb", closefd=False), _tell_dropped, kept=kept)
     atexit.register(lines.flush)
+    _writers.append(lines)
     structlog.configure(
         processors=[*shared, *shape],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
+
+
+def lines_dropped() -> int:
+    """Lines lost in this process because the log's reader was too slow."""
+    return sum(writer.dropped_total for writer in _writers)
 
 
 def write_events(events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -83,19 +91,27 @@ class LineWriter:
     """Takes rendered lines at once and writes them in a thread: a reader that has paused holds up nobody.
 
     What waits is bounded: lines beyond it are dropped, and `on_dropped` is told how many once there is room again. A
-    log that cannot be written (the disk is full, its reader is gone) stops no work: lines are lost until it can.
+    log that cannot be written (the disk is full, its reader is gone) stops no work: lines are lost until it can. `kept`
+    takes the last lines for `vault-server tail`, whatever becomes of the file.
     """
 
     def __init__(
-        self, file: RawIOBase, on_dropped: Callable[[int], object], waiting_bytes_max: int = WAITING_BYTES_MAX
+        self,
+        file: RawIOBase,
+        on_dropped: Callable[[int], object],
+        waiting_bytes_max: int = WAITING_BYTES_MAX,
+        *,
+        kept: RecentLines | None = None,
     ) -> None:
         self._file = file
         self._on_dropped = on_dropped
         self._waiting_bytes_max = waiting_bytes_max
+        self._kept = kept
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
         self._bytes = 0
         self._dropped = 0
+        self.dropped_total = 0
         self._is_torn = False
         self._due = threading.Event()
         self._idle = threading.Event()
@@ -109,10 +125,13 @@ class LineWriter:
     def take(self, lines: Iterable[str | bytes]) -> None:
         """Have lines written in one go, except those for which too much waits."""
         raw_lines = [line.encode(errors="replace") if isinstance(line, str) else line for line in lines]
+        if self._kept is not None:
+            self._kept.add(raw_lines)
         with self._lock:
             for raw in raw_lines:
                 if self._bytes + len(raw) >= self._waiting_bytes_max:
                     self._dropped += 1
+                    self.dropped_total += 1
                 else:
                     self._bytes += len(raw) + 1
                     self._lines.append(raw)

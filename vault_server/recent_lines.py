@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 import structlog
-from structlog.typing import EventDict
+from structlog.typing import EventDict, Processor
 
 LINES_KEPT = 1000
 """How far back `vault-server tail --since` can look."""
@@ -25,12 +25,13 @@ class RecentLines:
         self._followers: tuple[Follower, ...] = ()
         self._lock = threading.Lock()
 
-    def add(self, line: bytes) -> None:
-        """Keep one line, in place of the oldest; tell who follows."""
+    def add(self, lines: Iterable[bytes]) -> None:
+        """Keep lines, in place of the oldest; tell who follows."""
         with self._lock:
-            self._lines.append(line)
-            for follower in self._followers:
-                follower(line)
+            for line in lines:
+                self._lines.append(line)
+                for follower in self._followers:
+                    follower(line)
 
     def follow(self, follower: Follower, earlier: int) -> None:
         """Give it up to `earlier` lines there are, then each one that comes."""
@@ -44,15 +45,12 @@ class RecentLines:
         with self._lock:
             self._followers = tuple(other for other in self._followers if other is not follower)
 
-    # as the last processor of a log of JSON lines, or the one before the last of a pretty log
+    def beside(self, render: Processor) -> Processor:
+        """`render` for a log in another shape: what it renders is kept as JSON."""
 
-    def keep_line(self, _logger: Any, _name: str, line: Any) -> Any:
-        """Keep what is written anyway."""
-        self.add(line)
-        return line
+        def keep_and_render(logger: Any, name: str, event: EventDict) -> Any:
+            plain = structlog.processors.format_exc_info(logger, name, dict(event))
+            self.add([orjson.dumps(plain, default=str)])
+            return render(logger, name, event)
 
-    def keep_event(self, logger: Any, name: str, event: EventDict) -> EventDict:
-        """Keep as JSON what is going to be written in another shape."""
-        plain = structlog.processors.format_exc_info(logger, name, dict(event))
-        self.add(orjson.dumps(plain, default=str))
-        return event
+        return keep_and_render

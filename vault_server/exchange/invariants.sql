@@ -1,0 +1,21 @@
+-- What must never be found in what all systems stand on: each statement gives the rows that break one invariant.
+
+-- name: broken_chains
+SELECT id, standing, hotkey, score_change, score_after, before FROM (
+    SELECT id, standing, hotkey, score_change, score_after,
+           lag(score_after, 1, 50) OVER (PARTITION BY standing, hotkey ORDER BY id) AS before
+    FROM score_history) links
+WHERE abs(score_after - score_change - before) >= 0.0000005 ORDER BY id;
+
+-- name: pushes_to_nobody
+SELECT o.seq, o.receiver, o.kind FROM outbox o WHERE NOT EXISTS (
+    SELECT 1 FROM participants p WHERE o.receiver = 'key:' || p.fingerprint);
+
+-- name: names_of_deadlines
+SELECT name, count(*) AS number FROM deadlines GROUP BY name ORDER BY name;
+
+-- name: kinds_of_pushes
+SELECT kind, count(*) AS number FROM outbox GROUP BY kind ORDER BY kind;
+
+-- name: bans_that_contradict
+SELECT id, subject, created_at, until, lifted_at FROM bans WHERE until <= created_at;
