@@ -16,7 +16,8 @@ from protocol.vault import MODULUS_BYTES_MAX
 from tests.protocol import vectors
 from vault_server.core.states import Transitions
 from vault_server.settings import LIMITS, Settings
-from vault_server.systems.vault.states import ASSIGNMENT, TASK
+from vault_server.systems.vault.rules import WEIGHTS
+from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, TASK
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -95,7 +96,8 @@ GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
 }
 OTHER_SETTINGS = (
     "connections_max", "plain_frames", "public_names", "deadline_slack", "deadline_ms_min", "deadline_ms_max",
-    "deadline_ms_unknown", "complaint_ms", "idempotency_ms", "checks_waiting_max",
+    "deadline_ms_unknown", "restart_grace_ms", "complaint_ms", "complaint_response_ms", "complaints_rejected_window_ms",
+    "idempotency_ms", "checks_waiting_max",
     "checks_waiting_per_key_max", "drain_ms_max",
 )  # fmt: skip
 """Settings that a peer can meet and `welcome` does not name."""
@@ -173,10 +175,29 @@ def fixed_limits() -> Iterator[str]:
 
 
 def _states(machine: Transitions) -> Iterator[str]:
+    """The machine drawn (Mermaid, which forges and editors render), and as a table."""
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield "    direction LR"
+    yield f"    [*] --> {machine.first}"
+    for (state, event), after in machine.table.items():
+        yield f"    {state} --> {after}: {event.replace('_', ' ')}"
+    for state in sorted(machine.states - {state for state, _ in machine.table}):
+        yield f"    {state} --> [*]"
+    yield "```"
+    yield ""
     yield "| from | by | to |"
     yield "|---|---|---|"
     for (state, event), after in machine.table.items():
         yield f"| `{state}` | {event.replace('_', ' ')} | `{after}` |"
+
+
+def evidence() -> Iterator[str]:
+    """The table of what moves a score."""
+    yield "| evidence | good | bad |"
+    yield "|---|---|---|"
+    for reason, weight in WEIGHTS.items():
+        yield f"| {reason.value} | {weight.good:g} | {weight.bad:g} |"
 
 
 def _text(lines: Callable[[], Iterator[str]]) -> Callable[[], Iterator[str]]:
@@ -197,6 +218,8 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "fixed-limits": fixed_limits,
     "task-states": lambda: _states(TASK),
     "assignment-states": lambda: _states(ASSIGNMENT),
+    "complaint-states": lambda: _states(COMPLAINT),
+    "evidence": evidence,
     "vectors-handshake": _text(vectors.handshake),
     "vectors-messages": _text(vectors.messages),
     "vectors-puzzles": _text(vectors.puzzles),
