@@ -66,6 +66,14 @@ class Pacer:
             return math.inf
         return max(held, self._counting[too_many - 1] - now)
 
+    def seconds_for(self, count: int, now: float, *, share: float = 1.0) -> float:
+        """How long so many more take, where replies come at once."""
+        held = max(0.0, self._held_until - now)
+        if self._allowed is None or count == 0:
+            return held
+        windows = (len(self._on_the_way) + len(self._counting) + count - 1) // max(1, math.floor(self._allowed * share))
+        return held + windows * self._window_s
+
     def sent(self) -> int:
         """One is on its way; returns its number for `arrived`."""
         self._last += 1

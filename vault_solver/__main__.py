@@ -136,6 +136,9 @@ def run(
 
     The solver reconnects by itself and keeps computing meanwhile; answers wait until the server has them on disk.
 
+    SIGTERM or ctrl-C drains: what is begun is finished, the rest handed back, then it ends. SIGUSR1 pauses: nothing
+    new is taken, what is in hand is finished. SIGUSR2 goes on.
+
         vault-solver run --server ws://127.0.0.1:8765 --workers 2
     """
     logs.configure(log_format)

@@ -21,13 +21,17 @@ from protocol.vault import (
     AssignmentAccepted,
     AssignmentEnded,
     AssignmentReturned,
+    ComplaintHeard,
+    ComplaintRaised,
     PuzzleOffered,
     ReportProgress,
+    RespondToComplaint,
     ReturnAssignment,
     StatusUpdated,
     SubmitAnswer,
     UpdateStatus,
 )
+from vault_solver.complaints import Complaints, note_of
 from vault_solver.effects import Acknowledge, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
 from vault_solver.errors import Refused
 from vault_solver.pipe import Crashed, Progressed, Report, Solve, Solved
@@ -43,6 +47,7 @@ class Held:
     offer: PuzzleOffered
     seq: int
     solving: bool = False
+    accepted: bool = False
     answer: int | None = None
     answer_sent: bool = False
     returning: bool = False
@@ -62,6 +67,8 @@ class Agent:
         self._held: dict[int, Held] = {}
         self._refusals: Counter[tuple[type[Message], int]] = Counter()
         self._draining = False
+        self._paused = False
+        self._complaints = Complaints()
 
     @property
     def holding(self) -> int:
@@ -78,6 +85,7 @@ class Agent:
     def opened(self) -> list[Effect]:
         """A conversation is open: say what the server may not know. What it thinks is ours it offers again."""
         self._refusals.clear()
+        self._complaints.opened()
         effects: list[Effect] = [Request(self._status())]
         for number, held in self._held.items():
             held.answer_sent = False
@@ -95,6 +103,8 @@ class Agent:
                 return self._answer(held)
             case ReturnAssignment(assignment=number) if number in self._held:
                 return [Request(request)]
+            case RespondToComplaint() as response:
+                return self._complaints.due(response)
         return []
 
     # what the server says
@@ -109,10 +119,13 @@ class Agent:
                 assert envelope.seq is not None, "the codec reads no push without its number"
                 note = Note("assignment.ended", {"assignment": ended.assignment, "outcome": ended.outcome})
                 return [*self._drop(ended.assignment), note, Acknowledge(envelope.seq)]
+            case ComplaintRaised() as raised:
+                assert envelope.seq is not None, "the codec reads no push without its number"
+                return self._complaints.raised(raised, envelope.seq)
             case Error() as error:
                 return [Note("server.complained", _shown(error), "warning")]
             case other:
-                note = Note("message.unexpected", {"type": other.SHAPE.wire_type}, "warning")
+                note = note_of(other)
                 return [note] if envelope.seq is None else [note, Acknowledge(envelope.seq)]
 
     def replied(self, request: Message, reply: Message) -> list[Effect]:
@@ -122,7 +135,11 @@ class Agent:
                 return self._refused(request, error)
             case StatusUpdated() as status:
                 return [Note("solver.ready", {"capacity": status.capacity, "holding": status.holding})]
+            case ComplaintHeard() as heard:
+                return self._complaints.heard(heard)
             case AssignmentAccepted(assignment=number):
+                if (held := self._held.get(number)) is not None:
+                    held.accepted = True
                 return [Note("assignment.accepted", {"assignment": number})]
             case AnswerTaken(assignment=number, verdict=verdict):
                 note = Note("assignment.verdict", {"assignment": number, "verdict": verdict})
@@ -150,6 +167,11 @@ class Agent:
 
     # what the operator says
 
+    def pause(self, paused: bool) -> list[Effect]:
+        """Take nothing new for a while, or go on."""
+        self._paused = paused
+        return [] if self._draining else [Request(self._status())]
+
     def drain(self) -> list[Effect]:
         """Take nothing new, hand back what has not been begun, finish the rest."""
         self._draining = True
@@ -164,7 +186,7 @@ class Agent:
     # how
 
     def _status(self) -> UpdateStatus:
-        state = "draining" if self._draining else "ready"
+        state = "draining" if self._draining else "paused" if self._paused else "ready"
         return UpdateStatus(state=state, capacity=self._capacity, speeds=self._speeds)
 
     def _offered(self, offer: PuzzleOffered, seq: int) -> list[Effect]:
@@ -200,7 +222,7 @@ class Agent:
         return effects
 
     def _accept(self, held: Held) -> list[Effect]:
-        if held.returning or held.answer_sent:  # the other request is on its way, and says more
+        if held.accepted or held.returning or held.answer_sent:  # known, or another request says more
             return []
         return [Request(AcceptAssignment(assignment=held.offer.assignment))]
 
@@ -238,6 +260,8 @@ class Agent:
             held.answer_sent = False
         if error.retryable:
             return [note, self._retry(request, number, error.retry_after_ms)]
+        if isinstance(request, RespondToComplaint):
+            return [note, *self._complaints.put_aside(request.complaint)]
         if isinstance(request, UpdateStatus):
             raise Refused(f"The server refuses this solver: {error.message}", error.suggestion)
         if held is None or error.code in OVER or isinstance(request, ReturnAssignment):

@@ -34,3 +34,12 @@ class Unreachable(Exception):
     def __init__(self, text: str, lasting: Refused | None = None) -> None:
         super().__init__(text)
         self.lasting = lasting
+
+
+class KeptOut(Unreachable):
+    """The key is banned for `seconds` more. `signed` says that the server said so itself; else anybody may have."""
+
+    def __init__(self, seconds: float, *, signed: bool) -> None:
+        super().__init__("the server has banned this key for sending too much")
+        self.seconds = seconds
+        self.signed = signed

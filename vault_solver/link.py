@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial_websocket
@@ -14,12 +14,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol as SubprotocolName
 
 from protocol.address import Address, PinMismatch
+from protocol.closing import reason_of
 from protocol.envelope import Envelope, Message
-from protocol.errors import CLOSES, ERRORS, Close, Code, MessageError
+from protocol.errors import ERRORS, Close, Code, MessageError
 from protocol.identity import Identity
 from protocol.peer import (
     FRAME_BYTES_MAX,
-    LASTING,
     Acknowledged,
     DiallingPeer,
     Frame,
@@ -31,7 +31,7 @@ from protocol.peer import (
 from protocol.sealing import Opening, Spent
 from protocol.session import Exit
 from protocol.vault import SOLVER_PATH
-from vault_solver.errors import Refused, Unreachable
+from vault_solver.errors import KeptOut, Refused, Unreachable
 from vault_solver.options import is_loopback
 from vault_solver.pins import Pins
 
@@ -49,7 +49,7 @@ class Link:
     def __init__(self, socket: ClientConnection, peer: DiallingPeer) -> None:
         self._socket = socket
         self._peer = peer
-        self._frames: asyncio.Queue[Frame] = asyncio.Queue()
+        self._frames: asyncio.Queue[tuple[Frame, Callable[[], None] | None]] = asyncio.Queue()
         self._requests: dict[int, Message] = {}
         self._writer = asyncio.create_task(self._write())
 
@@ -58,22 +58,30 @@ class Link:
         """Whom we speak to, 64 hex digits."""
         return self._peer.server_key.hex()
 
-    def request(self, message: Message) -> None:
-        """Send; its reply is received together with this message."""
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """What the server's welcome says it takes."""
+        assert self._peer.welcome is not None, "an open conversation has been welcomed"
+        return self._peer.welcome.limits
+
+    def request(self, message: Message) -> int | None:
+        """Send; its reply is received together with this message. Returns its number, None when nothing can be sent."""
+        number: int | None = None
         with self._renewing():
             number, frame = self._peer.request(message)
             self._requests[number] = message
-            self._frames.put_nowait(frame)
+            self._frames.put_nowait((frame, None))
+        return number
 
-    def signal(self, message: Message) -> None:
-        """Send what nobody answers."""
+    def signal(self, message: Message, arrived: Callable[[], None] | None = None) -> None:
+        """Send what nobody answers; `arrived` is called once the server has read it."""
         with self._renewing():
-            self._frames.put_nowait(self._peer.signal(message))
+            self._frames.put_nowait((self._peer.signal(message), arrived))
 
     def acknowledge(self, seq: int) -> None:
         """End a push."""
         with self._renewing():
-            self._frames.put_nowait(self._peer.acknowledge(seq))
+            self._frames.put_nowait((self._peer.acknowledge(seq), None))
 
     async def messages(
         self, unreadable: Callable[[MessageError], None]
@@ -91,11 +99,11 @@ class Link:
                 unreadable(error)
                 continue
             except ConnectionClosed as closed:
-                raise _closed(closed) from None
+                raise _closed(closed, is_open=True) from None
             except Spent:
                 raise Unreachable("the session's keys have served their time") from None
             for frame in self._peer.outgoing():
-                self._frames.put_nowait(frame)
+                self._frames.put_nowait((frame, None))
             if envelope is not None:
                 yield self._requests.pop(envelope.re, None) if envelope.re is not None else None, envelope
 
@@ -116,10 +124,21 @@ class Link:
 
     async def _write(self) -> None:
         while True:
-            frame = await self._frames.get()
+            frame, arrived = await self._frames.get()
             with contextlib.suppress(ConnectionClosed):  # the reader is told as well
                 await self._socket.send(frame)
+                if arrived is not None:
+                    await self._ask_for_pong(arrived)
             self._frames.task_done()
+
+    async def _ask_for_pong(self, arrived: Callable[[], None]) -> None:
+        """The pong of a ping behind a frame shows that the frame has been read."""
+
+        def answered(pong: asyncio.Future[float]) -> None:
+            if not pong.cancelled() and pong.exception() is None:
+                arrived()
+
+        asyncio.ensure_future(await self._socket.ping()).add_done_callback(answered)
 
     @contextlib.contextmanager
     def _renewing(self) -> Iterator[None]:
@@ -132,7 +151,7 @@ class Link:
 async def dial(
     address: Address, identity: Identity, pins: Pins, subprotocol: Subprotocol, acknowledged: Acknowledged
 ) -> Link:
-    """Connect, prove both sides, and pin a server seen for the first time. Raises Unreachable, BadFile."""
+    """Connect, prove both sides, and pin a server seen for the first time. Raises Unreachable, KeptOut, BadFile."""
     try:
         return await _dial(address, identity, pins, subprotocol, acknowledged)
     except Refused as refused:
@@ -184,6 +203,8 @@ def _explained(address: Address) -> Iterator[None]:
     except PinMismatch as error:
         raise Refused(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
     except HandshakeRefused as refusal:
+        if refusal.code is Code.BANNED:
+            raise KeptOut((refusal.retry_after_ms or 0) / 1_000, signed=False) from None
         if ERRORS[refusal.code].retryable:
             raise Unreachable(f"the handshake was refused ({refusal})") from None
         raise Refused(
@@ -197,7 +218,7 @@ def _explained(address: Address) -> Iterator[None]:
     except MessageError as error:
         raise Unreachable(f"what came could not be read ({error.code})") from None
     except ConnectionClosed as closed:
-        raise _closed(closed) from None
+        raise _closed(closed, is_open=False) from None
     except InvalidStatus as error:
         status = error.response.status_code
         if status >= 500 or status == 429:
@@ -218,16 +239,17 @@ def _explained(address: Address) -> Iterator[None]:
         raise Unreachable(_network_reason(error)) from None
 
 
-def _closed(closed: ConnectionClosed) -> Unreachable | Refused:
+def _closed(closed: ConnectionClosed, *, is_open: bool) -> Unreachable | Refused:
     code = closed.rcvd.code if closed.rcvd is not None else None
     if code == Close.REPLACED:
         return Refused(
-            f"The server closed the connection ({code}): {CLOSES[Close.REPLACED]}",
+            f"The connection is over: {reason_of(code)}.",
             "Two solvers use one key: stop one of them, or give each its own with --key.",
         )
-    if code in LASTING:
-        return Refused(f"The server closed the connection ({code}): {CLOSES[Close(code)]}", "Check key and address.")
-    return Unreachable("the connection was lost" if code is None else f"the server closed the connection ({code})")
+    # Nobody seals a close code: once a conversation was open, only the next handshake tells what has changed.
+    if code == Close.HANDSHAKE_FAILED and not is_open:
+        return Refused(f"No conversation came about: {reason_of(code)}.", "Check key and address.")
+    return Unreachable(reason_of(code))
 
 
 def _no_vault(where: str, what: str) -> Refused:

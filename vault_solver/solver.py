@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import NoReturn
 
 import structlog
 
-from protocol.envelope import Message
 from protocol.errors import MessageError
 from protocol.identity import Identity
 from protocol.peer import Acknowledged, reconnect_delay
 from vault_solver.agent import Agent
 from vault_solver.calibration import calibrate
-from vault_solver.effects import Acknowledge, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
-from vault_solver.errors import Unreachable
+from vault_solver.effects import Effect, Forget, Note, Start, Stop
+from vault_solver.errors import KeptOut, Unreachable
 from vault_solver.keyfile import load_or_make_key
 from vault_solver.link import Link, dial
 from vault_solver.options import Options
 from vault_solver.pins import Pins
 from vault_solver.pipe import Report
 from vault_solver.pool import Pool
+from vault_solver.sending import Sender
 
 REFUSALS_MAX = 5
 """Attempts in a row that are refused before the conversation is open, until that is believed."""
 STEADY_SECONDS = 5.0
 """A connection that lasted this long ends a row of failures: the next attempt comes soon."""
 
+UNSIGNED_SECONDS_MAX = 600.0
+"""For the ban that a refused handshake speaks of: nobody has signed it, so it is looked at again after that time."""
+
 GOODBYE_SECONDS = 3.0
-"""How long the last `return` requests may wait for their replies."""
+"""How long the last `return` requests may wait for their replies, once the server's limit has let them go."""
 
 
 async def run(options: Options) -> None:
@@ -41,11 +45,13 @@ async def run(options: Options) -> None:
     log = structlog.get_logger()
     if made:
         log.info("key.made", path=str(options.key_path), solver=identity.fingerprint)
-    leaving = Leaving(options.grace_seconds)
+    leaving, pausing = Leaving(options.grace_seconds), Pausing()
     leaving.listen()
+    pausing.listen()
     speeds = await asyncio.to_thread(calibrate, options.calibration_seconds)
     agent = Agent(capacity=options.capacity, workers=options.workers, speeds=speeds)
     solver = Solver(options, identity, agent, leaving)
+    pausing.tell(solver.pause)
     log.info(
         "solver.started",
         solver=identity.fingerprint,
@@ -84,6 +90,30 @@ class Leaving:
             asyncio.get_running_loop().call_later(self._grace_seconds, self.pressed.set)
 
 
+class Pausing:
+    """SIGUSR1 asks to pause, SIGUSR2 to go on. What comes before there is a solver is told to it then."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._tell: Callable[[bool], object] = lambda _paused: None
+
+    def listen(self) -> None:
+        """Take both signals from now on."""
+        for number, paused in ((signal.SIGUSR1, True), (signal.SIGUSR2, False)):
+            asyncio.get_running_loop().add_signal_handler(number, self.ask, paused)
+
+    def tell(self, tell: Callable[[bool], object]) -> None:
+        """Call this from now on."""
+        self._tell = tell
+        if self._asked:
+            tell(True)
+
+    def ask(self, paused: bool) -> None:
+        """One signal."""
+        self._asked = paused
+        self._tell(paused)
+
+
 class Solver:
     """Performs what the agent asks for. `work` until it is over, then `stop`."""
 
@@ -96,7 +126,7 @@ class Solver:
         self._pool = Pool(options.workers, self._hear)
         self._acknowledged = Acknowledged()
         self._link: Link | None = None
-        self._retries: set[asyncio.TimerHandle] = set()
+        self._sender = Sender(lambda request: self._perform(self._agent.due(request)))
         self._log = structlog.get_logger()
 
     async def work(self) -> None:
@@ -119,6 +149,11 @@ class Solver:
         """No process and no connection is left when it returns. Safe twice."""
         await self._pool.stop()
 
+    def pause(self, paused: bool) -> None:
+        """Take nothing new, or go on doing so; what is in hand is finished in both cases."""
+        self._log.info("solver.paused" if paused else "solver.resumed", holding=self._agent.holding)
+        self._perform(self._agent.pause(paused))
+
     async def _stay_connected(self) -> None:
         failures = refusals = 0
         while True:
@@ -128,6 +163,9 @@ class Solver:
                 link = await self._dial()
                 event = "solver.disconnected"
                 await self._converse(link)
+            except KeptOut as banned:
+                seconds = min(banned.seconds, math.inf if banned.signed else UNSIGNED_SECONDS_MAX)
+                self._log.warning("solver.banned", banned_for_s=banned.seconds, again_in_s=round(seconds, 3))
             except Unreachable as gone:
                 refusals = 0 if gone.lasting is None else refusals + 1
                 if gone.lasting is not None and refusals >= REFUSALS_MAX:
@@ -145,11 +183,13 @@ class Solver:
     async def _converse(self, link: Link) -> NoReturn:
         """One connection to its end. Raises Unreachable, SolverError."""
         self._link = link
+        self._sender.connect(link)
         self._log.info("solver.connected", server=self._options.address.authority, server_key=link.server_key)
         try:
             self._perform(self._agent.opened())
             async with contextlib.aclosing(link.messages(self._cannot_read)) as messages:
                 async for request, envelope in messages:
+                    self._sender.heard(envelope)
                     if request is None:
                         self._perform(self._agent.pushed(envelope))
                     else:
@@ -157,9 +197,7 @@ class Solver:
             raise AssertionError("messages end by raising")
         finally:
             self._link = None
-            for timer in self._retries:
-                timer.cancel()
-            self._retries.clear()
+            self._sender.disconnect()
             await link.close()
 
     async def _leave_when_asked(self) -> None:
@@ -169,7 +207,7 @@ class Solver:
         await self._leaving.pressed.wait()
         self._perform(self._agent.give_up())
         if self._link is not None:
-            await asyncio.sleep(GOODBYE_SECONDS)
+            await asyncio.sleep(GOODBYE_SECONDS + self._sender.seconds_to_empty())
         self._leaving.over.set()
 
     def _hear(self, report: Report) -> None:
@@ -185,30 +223,12 @@ class Solver:
                     self._pool.solve(job)
                 case Stop(assignment):
                     self._pool.cancel(assignment)
+                    self._sender.stopped(assignment)
                 case Forget(seq):
                     self._acknowledged.add(seq)
                 case Note(event, fields, level):
                     getattr(self._log, level)(event, **fields)
-                case _ if self._link is not None:
-                    self._send(self._link, effect)
+                case _:
+                    self._sender.send(effect)
         if self._agent.finished:
             self._leaving.over.set()
-
-    def _send(self, link: Link, effect: Request | Signal | Acknowledge | Retry) -> None:
-        match effect:
-            case Request(message):
-                link.request(message)
-            case Signal(message):
-                link.signal(message)
-            case Acknowledge(seq):
-                link.acknowledge(seq)
-            case Retry(request, seconds):
-                self._retry(request, seconds)
-
-    def _retry(self, request: Message, seconds: float) -> None:
-        def again() -> None:
-            self._retries.discard(timer)
-            self._perform(self._agent.due(request))
-
-        timer = asyncio.get_running_loop().call_later(seconds, again)
-        self._retries.add(timer)

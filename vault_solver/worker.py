@@ -91,7 +91,7 @@ def serve(fd_in: int, fd_out: int) -> None:
 
 def main() -> None:
     """Entry of the process."""
-    for group_signal in (signal.SIGINT, signal.SIGTERM):
+    for group_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(group_signal, signal.SIG_IGN)  # ctrl-C reaches the whole group; the parent decides
     serve(sys.stdin.fileno(), sys.stdout.fileno())
 

@@ -157,6 +157,32 @@ def test_an_offer_that_comes_again_is_accepted_again_and_not_begun_twice() -> No
     assert acts(agent.pushed(offer(1))) == [accept(1)]
 
 
+def test_an_offer_that_comes_again_after_its_acceptance_was_confirmed_needs_no_word() -> None:
+    agent = ready_agent()
+    agent.pushed(offer(1))
+    agent.replied(accept(1).message, AssignmentAccepted(assignment=1, deadline=5))
+    agent.opened()
+    assert acts(agent.pushed(offer(1))) == []
+
+
+def test_a_paused_solver_says_so_goes_on_with_what_it_holds_and_says_when_it_is_ready_again() -> None:
+    agent = ready_agent()
+    agent.pushed(offer(1))
+    paused = Request(UpdateStatus(state="paused", capacity=2, speeds=SPEEDS))
+    assert agent.pause(True) == [paused]
+    assert agent.opened()[0] == paused
+    assert acts(agent.reported(Solved(1, 9)))[0] == answer(1)
+    assert agent.pause(False) == [Request(UpdateStatus(state="ready", capacity=2, speeds=SPEEDS))]
+
+
+def test_a_solver_that_drains_is_neither_paused_nor_resumed() -> None:
+    agent = ready_agent()
+    agent.pushed(offer(1))
+    agent.drain()
+    assert agent.pause(True) == agent.pause(False) == []
+    assert agent.opened()[0] == Request(UpdateStatus(state="draining", capacity=2, speeds=SPEEDS))
+
+
 def test_answers_and_returns_without_a_reply_are_sent_again() -> None:
     agent = ready_agent()
     agent.pushed(offer(1))

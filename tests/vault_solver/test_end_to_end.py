@@ -168,6 +168,24 @@ async def test_a_killed_worker_is_replaced_in_the_middle_of_its_work(
     assert len(solver.find("worker.died", exit_code=-signal.SIGKILL)) == 1
 
 
+# pausing
+
+
+async def test_sigusr1_pauses_and_sigusr2_goes_on(server: Server, start_solver: StartSolver, maker: Maker) -> None:
+    solver = await start_solver(server, arguments=QUICK)
+    await solver.event("solver.ready")
+    solver.send(signal.SIGUSR1)
+    await server.event("solver.status", solver=solver.fingerprint, state="paused")
+    async with await dial(server.url) as client:
+        order, answer = maker.order(SHORT)
+        accepted = await client.ask(order, PuzzleAccepted)
+        assert accepted.assigned == 0
+        os.killpg(solver.pid, signal.SIGUSR2)  # the workers do not mind
+        assert (await client.take(PuzzleAnswered)).answer == answer
+    assert len(solver.find("solver.paused")) == len(solver.find("solver.resumed")) == 1
+    assert not solver.find("worker.died")
+
+
 # leaving
 
 

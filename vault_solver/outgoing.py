@@ -1,0 +1,127 @@
+"""What waits to be sent at the pace that the server allows, and in which order. Touches no socket and no clock.
+
+Free of the limit are one `accept` and one `tlp_response` for each assignment. Everything else counts and takes its
+turn here. Of progress only the newest of each assignment waits, and it never uses more than its share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from protocol.envelope import Message
+from protocol.pacing import SOLVER_LIMIT, Pacer
+from protocol.vault import AcceptAssignment, ReportProgress, ReturnAssignment, SubmitAnswer, UpdateStatus
+
+PROGRESS_SECONDS_MIN = 1.0
+"""Between two messages of progress, whatever the number of assignments."""
+PROGRESS_SHARE = 0.4
+"""Of the server's limit."""
+PROGRESS_ROOM, REQUEST_SHARE = 0.5, 0.75
+"""Of the pacer's; the rest is for the status, without which a connection does not live."""
+SPENT_MAX = 65_536
+"""Assignments whose free messages are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A message that may leave now; `number` is for `arrived`, None when the server does not count it."""
+
+    message: Message
+    number: int | None
+
+
+class Outgoing:
+    """Put messages in, `take` what may leave. Keep one for all connections: the server counts by key."""
+
+    def __init__(self) -> None:
+        self._pacer = Pacer(SOLVER_LIMIT)
+        self._free: deque[Message] = deque()
+        self._counted: deque[Message] = deque()
+        self._progress: dict[int, ReportProgress] = {}
+        self._next_progress = 0.0
+        self._spent: dict[tuple[type[Message], int], None] = {}
+
+    def opened(self, limits: Mapping[str, int], now: float) -> None:
+        """A new conversation: what waited for the old one is said anew by whoever wants it said."""
+        self._pacer.learn(limits)
+        self._pacer.lost(now)
+        for waiting in (self._free, self._counted, self._progress):
+            waiting.clear()
+
+    def put(self, request: Message) -> None:
+        """Send this as soon as it may go. A newer status takes the place of one that waits."""
+        if isinstance(request, AcceptAssignment | SubmitAnswer) and self._spend(request):
+            self._free.append(request)
+            return
+        if isinstance(request, UpdateStatus):
+            self._counted = deque(m for m in self._counted if not isinstance(m, UpdateStatus))
+            self._counted.appendleft(request)
+        else:
+            self._counted.append(request)
+
+    def put_progress(self, progress: ReportProgress) -> None:
+        """Send this, or what comes after it, when it is this assignment's turn."""
+        self._progress[progress.assignment] = progress
+
+    def forget(self, assignment: int) -> None:
+        """No progress of this assignment is of interest any more."""
+        self._progress.pop(assignment, None)
+
+    def take(self, now: float) -> Departure | None:
+        """The next message that may leave now."""
+        if self._free:
+            return Departure(self._free.popleft(), None)
+        if self._counted:
+            return self._depart(self._counted.popleft()) if self._wait_for_request(now) == 0 else None
+        if self._progress and self._wait_for_progress(now) == 0:
+            interval = max(PROGRESS_SECONDS_MIN, self._pacer.interval(PROGRESS_SHARE))
+            self._next_progress = now + interval
+            return self._depart(self._progress.pop(next(iter(self._progress))))
+        return None
+
+    def wait(self, now: float) -> float:
+        """Seconds until `take` may have something; infinity when something else has to happen first."""
+        if self._free:
+            return 0.0
+        if self._counted:
+            return self._wait_for_request(now)
+        return self._wait_for_progress(now) if self._progress else math.inf
+
+    def seconds_to_empty(self, now: float) -> float:
+        """How long the requests that wait here take at the pace of now, once replies come."""
+        return self._pacer.seconds_for(len(self._counted), now, share=REQUEST_SHARE)
+
+    def arrived(self, number: int, now: float) -> None:
+        """The server has counted this departure."""
+        self._pacer.arrived(number, now)
+
+    def hold(self, seconds: float, now: float) -> None:
+        """The server has refused one for the rate."""
+        self._pacer.hold(seconds, now)
+
+    def _wait_for_request(self, now: float) -> float:
+        is_status = isinstance(self._counted[0], UpdateStatus)
+        return self._pacer.wait(now, share=1.0 if is_status else REQUEST_SHARE)
+
+    def _wait_for_progress(self, now: float) -> float:
+        return max(self._pacer.wait(now, share=PROGRESS_ROOM), self._next_progress - now, 0.0)
+
+    def _depart(self, message: Message) -> Departure:
+        return Departure(message, self._pacer.sent())
+
+    def _spend(self, request: AcceptAssignment | SubmitAnswer) -> bool:
+        name = (type(request), request.assignment)
+        if name in self._spent:
+            return False
+        self._spent[name] = None
+        if len(self._spent) > SPENT_MAX:
+            del self._spent[next(iter(self._spent))]
+        return True
+
+
+def ends_progress(message: Message) -> int | None:
+    """The assignment that nobody wants to hear the progress of once this is said."""
+    return message.assignment if isinstance(message, SubmitAnswer | ReturnAssignment) else None
