@@ -59,6 +59,9 @@ class Code(StrEnum):
     # limits
     RATE_LIMITED = "RATE_LIMITED"
     BANNED = "BANNED"
+    # the HTTP port
+    PATH_NOT_FOUND = "PATH_NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     # the server
     WRONG_ENDPOINT = "WRONG_ENDPOINT"
     QUEUE_FULL = "QUEUE_FULL"
@@ -122,6 +125,8 @@ ERRORS: dict[Code, ErrorMeaning] = {
         True, "More requests than the window allows; another one before `retry_after_ms` bans the key."
     ),
     Code.BANNED: ErrorMeaning(True, "The key is banned until `retry_after_ms` from now."),
+    Code.PATH_NOT_FOUND: ErrorMeaning(False, "The HTTP port has nothing at this path."),
+    Code.METHOD_NOT_ALLOWED: ErrorMeaning(False, "The HTTP port has this path for other methods; `Allow` names them."),
     Code.WRONG_ENDPOINT: ErrorMeaning(False, "This message belongs to the server's other endpoint."),
     Code.QUEUE_FULL: ErrorMeaning(True, "You have `queue_messages_max` requests waiting for their replies."),
     Code.DRAINING: ErrorMeaning(True, "The server is stopping and takes no new work."),

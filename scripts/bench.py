@@ -28,6 +28,7 @@ from scripts.load import EchoClient, InstantSolver, LoadClient, Tally, a_few_mod
 HOST = "127.0.0.1"
 MODULI = 8
 SETTINGS = {
+    "VAULT_HTTP_PORT": "0",
     "VAULT_OPEN_TASKS_MAX": "100000",
     "VAULT_CAPACITY_MAX": "1024",
     "VAULT_QUEUE_MESSAGES_MAX": "100000",

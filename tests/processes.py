@@ -35,9 +35,13 @@ class ProcessFailed(AssertionError):
 
 
 def environment(settings: dict[str, object] | None = None) -> dict[str, str]:
-    """This process's environment with these VAULT_ settings alone: {"open_tasks_max": 3} is VAULT_OPEN_TASKS_MAX=3."""
+    """This process's environment with these VAULT_ settings alone: {"open_tasks_max": 3} is VAULT_OPEN_TASKS_MAX=3.
+
+    HTTP gets a free port unless they say otherwise.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VAULT_")}
-    return kept | {f"VAULT_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+    given = {"http_port": 0} | (settings or {})
+    return kept | {f"VAULT_{name.upper()}": str(value) for name, value in given.items()}
 
 
 class LoggingProcess(ABC):
@@ -194,6 +198,7 @@ class Server(LoggingProcess):
         self.database = folder / f"{name}.db"
         self.port = 0
         self.url = ""
+        self.http_port = 0
         self.server_key = ""
         self._starts = 0
 
@@ -207,6 +212,7 @@ class Server(LoggingProcess):
         self.launch()
         ready = await self.event("server.ready", seconds=START_SECONDS_MAX, count=before + 1)
         self.port, self.url, self.server_key = ready["port"], ready["url"], ready["server_key"]
+        self.http_port = ready["http_port"] or 0
 
     async def restart(self) -> None:
         """Start again on the same file and port; ask it to stop first if it runs."""

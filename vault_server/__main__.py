@@ -21,6 +21,7 @@ from vault_server.exchange.cipher import WrongMasterKey
 from vault_server.gateway.listener import CannotListen
 from vault_server.settings import Settings
 from vault_server.storage.database import StorageError
+from vault_server.web.server import CannotServeHttp
 
 SWITCH_SECONDS = 0.001
 """The interpreter hands its lock over after this: the writer's thread must not wait 5 ms for a busy event loop."""
@@ -60,6 +61,11 @@ def serve_command(
     public_name: Annotated[
         list[str] | None, typer.Option(help="HOST:PORT by which peers dial this server; may be repeated.")
     ] = None,
+    http_host: Annotated[str | None, typer.Option(help="Address of the HTTP port.  [127.0.0.1]")] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port of /healthz, /readyz and /metrics; 0 picks a free one.  [8766]")
+    ] = None,
+    http: Annotated[bool | None, typer.Option("--http/--no-http", help="Whether there is an HTTP port at all.")] = None,
     log_format: Annotated[str, typer.Option(help="auto, json or pretty.")] = "auto",
 ) -> None:
     """Serve clients on /client and solvers on /solver until SIGTERM or ctrl-C, then drain.
@@ -70,6 +76,7 @@ def serve_command(
     if log_format not in ("auto", "json", "pretty"):
         _fail(f"--log-format {log_format!r} is unknown: choose auto, json or pretty", code=2)
     given: dict[str, Any] = {"database": database, "host": host, "port": port}
+    given |= {"http_host": http_host, "http_port": http_port, "http_enabled": http}
     given = {name: value for name, value in given.items() if value is not None}
     if public_name:
         given["public_names"] = tuple(public_name)
@@ -92,7 +99,7 @@ def serve_command(
     gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         uvloop.run(_run(app, made))
-    except (StorageError, CannotListen, MessageError) as error:
+    except (StorageError, CannotListen, CannotServeHttp, MessageError) as error:
         _fail(str(error))
     except WrongMasterKey as error:
         _fail(f"{error}: {settings.database} was written with another master key; bring that key back")
@@ -118,10 +125,11 @@ async def _run(app: App, made: list[Path]) -> None:
 def _introduce(app: App, made: list[Path]) -> None:
     """Three lines for whoever started it; on standard error, so that the log stays a log."""
     address = f"{app.settings.host}:{app.listener.port}"
+    metrics = f"   Metrics: {app.web.url}/metrics" if app.web.port else ""
     files = ", ".join(str(path) for path in made)
     typer.echo(f"Database {app.settings.database}" + (f"; made {files} (keep them)" if made else ""), err=True)
     typer.echo(f"Clients and solvers connect to ws://{address} and pin the key {app.identity.hotkey}", err=True)
-    typer.echo(f"Try: vault-solver run --server ws://{address}   Stop: ctrl-C", err=True)
+    typer.echo(f"Try: vault-solver run --server ws://{address}{metrics}   Stop: ctrl-C", err=True)
 
 
 def _explain(error: ValidationError) -> str:

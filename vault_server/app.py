@@ -12,7 +12,8 @@ import structlog
 from protocol.identity import Identity
 from vault_server import logs
 from vault_server.clock import Clock
-from vault_server.core.operation import SERVER, Effect, JobDue, LogEvent, Relay, System
+from vault_server.core.operation import SERVER, Effect, Gauge, JobDue, LogEvent, Relay, System
+from vault_server.core.tally import Tally
 from vault_server.dispatch.alarm import Alarm
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.jobs import Jobs
@@ -26,11 +27,15 @@ from vault_server.gateway.listener import Listener
 from vault_server.gateway.live import live
 from vault_server.gateway.operator_desk import OperatorDesk, orders_of, questions_of
 from vault_server.gateway.pace import Pace
+from vault_server.metrics import Live, Metrics
 from vault_server.settings import Settings
-from vault_server.storage.database import Database
+from vault_server.storage.counted import CountedDatabase
 from vault_server.storage.sqlite import SqliteDatabase
 from vault_server.systems.vault.records import Parts
 from vault_server.systems.vault.system import vault
+from vault_server.web.health import Health
+from vault_server.web.scrape import Scrape
+from vault_server.web.server import WebServer
 
 logger = structlog.get_logger()
 
@@ -46,30 +51,33 @@ class App:
         self._clock = clock or Clock()
         self._master_keys = master_keys
         self._cipher = Cipher.of(master_keys.read(), self._clock.random_bytes)
-        self._database: Database = SqliteDatabase(settings.database)
+        self._tally = Tally()
+        self._database = CountedDatabase(SqliteDatabase(settings.database), self._tally)
         systems = compose(settings, self._cipher, master_keys, self._clock)
         pushes = {push.kind: push for system in systems for push in system.pushes}
         operations = [operation for system in systems for operation in system.operations]
         router = Router([outbox.ACKNOWLEDGE, *operations])
-        self.pump = Pump(settings, self._database, pushes)
+        self.pump = Pump(settings, self._database, pushes, self._tally)
         self._dispatcher = Dispatcher(settings, self._clock, self._database, router, self._carry_out)
         self._jobs = Jobs(settings, self._database, self._dispatcher, [j for s in systems for j in s.jobs])
         deadlines = {name: order for system in systems for name, order in system.deadlines.items()}
         self._alarm = Alarm(self._clock, self._database, self._dispatcher, deadlines)
         self._starting = [order for system in systems for order in system.starting]
         doors = [door for system in systems for door in system.doors]
-        self.listener = Listener(settings, self._clock, identity, doors, self._dispatcher, self.pump)
+        self.listener = Listener(settings, self._clock, identity, doors, self._dispatcher, self.pump, self._tally)
         self._pace = Pace(time.monotonic)
         questions = questions_of([r for s in systems for r in s.reports], self._database, self._clock)
         questions["live"] = live(settings, self._clock, self.listener, self._pace)
         desk = OperatorDesk(questions, orders_of(operations), self._dispatcher)
         self.control = Control(settings, desk, logs.recent)
+        self.web = self._web([gauge for system in systems for gauge in system.gauges])
 
     async def start(self) -> None:
-        """Raises StorageError, WrongMasterKey, CannotListen; whatever was started is stopped then."""
+        """Raises StorageError, WrongMasterKey, CannotListen, CannotServeHttp; whatever was started is stopped then."""
         try:
             await self._database.start()
             await self._agree_on_master_keys()
+            await self.web.start()
             await self._dispatcher.start()
             for order in self._starting:
                 await self._dispatcher.call(SERVER, order)
@@ -87,10 +95,21 @@ class App:
 
         Every part is stopped, also when one before it fails: a database left open would keep the process alive.
         """
-        parts = (self._database, self.control, self.pump, self._dispatcher, self._jobs, self._alarm, self.listener)
+        outer = (self._database, self.web, self.control)
+        inner = (self.pump, self._dispatcher, self._jobs, self._alarm, self.listener)
         async with AsyncExitStack() as stack:  # the last one entered is stopped first
-            for part in parts:
+            for part in (*outer, *inner):
                 stack.push_async_callback(part.stop)
+
+    def _web(self, gauges: Sequence[Gauge]) -> WebServer:
+        metrics = Metrics(self._tally, Live(self.listener.open_connections, logs.lines_dropped))
+        return WebServer(
+            self.settings,
+            [
+                Health(self._clock, self.listener, self._database),
+                Scrape(self._clock, self._database, metrics, gauges),
+            ],
+        )
 
     async def _agree_on_master_keys(self) -> None:
         now_ms = self._clock.now_ms()
@@ -131,6 +150,7 @@ async def serve(app: App, stop: asyncio.Event, ready: Callable[[], None]) -> Non
             "server.ready",
             url=f"{'wss' if app.settings.tls_certificate else 'ws'}://{app.settings.host}:{app.listener.port}",
             port=app.listener.port,
+            http_port=app.web.port or None,
             server_key=app.identity.hotkey,
             database=str(app.settings.database),
         )

@@ -10,7 +10,17 @@ import pytest
 from protocol.catalog import FROM_SERVER, TO_SERVER
 from protocol.envelope import Kind, Message
 from protocol.errors import ERRORS
-from tests.protocol.reference import ANY_MESSAGE, BLOCK, BLOCKS, DOCUMENT, GROUPS, REFUSALS, REPLIES, block
+from tests.protocol.reference import (
+    ANY_MESSAGE,
+    BLOCK,
+    BLOCKS,
+    DOCUMENT,
+    GROUPS,
+    HTTP_ALONE,
+    REFUSALS,
+    REPLIES,
+    block,
+)
 from vault_server.core.operation import Endpoint, Operation
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
@@ -37,7 +47,7 @@ def test_every_message_is_described_once(reads: dict[str, type[Message]]) -> Non
 
 
 def test_every_error_code_is_met_somewhere() -> None:
-    assert {*ANY_MESSAGE, *(code for codes in REFUSALS.values() for code in codes)} == set(ERRORS)
+    assert {*ANY_MESSAGE, *HTTP_ALONE, *(code for codes in REFUSALS.values() for code in codes)} == set(ERRORS)
 
 
 def operations() -> dict[str, Operation]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 OK = "OK"
 """The code of a request that was not refused."""
 
-BATCH_WORKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+BATCH_MESSAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 BATCH_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -17,7 +17,7 @@ class Spread:
     """How often a value was how large. `bounds` are the upper ends of the steps, ascending; one more step is open."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = tuple(bounds)
+        self.bounds = tuple(map(float, bounds))
         self.total = 0.0
         self._counts = [0] * (len(self.bounds) + 1)
 
@@ -44,5 +44,5 @@ class Tally:
         self.connections_refused: defaultdict[str, int] = defaultdict(int)  # by HTTP status
         self.handshakes_refused: defaultdict[str, int] = defaultdict(int)  # by error code
         self.storage_errors: defaultdict[str, int] = defaultdict(int)  # by what was tried: read, write
-        self.batch_works = Spread(BATCH_WORKS)
+        self.batch_messages = Spread(BATCH_MESSAGES)
         self.batch_seconds = Spread(BATCH_SECONDS)

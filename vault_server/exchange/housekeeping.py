@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vault_server.core.operation import Caller, Endpoint, Operation, System, Transaction, log
 from vault_server.exchange import deadlines, idempotency
+from vault_server.exchange.gauges import GAUGES
 
 TIDY = "tidy_up"
 EVERY_MS = 24 * 3600 * 1000
@@ -31,5 +32,6 @@ def system(idempotency_ms: int) -> System:
         operations=[Operation(TidyUp, frozenset({Endpoint.SERVER}), tidy_up)],
         pushes=[],
         deadlines={TIDY: lambda _subject: TidyUp()},
+        gauges=GAUGES,
         starting=[TidyUp()],
     )

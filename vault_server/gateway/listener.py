@@ -114,7 +114,8 @@ class Listener:
     def open_connections(self) -> Mapping[str, int]:
         """Connections by endpoint; at `none` are those that have not proved a key yet, or are leaving."""
         present = self.roster.by_endpoint()
-        return {**present, "none": len(self._connections) - present.total()}
+        none = {door.endpoint.value: 0 for door in self.doors}
+        return none | present | {"none": len(self._connections) - present.total()}
 
     @property
     def is_full(self) -> bool:

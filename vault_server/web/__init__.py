@@ -1,1 +1,1 @@
-"""HTTP: health and metrics for whoever watches the server; app.py hands in every route. Never imports a system."""
+"""HTTP: health and metrics for whoever watches the server. app.py hands in every page; nothing here knows a system."""

@@ -1,0 +1,91 @@
+"""uvicorn's HTTP/1.1 connection with the bounds it lacks: nobody holds one for long by saying little or reading slowly.
+
+uvicorn itself bounds the bytes of a request's head and the idle time after a response. A peer that never finishes its
+request, or never takes the response, would stay for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from protocol.errors import Code, MessageError
+from vault_server.web import refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a peer may take for its part, and how many connections may be open."""
+
+    seconds: float
+    connections_max: int
+
+
+class PatientHttp(H11Protocol):
+    """One connection. `bounds` is given by the subclass that `bounded` makes: uvicorn builds connections itself."""
+
+    bounds: Bounds
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A socket was accepted; one too many is dropped before it costs anything."""
+        super().connection_made(transport)
+        if len(self.connections) > 2 * self.bounds.connections_max:
+            transport.abort()
+        else:
+            self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of a request; once it is whole, it is our turn."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete:
+            self._expect_nothing()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        self._expect()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """The peer has stopped reading."""
+        super().pause_writing()
+        self._expect()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        self._expect_nothing()
+
+    def send_400_response(self, _msg: str) -> None:
+        """What is no HTTP is told so; in the middle of a response there is nothing left to say."""
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()
+            return
+        refusal = MessageError(Code.MALFORMED, "This is no HTTP/1.1 request that can be read.", "Send GET /healthz.")
+        self.transport.write(refusals.raw(HTTPStatus.BAD_REQUEST, refusal))
+        self.transport.close()
+
+    def _expect(self) -> None:
+        self._expect_nothing()
+        if self.transport is not None:
+            self._deadline = self.loop.call_later(self.bounds.seconds, self.transport.abort)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def bounded(bounds: Bounds) -> type[PatientHttp]:
+    """The class of one server's connections."""
+    members: dict[str, Any] = {"bounds": bounds}
+    return type("BoundedHttp", (PatientHttp,), members)

@@ -1,0 +1,179 @@
+"""The HTTP port: uvicorn inside our own event loop. What goes wrong here never reaches the WebSocket side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from protocol.address import canonical_authority
+from protocol.errors import Code, MessageError
+from vault_server.settings import Settings
+from vault_server.web import refusals
+from vault_server.web.page import Page
+from vault_server.web.patience import Bounds, bounded
+
+logger = structlog.get_logger()
+
+LIBRARY_LOGGER = logging.getLogger("uvicorn")
+LIBRARY_LOGGER.addHandler(logging.NullHandler())
+LIBRARY_LOGGER.propagate = (
+    False  # a stranger's broken request is not an error of ours; our own are logged as http.failed
+)
+
+BACKLOG = 128
+KEEP_ALIVE_SECONDS = 5
+DRAIN_SECONDS = 1
+TICK_SECONDS = 1.0
+RETRY_AFTER_MS = 1000
+
+
+class CannotServeHttp(Exception):
+    """The address is taken, or is not this machine's."""
+
+
+class WebServer:
+    """`start` returns when requests are answered; `port` is then the one that is bound."""
+
+    def __init__(self, settings: Settings, pages: Sequence[Page]) -> None:
+        self._settings = settings
+        self._pages = pages
+        self.port = 0
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is reached from this machine."""
+        return f"http://{canonical_authority(self._settings.http_host, self.port)}"
+
+    async def start(self) -> None:
+        """Raises CannotServeHttp."""
+        if self._server is not None:
+            return
+        listening = await _bind(self._settings.http_host, self._settings.http_port)
+        self.port = listening.getsockname()[1]
+        server = self._server = _Server(self._config())
+        self._serving = asyncio.create_task(server.serve([listening]), name="http")
+        self._serving.add_done_callback(self._has_ended)
+        ready = asyncio.create_task(server.is_ready.wait())
+        await asyncio.wait([self._serving, ready], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        assert not self._serving.done(), "uvicorn starts on a socket that is bound"
+
+    async def stop(self) -> None:
+        """Finish the responses that are under way, bounded in time; then end the pages."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.leave()
+        assert self._serving is not None, "what was started serves"
+        await asyncio.wait([self._serving])
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        for page in self._pages:
+            await page.stop()
+
+    def _config(self) -> uvicorn.Config:
+        s = self._settings
+        app = Starlette(
+            routes=[route for page in self._pages for route in page.routes],
+            exception_handlers={HTTPException: refusals.on_http_exception, Exception: refusals.on_defect},
+        )
+        app.router.redirect_slashes = False
+        return uvicorn.Config(
+            self._bounded(app),
+            http=bounded(Bounds(s.http_request_ms_max / 1000, s.http_connections_max)),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            workers=1,
+            proxy_headers=False,
+            server_header=False,
+            h11_max_incomplete_event_size=s.http_header_bytes_max,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+
+    def _bounded(self, app: ASGIApp) -> ASGIApp:
+        """Requests on too many connections are refused, whatever they ask."""
+
+        async def bounded_app(scope: Scope, receive: Receive, send: Send) -> None:
+            if self._server is not None and self._server.connections > self._settings.http_connections_max:
+                await _too_many(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return bounded_app
+
+    def _has_ended(self, serving: asyncio.Task[None]) -> None:
+        error = None if serving.cancelled() else serving.exception()
+        if error is not None or self._server is not None:
+            logger.error("http.ended", exc_info=error)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server that leaves signals alone, and ends when told instead of looking ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_ready = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self.server_state.connections)
+
+    def leave(self) -> None:
+        """Accept nothing more, finish, end."""
+        self._leaving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command line's business."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say when it is done."""
+        await super().startup(sockets)
+        self.is_ready.set()
+
+    async def main_loop(self) -> None:
+        """Keep the clock of the Date header."""
+        while not self._leaving.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._leaving.wait()
+
+
+async def _bind(host: str, port: int) -> socket.socket:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotServeHttp(
+            f"cannot serve HTTP on {host}:{port}: {error.strerror or error}; "
+            "choose another --http-port or --http-host, or switch it off with --no-http"
+        ) from error
+
+
+async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
+    refusal = MessageError(
+        Code.TOO_MANY_CONNECTIONS, "All connections are taken.", "Try again later.", retry_after_ms=RETRY_AFTER_MS
+    )
+    response = refusals.refuse(HTTPStatus.SERVICE_UNAVAILABLE, refusal, {"Connection": "close"})
+    await response(scope, receive, send)
