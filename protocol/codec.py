@@ -7,18 +7,21 @@ field. Nothing a message holds ever stands in an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgpack
 
-from protocol.envelope import ENVELOPE_NUMBER, Envelope, Kind, Message
+from protocol.envelope import ENVELOPE_NUMBER, Envelope, Message, Shape
 from protocol.errors import Code, MessageError
 
 DEPTH_MAX = 3
 """A message is a map; a field of it may be a map; that one holds plain values."""
 
-ENVELOPE_NAMES = frozenset({"type", "id", "re", "seq"})
+CONTAINERS = frozenset({dict, list, tuple})
+
+BUFFER_BYTES = 1024
+"""What a conversation keeps for packing; it grows with the largest message."""
 
 
 class DecodeError(MessageError):
@@ -41,6 +44,7 @@ class Codec:
         self.frame_bytes_max = frame_bytes_max
         self._reads = reads
         self._strict = strict
+        self._pack: Callable[[Any], bytes] = msgpack.Packer(buf_size=BUFFER_BYTES).pack  # a fresh one a message is slow
 
     def encode(self, envelope: Envelope) -> bytes:
         """The frame's payload. JSON is UTF-8 and goes into a text frame."""
@@ -54,13 +58,12 @@ class Codec:
             raw["re"] = envelope.re
         if envelope.seq is not None:
             raw["seq"] = envelope.seq
-        for spec in shape.fields:
-            value = getattr(message, spec.name)
+        for name, dump in shape.writers:
+            value = getattr(message, name)
             if value is not None:
-                raw[spec.name] = value if spec.field.as_is else spec.field.dump(value, binary)
+                raw[name] = value if dump is None else dump(value, binary)
         if binary:
-            packed: bytes = msgpack.packb(raw)
-            return packed
+            return self._pack(raw)
         return json.dumps(raw, separators=(",", ":")).encode()
 
     def decode(self, payload: bytes) -> Envelope:
@@ -75,21 +78,24 @@ class Codec:
 
     def _parse(self, payload: bytes) -> dict[str, Any]:
         try:
-            raw = msgpack.unpackb(payload, raw=False) if self.binary else json.loads(payload)
+            raw = msgpack.unpackb(payload) if self.binary else json.loads(payload)
         except (RecursionError, msgpack.StackError):
             raise _too_deep() from None
         except ValueError:  # what msgpack and json raise, UnicodeDecodeError and msgpack's ExtraData included
             raise _malformed(f"The frame is not {'msgpack' if self.binary else 'JSON'}.") from None
         if not isinstance(raw, dict):
             raise _malformed("The frame holds no map.")
-        if not all(isinstance(key, str) for key in raw):  # msgpack lets a key be bytes
-            raise _malformed("A key of the map is no string.")
-        _check_depth(raw, DEPTH_MAX)
+        for key, value in raw.items():
+            if type(key) is not str:  # msgpack lets a key be bytes
+                raise _malformed("A key of the map is no string.")
+            if type(value) in CONTAINERS:
+                _check_depth(value, DEPTH_MAX - 1)
         return raw
 
     def _read(self, raw: dict[str, Any]) -> Envelope:
-        numbers = {name: self._number(raw, name) for name in ("id", "re", "seq") if name in raw}
-        request_id = numbers.get("id")
+        request_id = _number(raw, "id") if "id" in raw else None
+        re = _number(raw, "re") if "re" in raw else None
+        seq = _number(raw, "seq") if "seq" in raw else None
         wire_type = raw.get("type")
         if not isinstance(wire_type, str):
             raise DecodeError(
@@ -103,48 +109,48 @@ class Codec:
                 f"Send one of {', '.join(sorted(self._reads))}.",
                 request_id,
             )
-        shape = cls.SHAPE
-        binary = self.binary
-        values: dict[str, Any] = {}
         try:
-            for spec in shape.fields:
-                if spec.name in raw:
-                    values[spec.name] = spec.field.parse(spec.name, raw[spec.name], binary)
-                elif not spec.optional:
-                    raise MessageError(
-                        Code.MISSING_FIELD,
-                        f"Message {wire_type!r} lacks field {spec.name!r}.",
-                        f"Send {spec.field.describe()}.",
-                    )
-            self._check_envelope(shape.wire_type, shape.kind, shape.names, raw)
+            values = self._values(cls.SHAPE, raw)
         except MessageError as refusal:
             raise DecodeError(refusal.code, refusal.message, refusal.suggestion, request_id) from None
-        return Envelope(cls(**values), request_id, numbers.get("re"), numbers.get("seq"))
+        return Envelope(cls(**values), request_id, re, seq)
 
-    def _check_envelope(self, wire_type: str, kind: Kind, names: frozenset[str], raw: dict[str, Any]) -> None:
-        needed = {Kind.REQUEST: "id", Kind.PUSH: "seq"}.get(kind)
-        if needed is not None and needed not in raw:
-            raise MessageError(
-                Code.MISSING_FIELD,
-                f"Message {wire_type!r} lacks field {needed!r}.",
-                f"Send {ENVELOPE_NUMBER.describe()}.",
-            )
-        if not self._strict:
-            return
-        unknown = raw.keys() - names - ENVELOPE_NAMES
-        if unknown:
-            raise MessageError(
-                Code.UNKNOWN_FIELD,
-                f"Message {wire_type!r} has no field {_shown(min(unknown))}.",
-                f"Its fields are {', '.join(sorted(names)) or 'none'}.",
-            )
+    def _values(self, shape: Shape, raw: dict[str, Any]) -> dict[str, Any]:
+        """The fields of one message, each checked, and nothing else in the map."""
+        binary = self.binary
+        values: dict[str, Any] = {}
+        for name, parse, optional in shape.readers:
+            if name in raw:
+                values[name] = parse(name, raw[name], binary)
+            elif not optional:
+                raise _missing(shape, name)
+        if shape.needed is not None and shape.needed not in raw:
+            raise _missing(shape, shape.needed)
+        if self._strict and not raw.keys() <= shape.known:
+            raise _unknown(shape, min(raw.keys() - shape.known))
+        return values
 
-    @staticmethod
-    def _number(raw: dict[str, Any], name: str) -> int:
-        try:
-            return ENVELOPE_NUMBER.parse(name, raw[name], True)
-        except MessageError as refusal:
-            raise DecodeError(refusal.code, refusal.message, refusal.suggestion) from None
+
+def _number(raw: dict[str, Any], name: str) -> int:
+    try:
+        return ENVELOPE_NUMBER.parse(name, raw[name], True)
+    except MessageError as refusal:
+        raise DecodeError(refusal.code, refusal.message, refusal.suggestion) from None
+
+
+def _missing(shape: Shape, name: str) -> MessageError:
+    field = next((spec.field for spec in shape.fields if spec.name == name), ENVELOPE_NUMBER)
+    return MessageError(
+        Code.MISSING_FIELD, f"Message {shape.wire_type!r} lacks field {name!r}.", f"Send {field.describe()}."
+    )
+
+
+def _unknown(shape: Shape, name: str) -> MessageError:
+    return MessageError(
+        Code.UNKNOWN_FIELD,
+        f"Message {shape.wire_type!r} has no field {_shown(name)}.",
+        f"Its fields are {', '.join(sorted(shape.names)) or 'none'}.",
+    )
 
 
 def _check_depth(value: Any, left: int) -> None:
@@ -157,7 +163,7 @@ def _check_depth(value: Any, left: int) -> None:
     if left == 0:
         raise _too_deep()
     for item in inside:
-        if type(item) in (dict, list, tuple):
+        if type(item) in CONTAINERS:
             _check_depth(item, left - 1)
 
 

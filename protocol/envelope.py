@@ -43,14 +43,23 @@ class FieldSpec:
     optional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What the codec needs to know of one message class."""
+ENVELOPE_NAMES = frozenset({"type", "id", "re", "seq"})
 
-    wire_type: str
-    kind: Kind
-    fields: tuple[FieldSpec, ...]
-    names: frozenset[str]
+
+class Shape:
+    """What the codec needs to know of one message class, laid out for it once."""
+
+    __slots__ = ("fields", "kind", "known", "names", "needed", "readers", "wire_type", "writers")
+
+    def __init__(self, wire_type: str, kind: Kind, fields: tuple[FieldSpec, ...]) -> None:
+        self.wire_type = wire_type
+        self.kind = kind
+        self.fields = fields
+        self.names = frozenset(spec.name for spec in fields)
+        self.known = self.names | ENVELOPE_NAMES
+        self.needed = {Kind.REQUEST: "id", Kind.PUSH: "seq"}.get(kind)
+        self.readers = tuple((spec.name, spec.field.parse, spec.optional) for spec in fields)
+        self.writers = tuple((spec.name, None if spec.field.as_is else spec.field.dump) for spec in fields)
 
 
 class Message:
@@ -73,7 +82,7 @@ def message(wire_type: str, kind: Kind) -> Callable[[M], M]:
         built = dataclass(kw_only=True, slots=True)(cls)
         hints = typing.get_type_hints(built, include_extras=True)
         specs = tuple(_spec(f.name, hints[f.name], f) for f in dataclasses.fields(built))  # type: ignore[arg-type]
-        built.SHAPE = Shape(wire_type, kind, specs, frozenset(s.name for s in specs))
+        built.SHAPE = Shape(wire_type, kind, specs)
         return built  # type: ignore[return-value]
 
     return build
