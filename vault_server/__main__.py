@@ -19,6 +19,7 @@ from vault_server import keys, logs
 from vault_server.app import App, serve
 from vault_server.exchange.cipher import WrongMasterKey
 from vault_server.gateway.listener import CannotListen
+from vault_server.operator import commands
 from vault_server.settings import Settings
 from vault_server.storage.database import StorageError
 from vault_server.web.server import CannotServeHttp
@@ -112,6 +113,9 @@ def settings_command() -> None:
         default = field.get_default(call_default_factory=True)
         shown = "" if default is None or default == () else default
         typer.echo(f"VAULT_{name.upper()}={shown}\n    {field.description}")
+
+
+commands.add_to(cli)
 
 
 async def _run(app: App, made: list[Path]) -> None:
