@@ -21,7 +21,7 @@ def _by_name(classes: Iterable[type[Message]]) -> Mapping[str, type[Message]]:
 TO_SERVER = _by_name(
     [
         session.Hello, session.Ack, session.Ping, session.Exit,
-        vault.SubmitPuzzle, vault.AskStatus, vault.CancelTask, vault.Complain,
+        vault.SubmitPuzzle, vault.AskStatus, vault.CancelTask, vault.Complain, vault.ListTasks,
         vault.UpdateStatus, vault.AcceptAssignment, vault.ReportProgress, vault.SubmitAnswer, vault.ReturnAssignment,
         vault.RespondToComplaint,
     ]
@@ -32,7 +32,7 @@ FROM_SERVER = _by_name(
     [
         session.Challenge, session.Welcome, session.Pong, session.Exit, session.Error,
         vault.PuzzleAccepted, vault.TaskState, vault.TaskCancelled, vault.PuzzleAnswered, vault.TaskFailed,
-        vault.TaskProgress, vault.ComplaintTaken,
+        vault.TaskProgress, vault.ComplaintTaken, vault.TaskList,
         vault.StatusUpdated, vault.PuzzleOffered, vault.AssignmentAccepted, vault.AnswerTaken, vault.AssignmentReturned,
         vault.AssignmentEnded, vault.ComplaintRaised, vault.ComplaintHeard,
         vault.ComplaintRuled, vault.StandingChanged,

@@ -7,15 +7,13 @@ a durable push that its receiver acknowledges (design §6).
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import ClassVar, TypeVar, dataclass_transform
 
-from protocol.fields import Field, Integer
+from protocol.fields import Integer
+from protocol.records import FieldSpec, specs_of
 
 ENVELOPE_NUMBER = Integer(minimum=0)
 """`id`, `re` and `seq` are plain integers."""
@@ -32,15 +30,6 @@ class Kind(Enum):
     """Durable: carries `seq`, comes again until acknowledged."""
     SIGNAL = "signal"
     """Neither answered nor kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
-    """One field of a message: its wire name, how it travels, and whether it may be absent."""
-
-    name: str
-    field: Field
-    optional: bool
 
 
 ENVELOPE_NAMES = frozenset({"type", "id", "re", "seq"})
@@ -80,23 +69,10 @@ def message(wire_type: str, kind: Kind) -> Callable[[M], M]:
         # The type checker holds them frozen; at run time that would treble the cost of making one, and a server
         # makes one for every frame.
         built = dataclass(kw_only=True, slots=True)(cls)
-        hints = typing.get_type_hints(built, include_extras=True)
-        specs = tuple(_spec(f.name, hints[f.name], f) for f in dataclasses.fields(built))  # type: ignore[arg-type]
-        built.SHAPE = Shape(wire_type, kind, specs)
+        built.SHAPE = Shape(wire_type, kind, specs_of(built))
         return built  # type: ignore[return-value]
 
     return build
-
-
-def _spec(name: str, hint: Any, field: dataclasses.Field[Any]) -> FieldSpec:
-    optional = False
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        inner = [h for h in typing.get_args(hint) if h is not type(None)]
-        assert len(inner) == 1, f"field {name}: only `X | None` unions travel"
-        hint, optional = inner[0], True
-    assert typing.get_origin(hint) is typing.Annotated, f"field {name}: needs a protocol.fields annotation"
-    assert not optional or field.default is None, f"field {name}: an optional field defaults to None"
-    return FieldSpec(name, typing.get_args(hint)[1], optional)
 
 
 @dataclass(slots=True)

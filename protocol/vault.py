@@ -7,10 +7,12 @@ list per direction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from protocol.envelope import Kind, Message, message
 from protocol.fields import FINGERPRINT, MILLISECONDS, Choice, Counts, Integer, Natural, Number, Octets, Text
+from protocol.records import Record, Records, record
 
 CLIENT_PATH = "/client"
 SOLVER_PATH = "/solver"
@@ -28,6 +30,8 @@ TASK_STATUSES = ("waiting", "assigned", "answered", "settled", "cancelled", "fai
 JUDGEMENTS = ("computed", "commitment", "agreed")
 """How an answer was judged: by computing it, by the client's commitment, by two solvers agreeing."""
 SOLVER_STATES = ("ready", "paused", "draining")
+TASK_LINES_MAX = 100
+"""Lines of one `task_list`."""
 COMPLAINT_KINDS = ("late", "no_answer", "wrong_answer")
 RULINGS = ("upheld", "rejected", "undecided")
 COMPLAINT_STATUSES = ("open", "asked", *RULINGS)
@@ -78,6 +82,18 @@ class Complain(Message):
     factor: Annotated[int, BIG] | None = None
 
 
+@message("list_tasks", Kind.REQUEST)
+class ListTasks(Message):
+    """Ask for your tasks, the newest first: those in `status`, older than the task `before`, at most `limit` (50).
+
+    Answered by `task_list`.
+    """
+
+    status: Annotated[str, Choice(TASK_STATUSES)] | None = None
+    before: Annotated[str, TASK] | None = None
+    limit: Annotated[int, Integer(1, TASK_LINES_MAX)] | None = None
+
+
 # server -> client
 
 
@@ -94,7 +110,10 @@ class PuzzleAccepted(Message):
 
 @message("task_state", Kind.REPLY)
 class TaskState(Message):
-    """How a task stands now; `answer` and `judged_by` once it has been answered, `reason` once it has failed."""
+    """How a task stands now; `answer` and `judged_by` once it has been answered, `reason` once it has failed.
+
+    Complaints are heard until `complaint_deadline`, which is there once the task has its answer or has failed.
+    """
 
     task: Annotated[str, TASK]
     status: Annotated[str, Choice(TASK_STATUSES)]
@@ -105,6 +124,28 @@ class TaskState(Message):
     answer: Annotated[int, BIG] | None = None
     judged_by: Annotated[str, Choice(JUDGEMENTS)] | None = None
     reason: Annotated[str, Text(length_max=200)] | None = None
+    complaint_deadline: Annotated[int, MILLISECONDS] | None = None
+
+
+@record
+class TaskLine(Record):
+    """One task in a list: as `task_state`, without its answer."""
+
+    task: Annotated[str, TASK]
+    status: Annotated[str, Choice(TASK_STATUSES)]
+    created: Annotated[int, MILLISECONDS]
+    num_assignments: Annotated[int, Integer()]
+    promised_by: Annotated[int, MILLISECONDS] | None = None
+    judged_by: Annotated[str, Choice(JUDGEMENTS)] | None = None
+    complaint_deadline: Annotated[int, MILLISECONDS] | None = None
+
+
+@message("task_list", Kind.REPLY)
+class TaskList(Message):
+    """Your tasks, the newest first. With `next` there may be more: ask again with it as `before`."""
+
+    tasks: Annotated[Sequence[TaskLine], Records(TaskLine, TASK_LINES_MAX, extensible=True)]
+    next: Annotated[str, TASK] | None = None
 
 
 @message("task_cancelled", Kind.REPLY)

@@ -12,6 +12,7 @@ from protocol.codec import DEPTH_MAX
 from protocol.envelope import Kind, Message
 from protocol.errors import CLOSES, ERRORS, Code
 from protocol.fields import INTEGER_MAX
+from protocol.records import FieldSpec, Records
 from protocol.vault import MODULUS_BYTES_MAX
 from tests.protocol import vectors
 from vault_server.core.states import Transitions
@@ -34,6 +35,7 @@ REPLIES: Mapping[str, str] = {
     "tlp": "tlp_accepted",
     "task_status": "task_state",
     "cancel": "task_cancelled",
+    "list_tasks": "task_list",
     "complaint": "complaint_taken",
     "complaint_response": "complaint_heard",
     "status_update": "status_updated",
@@ -46,6 +48,7 @@ REFUSALS: Mapping[str, tuple[Code, ...]] = {
     "tlp": (*PUZZLE, Code.TOO_MANY_OPEN_TASKS, Code.IDEMPOTENCY_CONFLICT),
     "task_status": (Code.TASK_NOT_FOUND,),
     "cancel": (Code.TASK_NOT_FOUND, Code.TASK_ENDED),
+    "list_tasks": (Code.TASK_NOT_FOUND,),
     "complaint": (
         Code.TASK_NOT_FOUND, Code.COMPLAINT_EARLY, Code.COMPLAINT_LATE, Code.COMPLAINT_EXISTS,
         Code.NOTHING_TO_COMPLAIN, Code.TOO_MANY_COMPLAINTS, Code.NOT_A_FACTOR,
@@ -71,10 +74,19 @@ GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
         FROM_SERVER,
         ("challenge", "welcome", "pong", "error", "exit", "complaint_ruled", "standing_changed"),
     ),
-    "messages-client-to-server": (TO_SERVER, ("tlp", "task_status", "cancel", "complaint")),
+    "messages-client-to-server": (TO_SERVER, ("tlp", "task_status", "cancel", "list_tasks", "complaint")),
     "messages-client-from-server": (
         FROM_SERVER,
-        ("tlp_accepted", "task_state", "task_cancelled", "complaint_taken", "tlp_response", "task_failed", "progress"),
+        (
+            "tlp_accepted",
+            "task_state",
+            "task_cancelled",
+            "task_list",
+            "complaint_taken",
+            "tlp_response",
+            "task_failed",
+            "progress",
+        ),
     ),
     "messages-solver-to-server": (
         TO_SERVER,
@@ -103,6 +115,13 @@ OTHER_SETTINGS = (
 """Settings that a peer can meet and `welcome` does not name."""
 
 
+def _table(fields: Iterable[FieldSpec]) -> Iterator[str]:
+    yield "| field | value | |"
+    yield "|---|---|---|"
+    for spec in fields:
+        yield f"| `{spec.name}` | {spec.field.describe()} | {'may be absent' if spec.optional else 'needed'} |"
+
+
 def _messages(reads: Mapping[str, type[Message]], names: Iterable[str]) -> Iterator[str]:
     for name in names:
         cls = reads[name]
@@ -111,13 +130,16 @@ def _messages(reads: Mapping[str, type[Message]], names: Iterable[str]) -> Itera
         yield f"**`{name}`** ({kind.value}{answered}). {' '.join((cls.__doc__ or '').split())}"
         yield ""
         if cls.SHAPE.fields:
-            yield "| field | value | |"
-            yield "|---|---|---|"
-            for spec in cls.SHAPE.fields:
-                yield f"| `{spec.name}` | {spec.field.describe()} | {'may be absent' if spec.optional else 'needed'} |"
+            yield from _table(cls.SHAPE.fields)
         else:
             yield "No fields."
         yield ""
+        for spec in cls.SHAPE.fields:
+            if isinstance(spec.field, Records):
+                yield f"Each of `{spec.name}`: {' '.join((spec.field.kind.__doc__ or '').split())}"
+                yield ""
+                yield from _table(spec.field.kind.FIELDS)
+                yield ""
         if reads is TO_SERVER and name in REFUSALS:
             yield f"Refused with {', '.join(f'`{code}`' for code in REFUSALS[name])}."
             yield ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import hypothesis.strategies as st
@@ -20,6 +21,7 @@ from protocol.fields import (
     Octets,
     Text,
 )
+from protocol.records import FieldSpec, Record, Records
 
 NUMBERS = st.integers(0, INTEGER_MAX)
 
@@ -44,6 +46,8 @@ def values(field: Field) -> st.SearchStrategy[Any]:
             return st.sampled_from(words)
         case HexKey(digits):
             return st.binary(min_size=digits // 2, max_size=digits // 2).map(bytes.hex)
+        case Records(kind, entries_max):
+            return st.lists(records(kind), max_size=min(entries_max, 3)).map(tuple)
         case Counts(entries_max, key_length_max):
             return st.dictionaries(printable(1, key_length_max), NUMBERS, max_size=min(entries_max, 5))
     raise AssertionError(f"no strategy for {field!r}: a new kind of field needs one")
@@ -56,13 +60,21 @@ def printable(length_min: int, length_max: int) -> st.SearchStrategy[str]:
     return short.filter(str.isprintable) | st.sampled_from(["x" * length_max, "é" * length_max])
 
 
+def named(specs: Iterable[FieldSpec]) -> st.SearchStrategy[dict[str, Any]]:
+    """Values for all fields, the optional ones there or absent."""
+    return st.fixed_dictionaries(
+        {spec.name: (st.none() | values(spec.field)) if spec.optional else values(spec.field) for spec in specs}
+    )
+
+
+def records(cls: type[Record]) -> st.SearchStrategy[Record]:
+    """Every record of one class."""
+    return named(cls.FIELDS).map(lambda given: cls(**given))
+
+
 def messages(cls: type[Message]) -> st.SearchStrategy[Message]:
-    """Every message of one class, with its optional fields there or absent."""
-    fields = {
-        spec.name: (st.none() | values(spec.field)) if spec.optional else values(spec.field)
-        for spec in cls.SHAPE.fields
-    }
-    return st.fixed_dictionaries(fields).map(lambda given: cls(**given))
+    """Every message of one class."""
+    return named(cls.SHAPE.fields).map(lambda given: cls(**given))
 
 
 def envelopes(cls: type[Message]) -> st.SearchStrategy[Envelope]:

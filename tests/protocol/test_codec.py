@@ -229,6 +229,7 @@ SAMPLES: dict[str, Any] = {
     "Choice": lambda f: f.words[0],
     "HexKey": lambda f: "a" * f.digits,
     "Counts": lambda f: {"2048": 1},
+    "Records": lambda f: (),
 }
 
 EVERY_FIELD = [

@@ -135,6 +135,20 @@ SAMPLES = [
     Envelope(vault.AnswerTaken(assignment=7, verdict="pending"), re=3),
     Envelope(vault.AssignmentEnded(assignment=7, outcome="released"), seq=42),
     Envelope(vault.PuzzleAnswered(task=TASK, answer=65_535, judged_by="agreed"), seq=43),
+    Envelope(vault.ListTasks(status="answered", limit=2), id=4),
+    Envelope(
+        vault.TaskList(
+            tasks=(
+                vault.TaskLine(
+                    task=TASK, status="answered", created=1_767_225_600_000, num_assignments=2,
+                    promised_by=1_767_225_660_000, judged_by="agreed", complaint_deadline=1_767_283_260_000,
+                ),
+                vault.TaskLine(task="cd" * 16, status="answered", created=1_767_225_500_000, num_assignments=1),
+            ),
+            next="cd" * 16,
+        ),
+        re=4,
+    ),
     Envelope(
         session.Error.of(MessageError(Code.QUEUE_FULL, "Too many.", "Wait.", retry_after_ms=100)), re=4
     ),

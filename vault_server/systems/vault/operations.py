@@ -159,6 +159,7 @@ def ask_status(parts: Parts, tx: Transaction, caller: Caller, order: wire.AskSta
         answer=None if row["answer"] is None else open_task_answer(parts.cipher, row),
         judged_by=row["judged_by"],
         reason=row["reason"],
+        complaint_deadline=row["complaint_deadline"],
     )
 
 

@@ -21,6 +21,15 @@ SELECT * FROM tasks WHERE fingerprint = :fingerprint /*for update*/;
 -- name: task_of_client^
 SELECT * FROM tasks WHERE fingerprint = :fingerprint AND client_id = :client_id /*for update*/;
 
+-- name: tasks_of_client
+SELECT db_key, fingerprint, status, created_at, num_assignments, promised_by, judged_by, complaint_deadline
+FROM (SELECT * FROM tasks WHERE client_id = :client_id AND db_key < :before ORDER BY db_key DESC LIMIT :scanned) newest
+WHERE CAST(:status AS TEXT) IS NULL OR status = :status ORDER BY db_key DESC LIMIT :count;
+
+-- name: task_of_client_after^
+SELECT fingerprint FROM tasks WHERE client_id = :client_id AND db_key < :before
+ORDER BY db_key DESC LIMIT 1 OFFSET :skipped;
+
 -- name: update_task_slots!
 UPDATE tasks SET first_assignment_id = :first_assignment_id, second_assignment_id = :second_assignment_id,
                  open_slots = :open_slots, num_assignments = :num_assignments, num_returned = :num_returned,

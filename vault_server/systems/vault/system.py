@@ -8,16 +8,19 @@ from typing import Any
 
 from protocol import vault as wire
 from vault_server.core.operation import Door, Endpoint, Operation, SealedColumn, System
-from vault_server.systems.vault import complaints, orders, rulings
+from vault_server.systems.vault import allowances, complaints, orders, rulings
 from vault_server.systems.vault import operations as does
 from vault_server.systems.vault.assigning import EXPIRE
-from vault_server.systems.vault.evidence import PENALTIES
+from vault_server.systems.vault.evidence import PENALTIES, forget_good_days
 from vault_server.systems.vault.gauges import GAUGES
 from vault_server.systems.vault.inspection import Inspector
+from vault_server.systems.vault.invariants import INVARIANTS
 from vault_server.systems.vault.judging import judge_job
+from vault_server.systems.vault.listing import list_tasks
 from vault_server.systems.vault.outcomes import SETTLE
 from vault_server.systems.vault.pushes import pushes
 from vault_server.systems.vault.records import Parts
+from vault_server.systems.vault.reports import REPORTS
 
 CLIENT = frozenset({Endpoint.CLIENT})
 SOLVER = frozenset({Endpoint.SOLVER})
@@ -30,6 +33,7 @@ SEALED = [
         for column in ("parameter_t", "parameter_baseg", "parameter_product", "answer")
     ),
     SealedColumn("task_assignments", "answer", row="db_key", owner="solver_id"),
+    SealedColumn("complaints", "factor", row="id", owner="client_id", key="id"),
 ]
 
 
@@ -38,7 +42,7 @@ def vault(parts: Parts) -> System:
     inspector = Inspector(parts.settings)
 
     def operation(order: type, callers: frozenset[Endpoint], handler: Callable[..., Any]) -> Operation:
-        return Operation(order, callers, partial(handler, parts))
+        return Operation(order, callers, partial(handler, parts), allowance=allowances.USES.get(order))
 
     return System(
         name="vault",
@@ -62,6 +66,7 @@ def vault(parts: Parts) -> System:
             ),
             operation(wire.AskStatus, CLIENT, does.ask_status),
             operation(wire.CancelTask, CLIENT, does.cancel_task),
+            operation(wire.ListTasks, CLIENT, list_tasks),
             Operation(
                 wire.Complain,
                 CLIENT,
@@ -93,6 +98,9 @@ def vault(parts: Parts) -> System:
         },
         penalties=PENALTIES,
         sealed=SEALED,
+        reports=REPORTS,
+        invariants=INVARIANTS,
         gauges=GAUGES,
+        tidying=[forget_good_days],
         starting=[orders.StartServing()],
     )
