@@ -30,6 +30,10 @@ LOOK_SECONDS = 0.02
 SETTLE_SECONDS = 0.1
 
 
+UNHURRIED: dict[str, object] = {"max_requests_per_window": 100_000, "max_requests_per_window_client": 100_000}
+"""Tests speak as fast as they can; those about the rate limit set it themselves."""
+
+
 class ProcessFailed(AssertionError):
     """A process that did not do what every test expects of it; the message ends with what it printed last."""
 
@@ -194,7 +198,7 @@ class Server(LoggingProcess):
     """`vault-server serve` on a port of its own and a fresh database file. Settings are given without VAULT_."""
 
     def __init__(self, folder: Path, settings: dict[str, object], name: str = "server") -> None:
-        super().__init__(name, folder, {"modulus_bits_min": 512} | settings)
+        super().__init__(name, folder, {"modulus_bits_min": 512} | UNHURRIED | settings)
         self.database = folder / f"{name}.db"
         self.port = 0
         self.url = ""

@@ -12,14 +12,15 @@ import structlog
 from protocol.identity import Identity
 from vault_server import logs
 from vault_server.clock import Clock
-from vault_server.core.operation import SERVER, Effect, Gauge, JobDue, LogEvent, Relay, System
+from vault_server.core.operation import SERVER, BanChanged, Effect, Gauge, JobDue, LogEvent, Relay, System
 from vault_server.core.tally import Tally
 from vault_server.dispatch.alarm import Alarm
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.jobs import Jobs
 from vault_server.dispatch.pump import Pump
 from vault_server.dispatch.router import Router
-from vault_server.exchange import housekeeping, outbox, rekeying
+from vault_server.exchange import bans, housekeeping, outbox, rekeying
+from vault_server.exchange.admission import Admission
 from vault_server.exchange.cipher import Cipher
 from vault_server.exchange.master_keys import KeyStore, agree_on_master_keys
 from vault_server.gateway.control import Control
@@ -64,7 +65,10 @@ class App:
         self._alarm = Alarm(self._clock, self._database, self._dispatcher, deadlines)
         self._starting = [order for system in systems for order in system.starting]
         doors = [door for system in systems for door in system.doors]
-        self.listener = Listener(settings, self._clock, identity, doors, self._dispatcher, self.pump, self._tally)
+        admission = Admission(settings, operations)
+        self.listener = Listener(
+            settings, self._clock, identity, doors, self._dispatcher, self.pump, admission, self._tally
+        )
         self._pace = Pace(time.monotonic)
         questions = questions_of([r for s in systems for r in s.reports], self._database, self._clock)
         questions["live"] = live(settings, self._clock, self.listener, self._pace)
@@ -127,18 +131,24 @@ class App:
                 self.listener.relay(effect)
             elif isinstance(effect, JobDue):
                 self._jobs.add(effect)
+            elif isinstance(effect, BanChanged):
+                self.listener.guard.ban_changed(effect)
         self.pump.wake()
 
 
 def compose(settings: Settings, cipher: Cipher, master_keys: KeyStore, clock: Clock) -> Sequence[System]:
     """Every system of this server, built and not started."""
     parts = Parts(settings, cipher, clock.random_bytes)
-    systems = [
-        housekeeping.system(settings.idempotency_ms),
-        vault(parts),
-    ]
+    systems = [vault(parts)]
+    penalties = {endpoint: penalty for system in systems for endpoint, penalty in system.penalties.items()}
     sealed = [column for system in systems for column in system.sealed]
-    return [rekeying.system(cipher, master_keys, sealed, clock.random_bytes), *systems]
+    banning = bans.system(settings.ban_duration, penalties)
+    return [
+        rekeying.system(cipher, master_keys, sealed, clock.random_bytes),
+        housekeeping.system(settings.idempotency_ms, [banning, *systems]),
+        banning,
+        *systems,
+    ]
 
 
 async def serve(app: App, stop: asyncio.Event, ready: Callable[[], None]) -> None:

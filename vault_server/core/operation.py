@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -129,6 +129,9 @@ class Operation:
 
     `check`, when given, costs milliseconds of CPU and runs before the transaction, off the loop; `checked` says that
     it is not needed for this order. Both raise MessageError. They see the order and nothing else.
+
+    `allowance` names what the caller uses up by giving this order. If a push has granted that on its connection, the
+    order does not count against its rate limit.
     """
 
     order: type
@@ -136,17 +139,20 @@ class Operation:
     handler: Handler
     check: Callable[[Any], None] | None = None
     checked: Callable[[Any], bool] | None = None
+    allowance: Callable[[Any], Hashable | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
     """How an outbox row of one kind becomes a message, or None when it has no object any more.
 
-    Rows that are `standing` are not removed by acknowledgement, but when what they are about ends.
+    Rows that are `standing` are not removed by acknowledgement, but when what they are about ends. Sending one `grants`
+    its receiver orders that are free of the rate limit, once each (see `Operation.allowance`).
     """
 
     kind: str
     render: Callable[[Reader, Row], Message | None]
+    grants: Callable[[Any], Iterable[Hashable]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,5 +248,7 @@ class System:
     """Who loses standing by repeated violations, by the endpoint where they happened."""
     sealed: Sequence[SealedColumn] = ()
     """Every column that holds sealed values: a new master key has to reach them all."""
+    tidying: Sequence[Callable[[Transaction, int], int]] = ()
+    """What is done once a day: tidy(tx, now_ms) drops rows that have served their time and says how many."""
     starting: Sequence[Any] = ()
     """Orders given once before the first connection is accepted."""

@@ -7,7 +7,7 @@ New rows are read after every batch, in order, and rendered in the reader's thre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -32,6 +32,9 @@ class Subscriber(Protocol):
 
     def push(self, seq: int, message: Message) -> None:
         """Send one push; never blocks, never raises."""
+
+    def grant(self, allowances: Iterable[Hashable]) -> None:
+        """What the push that comes next lets the receiver do beside its rate limit."""
 
 
 class _Line:
@@ -198,4 +201,7 @@ class Pump:
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True
         self._tally.pushed[row["kind"]] += 1
+        grants = self._pushes[row["kind"]].grants
+        if grants is not None:
+            line.subscriber.grant(grants(message))
         line.subscriber.push(seq, message)

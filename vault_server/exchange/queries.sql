@@ -75,3 +75,29 @@ DELETE FROM meta WHERE name = :name;
 INSERT INTO score_history (standing, hotkey, score_change, score_after, reason, task_id, created_at)
 SELECT :standing, hotkey, :score_change, :score_after, :reason, :task_id, :created_at FROM participants
 WHERE fingerprint = :fingerprint;
+
+-- name: insert_ban!
+INSERT INTO bans (subject, cause, reason, created_at, until)
+VALUES (:subject, :cause, :reason, :created_at, :until);
+
+-- name: count_recent_bans^
+SELECT count(*) AS bans FROM bans
+WHERE subject = :subject AND cause = 'rate_limit' AND lifted_at IS NULL AND created_at > :since;
+
+-- name: longest_ban^
+SELECT until, reason FROM bans WHERE subject = :subject AND lifted_at IS NULL AND until > :now
+ORDER BY until DESC, id DESC LIMIT 1;
+
+-- name: lift_bans!
+UPDATE bans SET lifted_at = :now WHERE subject = :subject AND lifted_at IS NULL AND until > :now;
+
+-- name: bans_in_force
+SELECT subject, cause, reason, created_at, until, lifted_at FROM bans WHERE lifted_at IS NULL AND until > :now
+ORDER BY until, id;
+
+-- name: bans_of_subject
+SELECT subject, cause, reason, created_at, until, lifted_at FROM bans WHERE subject = :subject
+ORDER BY id DESC LIMIT :count;
+
+-- name: forget_bans!
+DELETE FROM bans WHERE until < :until_before;

@@ -100,6 +100,12 @@ class Arrival(WebSocket):
             self._refuse(refusal, Close.HANDSHAKE_FAILED)
             return
         caller = Caller(peer.fingerprint, peer.public_key.hex(), door.endpoint, self._address)
+        try:
+            self._listener.guard.check_hello(caller.subject)
+        except MessageError as refusal:
+            logger.warning("handshake.refused", code=refusal.code, address=self._address, endpoint=door.endpoint)
+            self._refuse(refusal, Close.BANNED)
+            return
         if not door.exclusive and self._listener.roster.count(caller) >= self._settings.connections_per_key_max:
             limit = self._settings.connections_per_key_max
             self._refuse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -37,6 +38,7 @@ class Connection(Arrival):
         self._refused = 0
         self._pending = 0
         self._bad_messages = 0
+        self._granted = listener.admission.allowances()
 
     # coming and going
 
@@ -86,6 +88,14 @@ class Connection(Arrival):
         """Send what need not arrive."""
         self._send(Envelope(message))
 
+    def grant(self, allowances: Iterable[Hashable]) -> None:
+        """A push gives its receiver orders that do not count."""
+        self._granted.grant(allowances)
+
+    def banish(self, refusal: MessageError) -> None:
+        """Say until when the key is banned, and close."""
+        self._refuse(refusal, Close.BANNED)
+
     @property
     def is_idle(self) -> bool:
         """Whether every request has its reply."""
@@ -115,13 +125,31 @@ class Connection(Arrival):
         else:
             self._take(envelope)
 
+    def _admits(self, message: Message | None, number: int | None) -> bool:
+        """Whether the message may be looked at. None is a frame that is no message: it counts all the same."""
+        assert self._caller is not None, "an open conversation has a caller"
+        now_ms = int(self._loop.time() * 1000)
+        try:
+            return self._listener.guard.admit(self, self._caller, message, self._granted, now_ms)
+        except MessageError as refusal:
+            if refusal.code is Code.BANNED:
+                self.banish(refusal)
+                return False
+            self._log_refused("request.limited", refusal)
+            self._tally.replied[refusal.code] += 1
+            self._send(Envelope(Error.of(refusal), re=number))
+            return False
+
     def _answer_bad(self, refusal: MessageError) -> None:
+        number = getattr(refusal, "re", None)
+        if refusal.code is not Code.BAD_SEAL and not self._admits(None, number):
+            return
         self._log_refused("message.refused", refusal)
         self._tally.replied[refusal.code] += 1
         if refusal.code is Code.BAD_SEAL:
             self._refuse(refusal, Close.BAD_MESSAGE)
             return
-        self._send(Envelope(Error.of(refusal), re=getattr(refusal, "re", None)))
+        self._send(Envelope(Error.of(refusal), re=number))
         if refusal.code in NO_MESSAGE:
             self._bad_messages += 1
             if self._bad_messages > self._settings.bad_messages_max:
@@ -130,10 +158,12 @@ class Connection(Arrival):
     def _take(self, envelope: Envelope) -> None:
         assert self._caller is not None, "an open conversation has a caller"
         assert self._door is not None, "an open conversation came through a door"
-        if not self._has_joined:
-            self._join(self._caller, self._door)
         message = envelope.message
         self._tally.received[message.SHAPE.wire_type] += 1
+        if not self._admits(message, envelope.id):
+            return
+        if not self._has_joined:
+            self._join(self._caller, self._door)
         if isinstance(message, Ping):
             self._tally.replied[OK] += 1
             self._send(Envelope(Pong(server_time_ms=self._listener.clock.now_ms()), re=envelope.id))
@@ -185,7 +215,7 @@ class Connection(Arrival):
         """Each of the first refusals, then the 32nd, 64th, 128th …: a peer must not be able to fill the log."""
         self._refused += 1
         if self._refused <= REFUSALS_LOGGED or self._refused.bit_count() == 1:
-            level = logger.warning if event == "message.refused" else logger.info
+            level = logger.info if event == "request.refused" else logger.warning
             level(event, code=refusal.code, count=self._refused, **self._who())
 
     def _who(self) -> dict[str, Any]:

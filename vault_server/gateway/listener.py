@@ -19,7 +19,9 @@ from vault_server.core.operation import Caller, Door, Relay
 from vault_server.core.tally import Tally
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.pump import Pump
+from vault_server.exchange.admission import Admission
 from vault_server.gateway.connection import Connection
+from vault_server.gateway.guard import Guard
 from vault_server.gateway.handshake import FrontDoor
 from vault_server.gateway.roster import Roster
 from vault_server.settings import Settings
@@ -45,10 +47,12 @@ class Listener:
     doors: list[Door]
     dispatcher: Dispatcher
     pump: Pump
+    admission: Admission
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         self.roster = Roster()
+        self.guard = Guard(self.settings, self.clock, self.admission, self.dispatcher, self.roster)
         self.is_draining = False
         self.port = 0
         self._connections: set[Connection] = set()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from protocol.envelope import Message
-from protocol.errors import Close
+from protocol.errors import Close, MessageError
 from vault_server.core.operation import Caller, Endpoint
 
 
@@ -19,6 +19,9 @@ class Connected(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """End the conversation."""
+
+    def banish(self, refusal: MessageError) -> None:
+        """End it because the key is banned."""
 
 
 class Roster:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, MutableMapping
 from typing import Any
 
 import pytest
@@ -30,9 +30,13 @@ class Connection:
 
     def __init__(self) -> None:
         self.got: list[tuple[int, Message]] = []
+        self.granted: list[Hashable] = []
 
     def push(self, seq: int, message: Message) -> None:
         self.got.append((seq, message))
+
+    def grant(self, allowances: Iterable[Hashable]) -> None:
+        self.granted += [(len(self.got), allowance) for allowance in allowances]
 
     @property
     def seqs(self) -> list[int]:

@@ -49,6 +49,11 @@ def count_valid_answer(
         _set_band(tx, solver_id, row, row["reputation_score"])
 
 
+def forget_good_days(tx: Transaction, now_ms: int) -> int:
+    """Drop the days that no longer keep a pair from counting; the number dropped."""
+    return tx.run(q.forget_good_days, day=now_ms // DAY_MS)
+
+
 def _trust(tx: Transaction, solver_id: str, row: Row, trusted: int) -> None:
     if trusted != row["trusted"]:
         capacity = min(row["announced"], trusted)

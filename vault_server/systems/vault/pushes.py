@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protocol import vault as wire
 from vault_server.core.operation import Push, Reader, Row
+from vault_server.systems.vault import allowances
 from vault_server.systems.vault.records import Parts, open_puzzle, open_task_answer, q
 from vault_server.systems.vault.states import IN_HAND
 
@@ -74,10 +75,10 @@ def pushes(parts: Parts) -> list[Push]:
         )
 
     return [
-        Push("complaint_raised", raised),
+        Push("complaint_raised", raised, grants=allowances.of_complaint),
         Push("complaint_ruled", ruled),
         Push("standing_changed", moved),
-        Push("tlp_request", offered),
+        Push("tlp_request", offered, grants=allowances.of_offer),
         Push("tlp_response", answered),
         Push("task_failed", failed),
         Push("assignment_ended", ended),
