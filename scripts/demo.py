@@ -21,6 +21,13 @@ from pathlib import Path
 from tests.processes import Event, LoggingProcess, ProcessFailed, Server, Solver, environment
 
 PROGRAMS = Path(sys.executable).parent
+AS_SHIPPED: dict[str, object] = {
+    "modulus_bits_min": 2048,
+    "max_requests_per_window": 20,
+    "max_requests_per_window_client": 100,
+}
+"""What the tests' servers set otherwise, as anybody's server has it."""
+
 LETTER = "This opens when the squarings are done, whoever does them.\n"
 INTERRUPTED = 130
 VERDICTS = {
@@ -79,7 +86,7 @@ async def interruptible(demo: Coroutine[None, None, None]) -> None:
 
 async def demonstrate(folder: Path, measure: Sequence[str], started: list[LoggingProcess]) -> None:
     """Every step, in order."""
-    server = Server(folder, {"modulus_bits_min": 2048})
+    server = Server(folder, AS_SHIPPED)
     started.append(server)
     await server.start()
     say("server", f"{server.url}, a fresh database, key {server.server_key[:16]}…")
