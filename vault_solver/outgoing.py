@@ -1,7 +1,8 @@
 """What waits to be sent at the pace that the server allows, and in which order. Touches no socket and no clock.
 
-Free of the limit are one `accept` and one `tlp_response` for each assignment. Everything else counts and takes its
-turn here. Of progress only the newest of each assignment waits, and it never uses more than its share.
+Free of the limit is what a push asks for, once on the connection that brought it: `accept` and `tlp_response` for a
+`tlp_request`, `complaint_response` for a `complaint_raised`. Everything else counts and takes its turn here. Of
+progress only the newest of each assignment waits, and it never uses more than its share.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from dataclasses import dataclass
 
 from protocol.envelope import Message
 from protocol.pacing import SOLVER_LIMIT, Pacer
-from protocol.vault import AcceptAssignment, ReportProgress, ReturnAssignment, SubmitAnswer, UpdateStatus
+from protocol.vault import (
+    AcceptAssignment,
+    ComplaintRaised,
+    PuzzleOffered,
+    ReportProgress,
+    RespondToComplaint,
+    ReturnAssignment,
+    SubmitAnswer,
+    UpdateStatus,
+)
 
 PROGRESS_SECONDS_MIN = 1.0
 """Between two messages of progress, whatever the number of assignments."""
@@ -21,8 +31,9 @@ PROGRESS_SHARE = 0.4
 """Of the server's limit."""
 PROGRESS_ROOM, REQUEST_SHARE = 0.5, 0.75
 """Of the pacer's; the rest is for the status, without which a connection does not live."""
-SPENT_MAX = 65_536
-"""Assignments whose free messages are remembered."""
+
+Grant = tuple[type[Message], int]
+"""A kind of request and the number of the assignment or complaint that it may be sent for once, without counting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +53,34 @@ class Outgoing:
         self._counted: deque[Message] = deque()
         self._progress: dict[int, ReportProgress] = {}
         self._next_progress = 0.0
-        self._spent: dict[tuple[type[Message], int], None] = {}
+        self._granted: set[Grant] = set()
 
     def opened(self, limits: Mapping[str, int], now: float) -> None:
         """A new conversation: what waited for the old one is said anew by whoever wants it said."""
         self._pacer.learn(limits)
         self._pacer.lost(now)
-        for waiting in (self._free, self._counted, self._progress):
+        for waiting in (self._free, self._counted, self._progress, self._granted):
             waiting.clear()
+
+    def grant(self, push: Message) -> None:
+        """A push has come: what it asks for is free once, also what waits already."""
+        match push:
+            case PuzzleOffered(assignment=number):
+                self._granted |= {(AcceptAssignment, number), (SubmitAnswer, number)}
+            case ComplaintRaised(complaint=number):
+                self._granted.add((RespondToComplaint, number))
+            case _:
+                return
+        waiting, self._counted = self._counted, deque()
+        for request in waiting:
+            self.put(request)
 
     def put(self, request: Message) -> None:
         """Send this as soon as it may go. A newer status takes the place of one that waits."""
-        if isinstance(request, AcceptAssignment | SubmitAnswer) and self._spend(request):
+        if (granted := _grant_for(request)) in self._granted:
+            self._granted.remove(granted)
             self._free.append(request)
-            return
-        if isinstance(request, UpdateStatus):
+        elif isinstance(request, UpdateStatus):
             self._counted = deque(m for m in self._counted if not isinstance(m, UpdateStatus))
             self._counted.appendleft(request)
         else:
@@ -112,14 +136,15 @@ class Outgoing:
     def _depart(self, message: Message) -> Departure:
         return Departure(message, self._pacer.sent())
 
-    def _spend(self, request: AcceptAssignment | SubmitAnswer) -> bool:
-        name = (type(request), request.assignment)
-        if name in self._spent:
-            return False
-        self._spent[name] = None
-        if len(self._spent) > SPENT_MAX:
-            del self._spent[next(iter(self._spent))]
-        return True
+
+def _grant_for(request: Message) -> Grant:
+    match request:
+        case AcceptAssignment(assignment=number) | SubmitAnswer(assignment=number):
+            return type(request), number
+        case RespondToComplaint(complaint=number):
+            return type(request), number
+        case _:
+            return type(request), 0
 
 
 def ends_progress(message: Message) -> int | None:

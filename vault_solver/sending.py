@@ -81,6 +81,7 @@ class Sender:
         """Something has come: it may answer what counts, or say that too much was sent. Raises KeptOut."""
         if envelope.re is not None and (number := self._departed.pop(envelope.re, None)) is not None:
             self._outgoing.arrived(number, _now())
+        self._outgoing.grant(envelope.message)
         if isinstance(error := envelope.message, Error):
             seconds = LIMITED_SECONDS if error.retry_after_ms is None else error.retry_after_ms / 1_000
             if error.code == Code.BANNED:

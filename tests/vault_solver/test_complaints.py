@@ -1,4 +1,4 @@
-"""A complaint is responded to by itself, a ruling and a change of standing are logged; each push ends when it is safe."""
+"""A complaint is responded to, a ruling and a change of standing are logged; each push ends when it is safe."""
 
 from __future__ import annotations
 

@@ -8,7 +8,16 @@ import pytest
 
 from protocol.envelope import Message
 from protocol.pacing import SOLVER_LIMIT, WINDOW
-from protocol.vault import AcceptAssignment, ReportProgress, ReturnAssignment, SubmitAnswer, UpdateStatus
+from protocol.vault import (
+    AcceptAssignment,
+    ComplaintRaised,
+    PuzzleOffered,
+    ReportProgress,
+    RespondToComplaint,
+    ReturnAssignment,
+    SubmitAnswer,
+    UpdateStatus,
+)
 from vault_solver.outgoing import Outgoing
 
 LIMITS = {SOLVER_LIMIT: 20, WINDOW: 10}
@@ -18,6 +27,10 @@ def opened(limits: dict[str, int] | None = None) -> Outgoing:
     outgoing = Outgoing()
     outgoing.opened(LIMITS if limits is None else limits, 0.0)
     return outgoing
+
+
+def offer(number: int) -> PuzzleOffered:
+    return PuzzleOffered(assignment=number, task="ab" * 16, t=1, baseg=3, product=35, deadline=1)
 
 
 def accept(number: int) -> AcceptAssignment:
@@ -45,8 +58,10 @@ def taken(outgoing: Outgoing, now: float, *, answered: bool = True) -> list[Mess
     return left
 
 
-def test_one_accept_and_one_answer_for_each_assignment_are_free() -> None:
+def test_one_accept_and_one_answer_for_each_push_are_free() -> None:
     outgoing = opened()
+    for number in range(1, 101):
+        outgoing.grant(offer(number))
     free = [m for n in range(1, 101) for m in (accept(n), SubmitAnswer(assignment=n, answer=5))]
     for message in free:
         outgoing.put(message)
@@ -54,6 +69,28 @@ def test_one_accept_and_one_answer_for_each_assignment_are_free() -> None:
     for message in free:
         outgoing.put(message)
     assert taken(outgoing, 0.0) == free[:12], "the second time they count"
+
+
+def test_an_answer_that_goes_out_before_its_push_has_come_again_counts() -> None:
+    outgoing = opened()
+    outgoing.grant(offer(1))
+    outgoing.opened(LIMITS, 0.0)
+    answers: list[Message] = [SubmitAnswer(assignment=n, answer=5) for n in range(1, 31)]
+    for message in answers:
+        outgoing.put(message)
+    assert taken(outgoing, 0.0) == answers[:12]
+    for number in range(1, 31):
+        outgoing.grant(offer(number))
+    assert taken(outgoing, 0.0) == answers[12:], "free now, those that wait"
+
+
+def test_the_word_on_a_complaint_is_free() -> None:
+    outgoing = opened()
+    outgoing.hold(100.0, 0.0)
+    outgoing.grant(ComplaintRaised(complaint=3, assignment=7, kind="late", respond_by=9))
+    for complaint in (3, 7):
+        outgoing.put(RespondToComplaint(complaint=complaint, assignment=7, response="stands_by"))
+    assert taken(outgoing, 0.0) == [RespondToComplaint(complaint=3, assignment=7, response="stands_by")]
 
 
 def test_what_counts_waits_for_its_window_and_leaves_room_for_the_status() -> None:
@@ -73,6 +110,7 @@ def test_what_counts_waits_for_its_window_and_leaves_room_for_the_status() -> No
 def test_nothing_counted_goes_before_a_refusal_is_over_and_what_is_free_does() -> None:
     outgoing = opened()
     outgoing.hold(4.0, 1.0)
+    outgoing.grant(offer(2))
     outgoing.put(give_back(1))
     outgoing.put(accept(2))
     assert taken(outgoing, 4.9) == [accept(2)]
