@@ -20,7 +20,7 @@ from vault_server.operator.explain_page import candidates_text, explain_page
 from vault_server.operator.failures import OperatorError, Refused, ending
 from vault_server.operator.keys_page import keys_line
 from vault_server.operator.node import Node
-from vault_server.operator.pages import page, table
+from vault_server.operator.pages import page, show, table
 from vault_server.operator.solvers_page import solvers_table
 from vault_server.operator.times import parse_span, second, span
 
@@ -41,9 +41,9 @@ keys_cli = typer.Typer(name="keys", no_args_is_help=True, help="The master keys 
 def add_to(cli: typer.Typer) -> None:
     """Register every command of this module."""
     for name, command in COMMANDS.items():
-        cli.command(name, rich_help_panel=PANEL)(command)
-    keys_cli.command("rotate")(rotate)
-    keys_cli.command("status")(status)
+        cli.command(name, help=_help(command), rich_help_panel=PANEL)(command)
+    for name, command in KEYS_COMMANDS.items():
+        keys_cli.command(name, help=_help(command))(command)
     cli.add_typer(keys_cli, rich_help_panel=PANEL)
 
 
@@ -116,7 +116,7 @@ def top(
         watch = top_screen.Watch(node)
         seen = watch.look()
         watch.close()
-        _print_json(seen) if as_json else page().print(top_screen.draw(seen, height=None))
+        _print_json(seen) if as_json else show(page(), top_screen.draw(seen, height=None))
 
 
 def explain(
@@ -141,7 +141,7 @@ def explain(
             raise Refused(candidates_text(found))
         if not as_json:
             console = page()
-            console.print(explain_page(found, console))
+            show(console, explain_page(found, console))
 
 
 def solvers(
@@ -161,7 +161,7 @@ def solvers(
         if as_json:
             _print_json(rows)
         elif rows:
-            page().print(solvers_table(rows))
+            show(page(), solvers_table(rows))
         else:
             typer.echo("No solver is online." if online else "No solver has ever joined.")
 
@@ -198,7 +198,7 @@ def unban(fingerprint: FingerprintArgument, database: DatabaseOption = None, as_
         if as_json:
             _print_json(unbanned)
         elif unbanned["lifted"]:
-            typer.echo(f"{fingerprint} may connect again; {unbanned['lifted']} bans ended")
+            typer.echo(f"{fingerprint} may connect again")
         else:
             typer.echo(f"{fingerprint} was not banned")
 
@@ -224,7 +224,7 @@ def bans(
             for row in rows:
                 lifted = f" (lifted {second(row['lifted'])})" if row["lifted"] else ""
                 shown.add_row(row["fingerprint"], second(row["until"]), row["cause"], row["reason"] + lifted)
-            page().print(shown)
+            show(page(), shown)
         else:
             typer.echo("Nobody is banned." if not fingerprint else f"{fingerprint} was never banned.")
 
@@ -294,7 +294,7 @@ def _print_checked(checked: checking.Checked, seconds: float) -> None:
         typer.secho(f"not looked at: {reason}", fg="yellow")
     held = len(checked.findings) - len(checked.broken)
     verdict = "broken" if checked.broken else "sound"
-    typer.echo(f"{verdict}: {held} of {len(checked.findings)} invariants hold; looked for {span(seconds * 1000)}")
+    typer.echo(f"{verdict}: {held} of {len(checked.findings)} invariants hold, in {span(seconds * 1000)}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -307,6 +307,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "unban": unban,
     "check": check,
 }
+
+
+KEYS_COMMANDS: dict[str, Callable[..., None]] = {"rotate": rotate, "status": status}
+
+
+def _help(command: Callable[..., None]) -> str:
+    """A docstring whose paragraphs are one line each, so that they fill the terminal they are shown on."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (command.__doc__ or "").split("\n\n"))
 
 
 def _span(text: str) -> int:

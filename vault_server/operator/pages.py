@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
+import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 PLAIN_WIDTH = 120
@@ -40,9 +41,16 @@ def page() -> Console:
     return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
-def table(*columns: str, right: str = "") -> Table:
-    """Columns by their headings; those named in `right` hold numbers."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+def show(console: Console, body: RenderableType) -> None:
+    """Print a page without the blanks that fill its lines."""
+    with console.capture() as captured:
+        console.print(body)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def table(*columns: str, right: str = "", gap: int = 2) -> Table:
+    """Columns by their headings, `gap` blanks between them; those named in `right` hold numbers."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
     for column in columns:
         made.add_column(column, justify="right" if column in right.split() else "left", no_wrap=True, overflow="fold")
     return made

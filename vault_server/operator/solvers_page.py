@@ -14,10 +14,10 @@ Solver = Mapping[str, Any]
 
 
 def solvers_table(solvers: Iterable[Solver]) -> Table:
-    """79 columns. `given` is capacity of what was announced; `hand` what it works on now."""
-    made = table(
-        "solver", "state", "score", "band", "hand", "given", "taken", "valid", right="score band hand given taken valid"
-    )
+    """76 columns. `given` is capacity of what was announced; `hand` what it works on now."""
+    numbers = "score band hand given taken valid"
+    made = table("solver", "state", *numbers.split(), right=numbers, gap=1)
+    made.columns[1].min_width = len("draining")  # columns stay where they are while states change
     for solver in solvers:
         state = solver["state"] if solver["is_online"] else "offline"
         made.add_row(

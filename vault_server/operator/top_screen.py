@@ -27,8 +27,10 @@ REFRESH_SECONDS = 1.0
 COUNTING_SHARE = 20
 """Counting looks at every task: it is asked for again after this many times what it took."""
 SOLVERS_ASKED = 100
-OTHER_LINES = 12
+OTHER_LINES = 15
 """Lines of the screen that are not rows of solvers."""
+COLUMNS = 6
+"""Numbers side by side: 79 columns with their names."""
 EVENTS_SHOWN = {
     "submitted": "task.submitted",
     "answered": "task.answered",
@@ -106,44 +108,35 @@ def _heading(seen: Snapshot) -> Text:
 
 
 def _numbers(seen: Snapshot) -> Table:
-    counts, rates = seen["counts"], seen["per_second"]
-    connections = seen["connections"]
-    solvers = counts["solvers"]
+    """Names over numbers, in columns that stay where they are."""
+    counts, rates, connections = seen["counts"], seen["per_second"], seen["connections"]
     made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_column(style="dim", no_wrap=True)
-    made.add_column()
-    unproved = connections.get("none", 0)
-    made.add_row(
-        "connections",
-        _counted(
-            {"clients": connections.get("client", 0), "solvers": connections.get("solver", 0), "unproved": unproved}
-        ),
-    )
-    tasks = _counted({state: counts["tasks"].get(state, 0) for state in STATES})
-    if seen["counted_seconds_ago"] >= 2 * REFRESH_SECONDS:
-        tasks.append(f"  ({seen['counted_seconds_ago']:.0f} s ago)", "dim")
-    made.add_row("tasks", tasks)
-    made.add_row("per second", _counted({name: rates.get(event, 0.0) for name, event in EVENTS_SHOWN.items()}))
-    made.add_row(
-        "at work",
-        _counted(
-            {"in hand": solvers["in_hand"], "capacity": solvers["capacity"], "online": solvers["online"],
-             "complaints": counts["complaints"]}
-        ),
-    )  # fmt: skip
+    made.add_column(min_width=11, no_wrap=True)
+    for _ in range(COLUMNS):
+        made.add_column(justify="right", min_width=9, no_wrap=True)
+    age = seen["counted_seconds_ago"]
+    tasks = "tasks" if age < 2 * REFRESH_SECONDS else f"{age:.0f} s ago"
+    solvers = counts["solvers"]
+    here = {"clients": "client", "solvers": "solver", "unproved": "none"}
+    of_solvers = {name: solvers[name.replace(" ", "_")] for name in ("known", "online", "capacity", "in hand")}
+    _add(made, "connections", {name: connections.get(endpoint, 0) for name, endpoint in here.items()})
+    _add(made, tasks, {state: counts["tasks"].get(state, 0) for state in STATES})
+    _add(made, "per second", {name: float(rates.get(event, 0)) for name, event in EVENTS_SHOWN.items()})
+    _add(made, "solvers", {**of_solvers, "complaints": counts["complaints"]})
     return made
 
 
-def _counted(numbers: Mapping[str, float]) -> Text:
-    text = Text(no_wrap=False)
-    for name, number in numbers.items():
-        shown = f"{number:,}" if isinstance(number, int) else f"{number:.1f}"
-        style = "bold" if not STATE_STYLES.get(name) else f"bold {STATE_STYLES[name]}"
-        text.append(f"{name} ", "dim")
-        text.append(shown, style if number else "dim")
-        text.append("  ")
-    text.rstrip()
-    return text
+def _add(made: Table, heading: str, numbers: Mapping[str, float]) -> None:
+    names = [Text(name, "dim") for name in numbers]
+    made.add_row("", *names)
+    shown = [
+        Text(
+            f"{number:,.1f}" if isinstance(number, float) else f"{number:,}",
+            f"bold {STATE_STYLES.get(name, '')}" if number else "dim",
+        )
+        for name, number in numbers.items()
+    ]
+    made.add_row(Text(heading, "bold"), *shown)
 
 
 def run(node: Node) -> None:

@@ -139,17 +139,19 @@ Entry = dict[str, Any]
 def _timeline(
     task: Row, assignments: Sequence[Entry], complaints: Sequence[Entry], scores: Sequence[Entry]
 ) -> list[Entry]:
-    """Every change of state, oldest first: at, about, state, who, why."""
+    """Every change of state, oldest first: at, about, state, who, why. What happened at once stands in causal order."""
+    submitted, *later = _of_task(task, assignments)
     entries = [
-        *_of_task(task, assignments),
+        submitted,
         *(entry for each in assignments for entry in _of_assignment(each)),
+        *later,
         *(entry for each in complaints for entry in _of_complaint(task, each)),
         *(
-            _entry(each["at"], "score", f"{each['change']:+.6f}", each["fingerprint"], each["reason"])
+            _entry(each["at"], "score", f"{each['change']:+.2f}", each["fingerprint"], each["reason"])
             for each in scores
         ),
     ]
-    return sorted(entries, key=lambda entry: entry["at"])  # stable: what happened at once stays in reading order
+    return sorted(entries, key=lambda entry: entry["at"])  # stable
 
 
 def _entry(at: int, about: str, state: str, who: str | None = None, why: str | None = None) -> Entry:
@@ -172,7 +174,7 @@ def _of_task(task: Row, assignments: Sequence[Entry]) -> list[Entry]:
         if (begun or before) and not held and at != ended_at:
             entries.append(_entry(at, "task", "waiting"))
     if answered_at is not None:
-        entries.append(_entry(answered_at, "task", "answered", why=f"judged by {task['judged_by']}"))
+        entries.append(_entry(answered_at, "task", "answered", why=f"judging: {task['judged_by'] or task['judging']}"))
     if task["status"] not in (*OPEN, "answered"):
         entries.append(_entry(task["updated_at"], "task", task["status"], why=task["reason"]))
     return entries
