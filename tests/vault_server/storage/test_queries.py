@@ -11,17 +11,23 @@ from vault_server.core.operation import Query
 from vault_server.storage.queries import Queries, for_postgres, load
 from vault_server.storage.schema import sqlite_script
 
-PACKAGES = ("vault_server.exchange", "vault_server.systems.vault")
+FILES = (
+    ("vault_server.exchange", "queries.sql"),
+    ("vault_server.exchange", "invariants.sql"),
+    ("vault_server.systems.vault", "queries.sql"),
+    ("vault_server.systems.vault", "reports.sql"),
+    ("vault_server.systems.vault", "invariants.sql"),
+)
 
 
 def every_query() -> list[Query]:
-    return [query for package in PACKAGES for query in load(package)]
+    return [query for package, file in FILES for query in load(package, file)]
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_file_gives_all_its_queries_by_name(package: str) -> None:
-    text = (files(package) / "queries.sql").read_text()
-    queries = load(package)
+@pytest.mark.parametrize(("package", "file"), FILES)
+def test_a_file_gives_all_its_queries_by_name(package: str, file: str) -> None:
+    text = (files(package) / file).read_text()
+    queries = load(package, file)
     names = [line.split()[2].rstrip("!^") for line in text.splitlines() if line.startswith("-- name:")]
     assert sorted(query.name for query in queries) == sorted(names)
     assert len(set(names)) == len(names)
@@ -67,5 +73,5 @@ def test_the_locks_of_the_files_arrive() -> None:
     assert for_postgres(queries.task)[0].endswith("FOR UPDATE;")
     assert for_postgres(queries.available_solvers)[0].endswith("FOR UPDATE SKIP LOCKED;")
     assert for_postgres(queries.assignment_of_solver)[0].endswith("FOR UPDATE OF TASKS;")
-    marks = sum((files(package) / "queries.sql").read_text().count("/*for update") for package in PACKAGES)
+    marks = sum((files(package) / file).read_text().count("/*for update") for package, file in FILES)
     assert marks == sum(" FOR UPDATE" in for_postgres(query)[0] for query in every_query()) > 0
