@@ -37,6 +37,7 @@ class SealedTable:
         first = columns[0]
         alike = {(column.table, column.row, column.owner, column.key) for column in columns}
         assert len(alike) == 1, f"sealed columns of {first.table} name its rows and owners in one way"
+        assert len(set(columns)) == len(columns), f"a sealed column of {first.table} is named twice"
         self.name = first.table
         self._first = first
         self._columns = [column.column for column in columns]

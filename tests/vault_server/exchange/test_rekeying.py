@@ -16,12 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import Code
-from tests.vault_server.exchange.rotations import REQUEST, SEALED, Node
+from tests.vault_server.exchange.rotations import REQUEST, Node
 from tests.vault_server.storage.rows import committed, sql
 from vault_server.core.operation import Endpoint, Refusal
 from vault_server.exchange import deadlines, rekeying
 from vault_server.exchange.cipher import WrongMasterKey
-from vault_server.exchange.reencrypting import tables_of
 from vault_server.exchange.rekeying import RotateMasterKey
 from vault_server.keys import master_key_path
 
@@ -272,19 +271,6 @@ async def test_the_writer_rests_between_two_steps(start_node: StartNode) -> None
     assert await node.step()
     [row] = await node.rows("SELECT due FROM deadlines WHERE name = 'reencrypt'")
     assert row["due"] == node.now_ms + rekeying.PAUSE_MS
-
-
-async def test_rows_are_found_along_the_primary_key(start_node: StartNode) -> None:
-    node = await start_node(1)
-    for table in tables_of(SEALED).values():
-        for query in table.queries:
-            names = {"after": 0, "until": 9, "count": 9, "this_row": 1, **{place.column: b"" for place in SEALED}}
-            used = {name: value for name, value in names.items() if f":{name}" in query}
-            plan = await node.database.read(
-                lambda reader, q=query, v=used: reader.all(sql(f"EXPLAIN QUERY PLAN {q}"), **v)
-            )  # type: ignore[misc]
-            assert plan
-            assert all(row["detail"].startswith("SEARCH") for row in plan), [row["detail"] for row in plan]
 
 
 # one at a time
