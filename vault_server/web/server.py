@@ -57,10 +57,11 @@ class WebServer:
         return f"http://{canonical_authority(self._settings.http_host, self.port)}"
 
     async def start(self) -> None:
-        """Raises CannotServeHttp."""
-        if self._server is not None:
+        """Raises CannotServeHttp. Nothing happens when it is switched off; `port` stays 0 then."""
+        s = self._settings
+        if self._server is not None or not s.http_enabled:
             return
-        listening = await _bind(self._settings.http_host, self._settings.http_port)
+        listening = await _bind(s.http_host, s.http_port)
         self.port = listening.getsockname()[1]
         server = self._server = _Server(self._config())
         self._serving = asyncio.create_task(server.serve([listening]), name="http")
