@@ -1,7 +1,16 @@
 """The SDK and the command line for those who ask. Imports nothing of ours but `protocol`."""
 
 from protocol.identity import Identity
-from protocol.vault import TaskState
+from protocol.vault import (
+    ComplaintRuled,
+    PuzzleAnswered,
+    StandingChanged,
+    TaskFailed,
+    TaskLine,
+    TaskProgress,
+    TaskState,
+)
+from vault_client.complaints import Complaint
 from vault_client.errors import (
     Banned,
     ConnectionEnded,
@@ -15,6 +24,7 @@ from vault_client.errors import (
     TaskFailedError,
     VaultClientError,
 )
+from vault_client.events import Event
 from vault_client.keyfile import load_or_make_key
 from vault_client.link import ConnectionEvent
 from vault_client.sdk import connect
@@ -28,6 +38,14 @@ __all__ = [
     "Answer",
     "Progress",
     "TaskState",
+    "TaskLine",
+    "Complaint",
+    "Event",
+    "PuzzleAnswered",
+    "TaskFailed",
+    "TaskProgress",
+    "ComplaintRuled",
+    "StandingChanged",
     "ConnectionEvent",
     "Identity",
     "load_or_make_key",

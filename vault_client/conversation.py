@@ -164,7 +164,10 @@ def _sealed(seal: Callable[[], Sealed]) -> Sealed:
 
 
 async def dial(address: Address, identity: Identity, pins: Pins, acknowledged: Acknowledged) -> Conversation:
-    """Connect and prove both sides. Raises Broken, KeptOut, NotAdmitted, ServerNotTrusted, ConnectionEnded, FileError."""
+    """Connect and prove both sides.
+
+    Raises Broken, KeptOut, NotAdmitted, ServerNotTrusted, ConnectionEnded, FileError.
+    """
     socket = await _open_socket(address)
     try:
         opening = Opening(CLIENT_PATH, (SEALED.name,), SEALED.name)

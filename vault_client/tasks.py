@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from protocol.envelope import Message
 from protocol.vault import PuzzleAccepted, PuzzleAnswered, TaskFailed, TaskProgress, TaskState
+from vault_client.complaints import Complaint
 from vault_client.errors import TaskCancelledError, TaskFailedError, VaultClientError
 
 
@@ -32,6 +34,13 @@ HandOver = Callable[[str, set[int]], Awaitable[None]]
 """Told that the end of this task is in the hands of whoever waited, with the `seq` of the pushes that brought it."""
 
 
+class MakeComplaint(Protocol):
+    """`Vault.complain`."""
+
+    def __call__(self, task_id: str, kind: str, *, factor: int | None = None) -> Awaitable[Complaint]:
+        """Send it."""
+
+
 class Task:
     """One submitted puzzle. `id` finds it again in another process (`vault.task(id)`).
 
@@ -39,10 +48,17 @@ class Task:
     are the `seq` of pushes that have come and that nobody has been given.
     """
 
-    def __init__(self, task_id: str, hand_over: HandOver, accepted: PuzzleAccepted | None = None) -> None:
+    def __init__(
+        self,
+        task_id: str,
+        hand_over: HandOver,
+        accepted: PuzzleAccepted | None = None,
+        complain: MakeComplaint | None = None,
+    ) -> None:
         self.id = task_id
         self.accepted = accepted
         self._hand_over = hand_over
+        self._complain = complain
         self._ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.pushes: set[int] = set()
         self._progress: Progress | None = None
@@ -86,6 +102,11 @@ class Task:
                 await self._changed.wait()
         finally:
             self._waiters -= 1
+
+    async def complain(self, kind: str, *, factor: int | None = None) -> Complaint:
+        """As `Vault.complain`, of this task. Raises Refused."""
+        assert self._complain is not None, "a task of a vault"
+        return await self._complain(self.id, kind, factor=factor)
 
     def take(self, message: Message, seq: int | None) -> None:
         """Hear what the server says of this task: a push, a signal or a state."""

@@ -5,23 +5,34 @@ from __future__ import annotations
 import asyncio
 import secrets
 import weakref
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar, cast
 
 from protocol.envelope import Envelope, Message
-from protocol.errors import Code, MessageError
+from protocol.errors import Code
 from protocol.vault import (
+    TASK_LINES_MAX,
     AskStatus,
     CancelTask,
+    Complain,
+    ComplaintRuled,
+    ComplaintTaken,
+    ListTasks,
     PuzzleAccepted,
     PuzzleAnswered,
+    StandingChanged,
     SubmitPuzzle,
     TaskCancelled,
     TaskFailed,
+    TaskLine,
+    TaskList,
     TaskProgress,
     TaskState,
 )
+from vault_client.checking import check_fields
+from vault_client.complaints import Complaint
 from vault_client.errors import Refused, TaskCancelledError, VaultClientError
+from vault_client.events import Event, Events
 from vault_client.link import Link
 from vault_client.tasks import Progress, Task
 
@@ -45,6 +56,8 @@ class Vault:
         self._background: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         self._link = link(self)
+        self._events = Events(self._link.acknowledge)
+        self._connections = 0
 
     async def submit(
         self,
@@ -94,6 +107,44 @@ class Vault:
         if (task := self._tasks.get(task_id)) is not None:
             task.fail(TaskCancelledError(task_id))
 
+    async def tasks(self, *, status: str | None = None) -> AsyncIterator[TaskLine]:
+        """The tasks of this key, the newest first, only those in one `status` if it is given. Raises Refused."""
+        before: str | None = None
+        while True:
+            ask = ListTasks(status=status, before=before, limit=TASK_LINES_MAX)
+            page = await self._request(ask, TaskList)
+            for line in page.tasks:
+                yield line
+            if page.next is None:
+                return
+            before = page.next
+
+    async def complain(self, task_id: str, kind: str, *, factor: int | None = None) -> Complaint:
+        """Say that a task is `late`, has `no_answer` or a `wrong_answer`; returns once the server has it on disk.
+
+        A prime `factor` of the puzzle's product settles whether an answer is wrong: it is revealed to the server.
+        Raises Refused.
+        """
+        connections, complaint = self._connections, Complaint(task_id, kind, self._await_ruling)
+        try:
+            taken = await self._request(Complain(task=task_id, kind=kind, factor=factor), ComplaintTaken)
+            complaint.id, complaint.ruling_by = taken.complaint, taken.ruling_by
+        except Refused as refusal:
+            # The reply to the first try may have been lost with its connection.
+            if refusal.code != Code.COMPLAINT_EXISTS or self._connections == connections:
+                raise
+        return complaint
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What the server tells of all tasks of this key, also those that others have submitted, until the link ends.
+
+        Rulings and changes of standing are acknowledged once you come back for the next event. An answer or failure
+        is done with when `task(event.task).answer()` has returned or raised it; until then it comes again.
+        """
+        earlier = [cast("Event", envelope.message) for envelope in self._unclaimed.values()]
+        async for event in self._events.follow(earlier):
+            yield event
+
     async def start(self) -> None:
         """Ready when it returns; `connect` calls it."""
         await self._link.start()
@@ -114,6 +165,7 @@ class Vault:
         """What the link calls for every push and signal."""
         match envelope.message:
             case TaskProgress() as message:
+                await self._events.hear(message, None)
                 if (known := self._tasks.get(message.task)) is not None:
                     known.take(message, None)
                 if self._on_progress is not None:
@@ -127,15 +179,19 @@ class Vault:
                     # Not acknowledged: the submission's reply may be on its way to its caller, or it is another
                     # process's. A task that is claimed later finds it here; beyond the bound `task_status` has it.
                     _keep(self._unclaimed, message.task, envelope)
+                await self._events.hear(message, None)
+            case ComplaintRuled() | StandingChanged() as message:
+                await self._events.hear(message, envelope.seq)
             case _:
                 pass
 
     def came_back(self) -> None:
         """What the link calls for every new connection."""
+        self._connections += 1
         self._came_back.set()
 
     async def _request(self, message: Message, expected: type[Reply], *, background: bool = False) -> Reply:
-        _check_fields(message)
+        check_fields(message)
         reply = await self._link.request(message, background=background)
         if not isinstance(reply, expected):
             raise VaultClientError(
@@ -147,7 +203,7 @@ class Vault:
     def _claim(self, task_id: str, accepted: PuzzleAccepted | None = None) -> Task:
         task = self._tasks.get(task_id)
         if task is None:
-            task = self._tasks[task_id] = Task(task_id, self._hand_over, accepted)
+            task = self._tasks[task_id] = Task(task_id, self._hand_over, accepted, self.complain)
         if (early := self._unclaimed.pop(task_id, None)) is not None:
             task.take(early.message, early.seq)
         return task
@@ -159,6 +215,9 @@ class Vault:
             pushes.add(early.seq)
         while pushes:
             await self._link.acknowledge(pushes.pop())
+
+    async def _await_ruling(self, complaint: Complaint) -> ComplaintRuled:
+        return await self._events.ruling(complaint.task, complaint.kind, complaint.id)
 
     def _look_up_soon(self, task: Task) -> None:
         self._spawn(self._look_up(task))
@@ -191,6 +250,7 @@ class Vault:
 
     async def _fail_with_link(self) -> None:
         error = await self._link.ended()
+        self._events.close(error)
         for task in list(self._tasks.values()):
             task.fail(error)
 
@@ -204,22 +264,3 @@ def _keep(kept: dict[str, Kept], name: str, value: Kept) -> None:
     kept[name] = value
     if len(kept) > REMEMBERED_MAX:
         del kept[next(iter(kept))]
-
-
-def _check_fields(message: Message) -> None:
-    """Refuse what the server would refuse as BAD_FIELD, before it is sent (and sent again after every reconnect)."""
-    for spec in message.SHAPE.fields:
-        value = getattr(message, spec.name)
-        if value is None and spec.optional:
-            continue
-        try:
-            spec.field.parse(spec.name, spec.field.dump(value, True), True)
-        except MessageError as refusal:
-            raise Refused.of(refusal) from None
-        except (OverflowError, AttributeError, TypeError):  # a negative natural, or no number at all
-            raise Refused(
-                Code.BAD_FIELD.value,
-                f"Field {spec.name!r} has a value that does not fit.",
-                f"Send {spec.field.describe()}.",
-                retryable=False,
-            ) from None
