@@ -69,6 +69,7 @@ def test_a_paused_reader_holds_up_nobody_and_what_was_dropped_is_counted(full_pi
     assert lines == [b"line %04d" % number for number in range(len(lines))]
     assert 50 < len(lines) <= 100
     assert dropped == [200 - len(lines)]
+    assert writer.dropped_total == 200 - len(lines)
     writer.msg("later")
     writer.flush(10)
     assert os.read(full_pipe[0], 100) == b"later\n"

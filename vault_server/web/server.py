@@ -69,7 +69,8 @@ class WebServer:
         ready = asyncio.create_task(server.is_ready.wait())
         await asyncio.wait([self._serving, ready], return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
-        assert not self._serving.done(), "uvicorn starts on a socket that is bound"
+        if self._serving.done():
+            await self._serving  # raises what kept it from starting
 
     async def stop(self) -> None:
         """Finish the responses that are under way, bounded in time; then end the pages."""
@@ -79,6 +80,8 @@ class WebServer:
         server.leave()
         assert self._serving is not None, "what was started serves"
         await asyncio.wait([self._serving])
+        for listening in server.servers:
+            listening.close()  # again, in case it did not end as it should
         for connection in list(server.server_state.connections):
             connection.transport.abort()
         for page in self._pages:

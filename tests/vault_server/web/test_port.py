@@ -120,6 +120,22 @@ async def test_a_defect_is_logged_and_nothing_of_it_is_told() -> None:
     await web.stop()
 
 
+async def test_a_port_that_dies_is_logged_and_can_still_be_stopped() -> None:
+    page = Greetings()
+    web = WebServer(settings(), [page])
+    await web.start()
+    with structlog.testing.capture_logs() as log:
+        assert web._serving is not None
+        web._serving.cancel()
+        await asyncio.wait([web._serving])
+        await asyncio.sleep(0)
+    assert [entry["event"] for entry in log] == ["http.ended"]
+    await web.stop()
+    assert page.is_stopped
+    with pytest.raises(ConnectionRefusedError):
+        await get(web.port, "/hello")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0"])
 async def test_addresses_to_listen_on(host: str) -> None:
     web = WebServer(settings(http_host=host), [Greetings()])
