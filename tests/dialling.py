@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -146,15 +146,25 @@ async def dial(
     subprotocol: Subprotocol = SEALED,
     acknowledged: Acknowledged | None = None,
     frame_bytes_max: int = 1 << 20,
+    local_address: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Dialled:
     """Connect and go through the handshake; a fresh key unless one is given.
+
+    `local_address` is where to dial from: Linux answers to all of 127.0.0.0/8.
 
     Raises MessageError when the server refuses the hello, ConnectionClosed when it closes without a word.
     """
     address = parse_address(url)
     name = SubprotocolName(subprotocol.name)
     socket = await websockets.asyncio.client.connect(
-        address.url(path), subprotocols=[name], compression=None, proxy=None, max_size=frame_bytes_max
+        address.url(path),
+        subprotocols=[name],
+        compression=None,
+        proxy=None,
+        max_size=frame_bytes_max,
+        additional_headers=headers,
+        local_addr=None if local_address is None else (local_address, 0),
     )
     try:
         assert socket.subprotocol == subprotocol.name, f"the server chose {socket.subprotocol}"

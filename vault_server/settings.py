@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from protocol.peer import FRAME_BYTES_MAX
@@ -48,6 +49,26 @@ class Settings(BaseSettings):
     # connections
     connections_max: int = Field(default=10_000, ge=1, description="connections in all")
     connections_per_key_max: int = Field(default=16, ge=1, description="client connections of one key")
+    connections_per_address_max: int = Field(default=512, ge=1, description="connections of one address")
+    handshakes_per_address_max: int = Field(
+        default=256, ge=1, description="connections of one address that have not proved a key yet"
+    )
+    new_connections_per_address_max: int = Field(
+        default=1000, ge=1, le=1_000_000, description="new connections of one address in rate_limit_window"
+    )
+    failed_hellos_per_address_max: int = Field(
+        default=200,
+        ge=1,
+        le=1_000_000,
+        description="hellos of one address refused in rate_limit_window before it is heard no more",
+    )
+    ipv6_prefix_bits: int = Field(
+        default=64, ge=1, le=128, description="IPv6 addresses that share so many first bits count as one"
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="addresses and networks, comma-separated, whose X-Forwarded-For says where a connection comes from",
+    )
     handshake_ms_max: int = Field(default=10_000, ge=50, description="time from connection to a valid hello")
     frame_bytes_max: int = Field(
         default=FRAME_BYTES_MAX, ge=4096, le=16 * 2**20, description="bytes of one message, unsealed"
@@ -147,10 +168,18 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_names(cls, values: dict[str, object]) -> dict[str, object]:
-        names = values.get("public_names")
-        if isinstance(names, str):
-            values["public_names"] = tuple(name.strip() for name in names.split(",") if name.strip())
+        for setting in ("public_names", "trusted_proxies"):
+            names = values.get(setting)
+            if isinstance(names, str):
+                values[setting] = tuple(name.strip() for name in names.split(",") if name.strip())
         return values
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            ip_network(name, strict=False)  # its ValueError names what is wrong
+        return names
 
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
@@ -177,13 +206,17 @@ LIMITS = (
     "capacity_max",
     "complaints_rejected_max",
     "computed_squarings_max",
+    "connections_per_address_max",
     "connections_per_key_max",
+    "failed_hellos_per_address_max",
     "frame_bytes_max",
     "handshake_ms_max",
+    "handshakes_per_address_max",
     "max_requests_per_window",
     "max_requests_per_window_client",
     "modulus_bits_max",
     "modulus_bits_min",
+    "new_connections_per_address_max",
     "open_tasks_max",
     "push_window",
     "queue_messages_max",

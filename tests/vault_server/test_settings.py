@@ -202,6 +202,18 @@ def test_public_names_are_a_list_with_commas(
     assert made().public_names == names
 
 
+def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_TRUSTED_PROXIES", "192.0.2.1, 10.0.0.0/8,2001:db8::/32")
+    assert made().trusted_proxies == ("192.0.2.1", "10.0.0.0/8", "2001:db8::/32")
+
+
+@pytest.mark.parametrize("name", ["proxy.example", "192.0.2.256", "10.0.0.0/33", "*"])
+def test_what_is_no_address_is_no_proxy(name: str) -> None:
+    message = refusal(trusted_proxies=name)
+    assert "trusted_proxies" in message
+    assert name.partition("/")[0] in message
+
+
 def test_a_bad_value_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_PORT", "70000")
     assert "port" in refusal()

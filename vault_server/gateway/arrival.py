@@ -19,6 +19,7 @@ from protocol.peer import AnsweringPeer
 from protocol.sealing import SECONDS_MAX, Opening, Spent
 from protocol.session import Error
 from vault_server.core.operation import Caller, Door
+from vault_server.gateway.addresses import Verdict, Visit, plain_address
 from vault_server.gateway.handshake import NO_SUBPROTOCOL
 from vault_server.gateway.websocket import WebSocket
 
@@ -40,6 +41,7 @@ class Arrival(WebSocket):
         self._door: Door | None = None
         self._peer: AnsweringPeer | None = None
         self._caller: Caller | None = None
+        self._visit: Visit | None = None
         self._expectation: asyncio.TimerHandle | None = None
         self._has_joined = False
 
@@ -51,8 +53,28 @@ class Arrival(WebSocket):
         """A socket is there; the peer has `handshake_ms_max` to prove a key."""
         super().connection_made(transport)
         peername = transport.get_extra_info("peername")
-        self._address = peername[0] if peername else ""
+        self._address = plain_address(peername[0]) if peername else ""
         self._expect_soon("No valid hello", "Answer the challenge with a hello at once.")
+        if not self._listener.proxies.trusts(self._address):
+            self._enter()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        super().connection_lost(exc)
+        if self._visit is not None:
+            self._visit.left(self._now_ms())
+
+    def _enter(self) -> None:
+        """Count the connection for the address it comes from."""
+        visit = self._visit = self._listener.addresses.enter(self._address, self._now_ms())
+        if visit.verdict is Verdict.WELCOME:
+            return
+        quota = self._listener.refused_addresses.take(self._now_ms())
+        if quota is not None:
+            logger.warning("address.refused", address=self._address, reason=visit.reason, **quota)
+        if visit.verdict is Verdict.HUNG_UP_ON:
+            self._tally.connections_refused["hung up"] += 1
+            self.abort()
 
     # the upgrade
 
@@ -62,8 +84,20 @@ class Arrival(WebSocket):
         return None if chosen is None else Subprotocol(chosen)
 
     def _open(self, request: Request) -> None:
+        if self._visit is None:
+            forwarded_for = request.headers.get_all("X-Forwarded-For")
+            self._address = self._listener.proxies.origin(self._address, forwarded_for)
+            self._enter()
+        assert self._visit is not None, "it has entered"
+        if self._visit.verdict is Verdict.HUNG_UP_ON:
+            return
         door = self._listener.front_door.doors.get(request.path)
-        if door is None:
+        if self._visit.verdict is not Verdict.WELCOME:
+            response = self._ws.reject(
+                HTTPStatus.TOO_MANY_REQUESTS, f"Too much from your address: {self._visit.reason}.\n"
+            )
+            response.headers["Retry-After"] = str(-(-self._visit.wait_ms // 1000))
+        elif door is None:
             paths = " and ".join(sorted(self._listener.front_door.doors))
             response = self._ws.reject(HTTPStatus.NOT_FOUND, f"There is nothing here; the endpoints are {paths}.\n")
         elif self._listener.is_full:
@@ -96,33 +130,45 @@ class Arrival(WebSocket):
         try:
             peer.greet(frame)
         except MessageError as refusal:
-            logger.warning("handshake.refused", code=refusal.code, address=self._address, endpoint=door.endpoint)
-            self._refuse(refusal, Close.HANDSHAKE_FAILED)
+            self._fail()
+            self._turn_down(refusal, Close.HANDSHAKE_FAILED)
             return
         caller = Caller(peer.fingerprint, peer.public_key.hex(), door.endpoint, self._address)
         try:
             self._listener.guard.check_hello(caller.subject)
+            self._check_connections(caller, door)
         except MessageError as refusal:
-            logger.warning("handshake.refused", code=refusal.code, address=self._address, endpoint=door.endpoint)
-            self._refuse(refusal, Close.BANNED)
-            return
-        if not door.exclusive and self._listener.roster.count(caller) >= self._settings.connections_per_key_max:
-            limit = self._settings.connections_per_key_max
-            self._refuse(
-                MessageError(
-                    Code.TOO_MANY_CONNECTIONS,
-                    f"Your key has {limit} connections here.",
-                    "Close one first, or use one connection for all your tasks.",
-                ),
-                Close.TOO_MANY_CONNECTIONS,
-            )
+            self._turn_down(refusal, Close.BANNED if refusal.code is Code.BANNED else Close.TOO_MANY_CONNECTIONS)
             return
         self._caller = caller
+        if self._visit is not None:
+            self._visit.proved()
         for timer in self._timers:
             timer.cancel()
         self._timers = [self._loop.call_later(SECONDS_MAX, self.close, Close.RENEW, "24 hours")]
         self._write(peer.welcome(self._settings.limits()))
         self._arrived(caller, door)
+
+    def _check_connections(self, caller: Caller, door: Door) -> None:
+        limit = self._settings.connections_per_key_max
+        if not door.exclusive and self._listener.roster.count(caller) >= limit:
+            raise MessageError(
+                Code.TOO_MANY_CONNECTIONS,
+                f"Your key has {limit} connections here.",
+                "Close one first, or use one connection for all your tasks.",
+            )
+
+    def _turn_down(self, refusal: MessageError, code: Close) -> None:
+        quota = self._listener.refused_hellos.take(self._now_ms())
+        if quota is not None and self._door is not None:
+            endpoint = self._door.endpoint
+            logger.warning("handshake.refused", code=refusal.code, address=self._address, endpoint=endpoint, **quota)
+        self._refuse(refusal, code)
+
+    def _fail(self) -> None:
+        """Whoever it is has shown no key: it counts against the address."""
+        if self._visit is not None:
+            self._visit.failed(self._now_ms())
 
     def _expect_soon(self, missing: str, suggestion: str) -> None:
         """Give the peer `handshake_ms_max` for its next step; half-open conversations do not pile up."""
@@ -135,8 +181,9 @@ class Arrival(WebSocket):
             self.abort()
             return
         late = MessageError(Code.HELLO_LATE, f"{missing} within {self._settings.handshake_ms_max} ms.", suggestion)
-        logger.warning("handshake.refused", code=late.code, address=self._address)
-        self._refuse(late, Close.HANDSHAKE_TIMEOUT)
+        if self._caller is None:
+            self._fail()
+        self._turn_down(late, Close.HANDSHAKE_TIMEOUT)
 
     def _refuse(self, refusal: MessageError, code: Close) -> None:
         if not self._has_joined:

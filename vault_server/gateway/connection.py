@@ -128,9 +128,8 @@ class Connection(Arrival):
     def _admits(self, message: Message | None, number: int | None) -> bool:
         """Whether the message may be looked at. None is a frame that is no message: it counts all the same."""
         assert self._caller is not None, "an open conversation has a caller"
-        now_ms = int(self._loop.time() * 1000)
         try:
-            return self._listener.guard.admit(self, self._caller, message, self._granted, now_ms)
+            return self._listener.guard.admit(self, self._caller, message, self._granted, self._now_ms())
         except MessageError as refusal:
             if refusal.code is Code.BANNED:
                 self.banish(refusal)
@@ -147,6 +146,7 @@ class Connection(Arrival):
         self._log_refused("message.refused", refusal)
         self._tally.replied[refusal.code] += 1
         if refusal.code is Code.BAD_SEAL:
+            self._fail()
             self._refuse(refusal, Close.BAD_MESSAGE)
             return
         self._send(Envelope(Error.of(refusal), re=number))

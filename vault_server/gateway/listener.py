@@ -20,9 +20,12 @@ from vault_server.core.tally import Tally
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.pump import Pump
 from vault_server.exchange.admission import Admission
+from vault_server.gateway.addresses import AddressBook
 from vault_server.gateway.connection import Connection
 from vault_server.gateway.guard import Guard
 from vault_server.gateway.handshake import FrontDoor
+from vault_server.gateway.log_quota import LogQuota
+from vault_server.gateway.proxies import Proxies
 from vault_server.gateway.roster import Roster
 from vault_server.settings import Settings
 
@@ -53,6 +56,10 @@ class Listener:
     def __post_init__(self) -> None:
         self.roster = Roster()
         self.guard = Guard(self.settings, self.clock, self.admission, self.dispatcher, self.roster)
+        self.addresses = AddressBook(self.settings)
+        self.proxies = Proxies(self.settings.trusted_proxies)
+        self.refused_addresses = LogQuota()
+        self.refused_hellos = LogQuota()
         self.is_draining = False
         self.port = 0
         self._connections: set[Connection] = set()

@@ -133,6 +133,10 @@ class WebSocket(asyncio.Protocol, ABC):
             self._ws.receive_eof()
         self._lost()
 
+    def _now_ms(self) -> int:
+        """A time that never goes back, for counting."""
+        return int(self._loop.time() * 1000)
+
     # ending
 
     def close(self, code: int, reason: str) -> None:
