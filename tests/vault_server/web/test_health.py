@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
+from pathlib import Path
 
 import pytest
 
 from protocol.errors import Code
+from protocol.identity import Identity
 from protocol.vault import PuzzleAccepted
 from tests.acceptance.conversation import refused_message
 from tests.acceptance.puzzles import Maker
@@ -17,6 +19,9 @@ from tests.dialling import dial
 from tests.processes import Server
 from tests.vault_server.web.conftest import OpenLine
 from tests.vault_server.web.http import get, scrape, until_ready
+from vault_server import keys
+from vault_server.app import App
+from vault_server.settings import Settings
 
 
 async def test_a_server_that_is_well_is_alive_and_ready(server: Server) -> None:
@@ -60,6 +65,26 @@ async def test_a_disk_that_is_full_is_missing_until_there_is_room(server: Server
         limit_files(server, resource.RLIM_INFINITY)
         await until_ready(server.http_port)  # nobody else writes: being asked is what mends it
         await client.ask(maker.order()[0], PuzzleAccepted)
+
+
+async def test_a_server_that_is_starting_is_alive_and_not_ready(tmp_path: Path) -> None:
+    settings = Settings(database=tmp_path / "vault.db", port=0, http_port=0)
+    master_keys, _ = keys.load_master_keys(settings.database, None)
+    app = App(settings, Identity.generate(), master_keys)
+    await app._database.start()
+    await app.web.start()
+    port = app.web.port
+    assert (await get(port, "/healthz")).status == 200
+    answer = await get(port, "/readyz")
+    assert (answer.status, answer.json["code"]) == (503, "UNAVAILABLE")
+    assert answer.json["missing"] == {"connections": "connections are not accepted yet"}
+    await app.start()  # what has been started stays as it is
+    assert app.web.port == port
+    assert (await get(port, "/readyz")).status == 200
+    for _ in range(2):
+        await app.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await get(port, "/healthz")
 
 
 async def test_a_server_that_drains_is_alive_and_not_ready(start_server: StartServer, line: OpenLine) -> None:
