@@ -19,7 +19,7 @@ def _never(name: str, query: Query, sentence: str) -> Invariant:
 
     def violations(reader: Reader) -> Iterator[str]:
         for row in reader.all(query):
-            yield sentence.format_map(dict(row))
+            yield sentence.format_map({name: "none" if value is None else value for name, value in dict(row).items()})
 
     return Invariant(name, violations)
 

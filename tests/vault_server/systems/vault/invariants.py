@@ -34,9 +34,12 @@ class Rows:
     @classmethod
     async def of(cls, vault: Vault) -> Rows:
         """Read it."""
-        names = ("tasks", "task_assignments", "solvers")
-        rows = [await vault.rows(f"SELECT * FROM {name}") for name in names]
-        return cls(*rows, await vault.database.read(violations))
+        return cls(
+            tasks=await vault.rows("SELECT * FROM tasks"),
+            assignments=await vault.rows("SELECT * FROM task_assignments"),
+            solvers=await vault.rows("SELECT * FROM solvers"),
+            violations=await vault.database.read(violations),
+        )
 
     def of_task(self, task: Row) -> list[Row]:
         """All assignments of a task."""
