@@ -104,7 +104,9 @@ class Settings(BaseSettings):
     max_requests_per_window_client: int = Field(
         default=100, ge=1, le=1_000_000, description="messages of one client's key in rate_limit_window"
     )
-    rate_limit_window: int = Field(default=10, ge=1, le=3600, description="seconds; the window slides")
+    rate_limit_window: int = Field(
+        default=10, ge=1, le=3600, description="seconds in which messages are counted; the window slides"
+    )
     ban_duration: int = Field(
         default=300, ge=1, le=DAY_MS // 1000, description="seconds of a first ban; doubled at each one within a day"
     )

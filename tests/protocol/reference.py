@@ -107,8 +107,8 @@ GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
     ),
 }
 OTHER_SETTINGS = (
-    "connections_max", "plain_frames", "public_names", "deadline_slack", "deadline_ms_min", "deadline_ms_max",
-    "deadline_ms_unknown", "restart_grace_ms", "complaint_ms", "complaint_response_ms", "complaints_rejected_window_ms",
+    "connections_max", "ipv6_prefix_bits", "plain_frames", "public_names",
+    "deadline_slack", "deadline_ms_min", "deadline_ms_max", "deadline_ms_unknown", "restart_grace_ms", "complaint_ms", "complaint_response_ms", "complaints_rejected_window_ms",
     "idempotency_ms", "checks_waiting_max",
     "checks_waiting_per_key_max", "drain_ms_max",
 )  # fmt: skip
@@ -165,7 +165,13 @@ def closes() -> Iterator[str]:
         yield f"| {int(close)} | {close.name} | {meaning} |"
 
 
+IN_SECONDS = {"rate_limit_window", "ban_duration"}
+"""The seed's names carry no unit."""
+
+
 def _unit(name: str) -> str:
+    if name in IN_SECONDS:
+        return "s"
     words = name.split("_")
     return next((unit for unit in ("ms", "bytes", "bits", "squarings") if unit in words), "")
 
