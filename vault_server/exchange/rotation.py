@@ -19,7 +19,10 @@ _META = "rotation"
 
 @dataclass(frozen=True, slots=True)
 class MasterKeyState:
-    """How the master keys stand. `phase` is what is done now, with `done` of about `total` rows looked at."""
+    """How the master keys stand: which version seals (0: there is none yet) and which older ones are still needed.
+
+    `phase` is what is done now, with `done` of about `total` rows looked at.
+    """
 
     version: int
     older: Sequence[int]
@@ -69,7 +72,7 @@ def under_way(reader: Reader) -> Rotation | None:
 
 def master_key_state(reader: Reader) -> MasterKeyState:
     """How the master keys of this database stand, as its rows say."""
-    newest, *older = versions_in_use(reader)
+    newest, *older = versions_in_use(reader) or [0]
     rotation = under_way(reader)
     if rotation is None:
         return MasterKeyState(newest, older, "idle", 0, 0)

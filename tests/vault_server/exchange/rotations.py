@@ -79,8 +79,8 @@ class Node:
     async def is_due(self) -> bool:
         """Whether the motor of the rotation has something to do, now that some time has passed."""
         self.now_ms += rekeying.PAUSE_MS
-        rows = await self.database.read(lambda reader: deadlines.due(reader, self.now_ms))
-        return any(row["name"] == rekeying.REENCRYPT for row in rows)
+        rows = await self.rows(f"SELECT due FROM deadlines WHERE name = '{rekeying.REENCRYPT}'")
+        return any(row["due"] <= self.now_ms for row in rows)
 
     async def step(self, *, undone: bool = False) -> bool:
         """Do what is due of the rotation; False when nothing is. `undone`: the commit fails."""

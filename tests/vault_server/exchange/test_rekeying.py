@@ -309,6 +309,15 @@ async def test_the_operator_sees_how_far_it_is(start_node: StartNode) -> None:
     assert shown == {"version": 2, "older": [], "phase": "idle", "done": 0, "total": 0}
 
 
+async def test_a_database_that_was_never_served_has_no_key(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    await node.database.start()
+    try:
+        assert (await node.state()).version == 0
+    finally:
+        await node.kill()
+
+
 # what does not open
 
 
