@@ -80,6 +80,7 @@ class Vault:
         self.database = database
         self.settings = settings
         self.parts = Parts(settings, Cipher(b"m" * 32, secrets.token_bytes), secrets.token_bytes)
+        self.parts.cipher.hash_key = b"h" * 32  # as every server on this database would find it
         self.now_ms = START_MS
         self.effects: list[Effect] = []
         self.jobs: list[JobDue] = []
