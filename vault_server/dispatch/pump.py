@@ -1,13 +1,16 @@
 """Outbox rows -> whoever is connected. A row is sent once on each connection, until it is gone.
 
-New rows are read after every batch, in order, and rendered in the reader's thread. A connection that joins, or that has
-`push_window` pushes unacknowledged, is served from its own backlog: rows after the last it was sent.
+New rows are read and rendered right behind the commit that adds them, in the writer's thread, or else in a reader's, in
+order. A connection that joins, or that has `push_window` pushes unacknowledged, is served from its own backlog: rows
+after the last it was sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -53,6 +56,9 @@ class _Line:
 
 Rendered = tuple[Row, Message | None]
 
+Seen = tuple[Sequence[Row], list[Rendered]]
+"""Rows that are new to the pump, and those of them that somebody connected waits for."""
+
 
 class Pump:
     """`start` reads where the outbox ends; what is older reaches its receivers when they join."""
@@ -68,17 +74,22 @@ class Pump:
         self._by_subscriber: dict[Subscriber, _Line] = {}
         self._behind: dict[_Line, None] = {}
         self._cursor = 0
+        self._seen: deque[Seen | None] = deque()
+        self._seen_to = 0
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin after what is in the outbox now."""
         if self._runner is None:
-            self._cursor = await self._database.read(outbox.last)
+            self._seen.clear()
+            self._cursor = self._seen_to = await self._database.read(outbox.last)
+            self._database.listen(self._look)
             self._runner = asyncio.create_task(self._run(), name="pump")
 
     async def stop(self) -> None:
         """Send nothing more; rows stay for the next start."""
+        self._database.listen(None)
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
@@ -135,19 +146,31 @@ class Pump:
 
     async def _send_new(self) -> None:
         while True:
-            rows, rendered = await self._database.read(self._read_new)
+            seen = self._seen.popleft() if self._seen else None
+            if seen is None:
+                seen = await self._database.read(partial(self._read_new, seq=self._cursor))
+            rows, rendered = seen
             for row, message in rendered:
                 for line in self._lines.get((row["receiver"], row["endpoint"]), ()):
                     if not line.is_behind:
                         self._send(line, row, message)
             if rows:
-                self._cursor = rows[-1]["seq"]
-            if len(rows) < outbox.BATCH:
+                self._cursor = max(self._cursor, rows[-1]["seq"])
+            if len(rows) < outbox.BATCH and not self._seen:
                 return
 
-    def _read_new(self, reader: Reader) -> tuple[Sequence[Row], list[Rendered]]:
-        rows = outbox.since(reader, self._cursor)
-        lines = self._lines  # read from the reader's thread: membership only, and a miss is made good by join()
+    def _look(self, reader: Reader) -> None:
+        """What a commit has added, in the writer's thread. What fails here is read, and complained of, in `_run`."""
+        seen: Seen | None = None
+        with suppress(Exception):
+            seen = self._read_new(reader, self._seen_to)
+            if seen[0]:
+                self._seen_to = seen[0][-1]["seq"]
+        self._seen.append(seen)
+
+    def _read_new(self, reader: Reader, seq: int) -> Seen:
+        rows = outbox.since(reader, seq)
+        lines = self._lines  # read from other threads: membership only, and a miss is made good by join()
         wanted = [row for row in rows if (row["receiver"], row["endpoint"]) in lines]
         return rows, self._render(reader, wanted)
 

@@ -41,6 +41,10 @@ class CountedDatabase:
             self.has_failed_to_write = True
         return outcomes
 
+    def listen(self, look: Callable[[Reader], None] | None) -> None:
+        """Have `look` see the committed rows behind every transaction."""
+        self._database.listen(look)
+
     async def read(self, function: Callable[[Reader], T]) -> T:
         """Look at committed rows. Raises StorageError, counted."""
         try:

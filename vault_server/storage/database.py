@@ -48,5 +48,11 @@ class Database(Protocol):
         Never raises for the database's own troubles: those are the outcomes' StorageError.
         """
 
+    def listen(self, look: Callable[[Reader], None] | None) -> None:
+        """Have `look` see the committed rows behind every transaction, before `transact` returns.
+
+        A short cut, in the thread that has just written: it may be left out at any time, and `read` is the truth.
+        """
+
     async def read(self, function: Callable[[Reader], T]) -> T:
         """Look at committed rows in one consistent view. Raises StorageError."""

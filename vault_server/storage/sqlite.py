@@ -72,6 +72,7 @@ class SqliteDatabase:
         self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         self._opened: list[aiosqlite.Connection] = []
         self._lock: int | None = None
+        self._look: Callable[[Reader], None] | None = None
 
     async def start(self) -> None:
         """Open the file. Raises StorageError, naming it, when it is no database of ours or cannot be written."""
@@ -109,7 +110,11 @@ class SqliteDatabase:
     async def transact(self, batch: Sequence[Work]) -> list[Outcome]:
         """One transaction for all of `batch`."""
         assert self._writer is not None, "start() comes first"
-        return await _in_thread(self._writer, _run_batch, batch)
+        return await _in_thread(self._writer, _run_and_look, batch, self._look)
+
+    def listen(self, look: Callable[[Reader], None] | None) -> None:
+        """Have `look` see the committed rows behind every transaction, in the writer's thread, their pages at hand."""
+        self._look = look
 
     async def read(self, function: Callable[[Reader], T]) -> T:
         """Run `function` in a reader's thread, on one snapshot."""
@@ -190,6 +195,16 @@ def _run_read(raw: sqlite3.Connection, function: Callable[[Reader], T]) -> T:
         return function(SqliteTransaction(raw))
     finally:
         _rollback(raw)
+
+
+def _run_and_look(
+    raw: sqlite3.Connection, batch: Sequence[Work], look: Callable[[Reader], None] | None
+) -> list[Outcome]:
+    outcomes = _run_batch(raw, batch)
+    if look is not None:
+        with suppress(sqlite3.Error):  # whatever becomes of looking, the batch is on disk
+            _run_read(raw, look)
+    return outcomes
 
 
 class _WroteAndRaised(Exception):

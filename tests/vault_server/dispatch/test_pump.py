@@ -100,6 +100,53 @@ async def test_a_new_row_reaches_every_connection_of_its_receiver_and_nobody_els
     assert as_solver.got == []
 
 
+async def test_a_new_row_is_rendered_right_behind_its_commit_without_another_read(
+    database: SqliteDatabase, pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connect(pump)
+    first = await send(1)
+    await eventually(lambda: connection.seqs == first)
+    with monkeypatch.context() as patch:
+        patch.setattr(pump, "_database", None)  # a read would log "pump.failed" and wait
+        await committed(database, lambda tx: outbox.push(tx, ANN.fingerprint, ANN.endpoint, "note", "2", 1))
+        pump.wake()
+        await eventually(lambda: len(connection.got) == 2)
+    assert connection.got[1][1] == reply(2)
+
+
+async def test_what_could_not_be_looked_at_behind_its_commit_is_read(
+    pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connect(pump)
+    first = await send(1)
+    await eventually(lambda: connection.seqs == first)
+    real = outbox.since
+    troubles = iter([LookupError("no luck")])
+
+    def since(reader: Reader, seq: int) -> Any:
+        for trouble in troubles:
+            raise trouble
+        return real(reader, seq)
+
+    monkeypatch.setattr(outbox, "since", since)
+    second = await send(2)
+    third = await send(3)
+    await eventually(lambda: connection.seqs == first + second + third)
+    assert next(troubles, None) is None
+
+
+async def test_more_new_rows_than_one_look_takes_come_whole_and_in_order(
+    pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 2)
+    connections = [connect(pump, Caller(f"{n:032}", "", ANN.endpoint, "")) for n in range(3)]
+    await send(0)
+    await send(*range(1, WINDOW), to=Caller(f"{1:032}", "", ANN.endpoint, ""))
+    await eventually(lambda: len(connections[1].got) == WINDOW - 1)
+    assert connections[1].got == [(seq, reply(seq - 1)) for seq in connections[1].seqs]
+    assert connections[1].seqs == sorted(connections[1].seqs)
+
+
 async def test_what_waited_comes_first_and_in_order(pump: Pump, send: Send) -> None:
     old = await send(1, 2)
     connection = connect(pump)

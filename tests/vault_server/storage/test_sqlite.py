@@ -122,6 +122,32 @@ async def test_a_read_looks_at_one_snapshot_while_others_write(database: SqliteD
     assert await numbers(database) == [1, 2]
 
 
+async def test_who_listens_sees_what_is_committed_before_the_outcome_is_known(database: SqliteDatabase) -> None:
+    await make_notes(database)
+    seen: list[list[int]] = []
+    database.listen(lambda reader: seen.append([row["number"] for row in reader.all(sql("SELECT number FROM notes"))]))
+    await committed(database, note(1))
+    assert seen == [[1]]
+    await database.transact([note(2), note(1)])
+    assert seen == [[1], [1, 2]]
+    database.listen(None)
+    await committed(database, note(3))
+    assert len(seen) == 2
+
+
+async def test_looking_neither_undoes_a_batch_nor_writes(database: SqliteDatabase) -> None:
+    await make_notes(database)
+
+    def look(reader: Reader) -> None:
+        reader.all(sql("INSERT INTO notes (number) VALUES (7)"))
+        reader.all(sql("SELECT 1 FROM no_such_table"))
+
+    database.listen(look)
+    await committed(database, note(1))
+    await committed(database, note(2))
+    assert await numbers(database) == [1, 2]
+
+
 async def test_a_read_does_not_see_what_is_not_committed(database: SqliteDatabase) -> None:
     await make_notes(database)
     wrote, go_on = threading.Event(), threading.Event()
