@@ -5,7 +5,6 @@ It reads the file itself, also beside a running server: looking at all rows ther
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from vault_server.exchange.master_keys import KeyStoreError
 from vault_server.operator.failures import CannotLook
 from vault_server.operator.node import Node
 from vault_server.storage.database import StorageError
-from vault_server.storage.snapshot import snapshot, soundness
+from vault_server.storage.snapshot import snapshot, soundness, violations
 
 VIOLATIONS_SHOWN = 100
 """Of one invariant: who broke a thousand rows in one way need not read them all."""
@@ -53,7 +52,7 @@ def check(node: Node, begins: Callable[[int, int, str], None]) -> Checked:
         with snapshot(node.database) as reader:
             for number, invariant in enumerate(invariants, 1):
                 begins(number, len(invariants), invariant.name)
-                found = list(itertools.islice(invariant.violations(reader), VIOLATIONS_SHOWN + 1))
+                found = violations(reader, invariant, VIOLATIONS_SHOWN + 1)
                 more = len(found) > VIOLATIONS_SHOWN
                 findings.append(Finding(invariant.name, found[:VIOLATIONS_SHOWN], more))
     except StorageError as error:
