@@ -83,6 +83,9 @@ class Settings(BaseSettings):
         default=16, ge=0, description="frames that are no message before the connection is closed"
     )
     push_window: int = Field(default=256, ge=1, description="pushes sent on one connection and not yet acknowledged")
+    progress_ms_min: int = Field(
+        default=1000, ge=0, le=3_600_000, description="time between two reports of one task's progress to its client"
+    )
     silence_ms_max: int = Field(
         default=90_000, ge=1000, description="time without a byte, our pings answered, before closing"
     )

@@ -25,6 +25,7 @@ from protocol.vault import (
     ReportProgress,
     StatusUpdated,
     SubmitAnswer,
+    TaskProgress,
     UpdateStatus,
 )
 from tests.acceptance import rows
@@ -228,6 +229,18 @@ async def test_progress_counts(start_server: StartServer, maker: Maker) -> None:
         await solver.signal(ReportProgress(assignment=offer.assignment, done=1))
         await solver.signal(ReportProgress(assignment=offer.assignment, done=2))
         look_at(await solver.error(), Code.RATE_LIMITED)
+
+
+async def test_a_client_sees_progress_at_a_bounded_rate(start_server: StartServer, maker: Maker) -> None:
+    server = await start_server(progress_ms_min=700)
+    async with await dial(server.url) as client, await dial_solver(server) as solver:
+        await client.ask(maker.order()[0], PuzzleAccepted)
+        offer, _ = await solver.receive(PuzzleOffered)
+        for done in range(1, 21):
+            await solver.signal(ReportProgress(assignment=offer.assignment, done=done))
+        seen = [(await client.receive(TaskProgress))[0].done for _ in range(2)]
+        assert seen == [1, 20], "the first at once, and the last before the pause"
+        assert await client.silence() == []
 
 
 async def test_acknowledging_is_free(start_server: StartServer) -> None:

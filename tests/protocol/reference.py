@@ -108,9 +108,9 @@ GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
 }
 OTHER_SETTINGS = (
     "connections_max", "ipv6_prefix_bits", "plain_frames", "public_names",
-    "deadline_slack", "deadline_ms_min", "deadline_ms_max", "deadline_ms_unknown", "restart_grace_ms", "complaint_ms", "complaint_response_ms", "complaints_rejected_window_ms",
-    "idempotency_ms", "checks_waiting_max",
-    "checks_waiting_per_key_max", "drain_ms_max",
+    "deadline_slack", "deadline_ms_min", "deadline_ms_max", "deadline_ms_unknown",
+    "restart_grace_ms", "complaint_ms", "complaint_response_ms", "complaints_rejected_window_ms", "idempotency_ms",
+    "checks_waiting_max", "checks_waiting_per_key_max", "progress_ms_min", "drain_ms_max",
 )  # fmt: skip
 """Settings that a peer can meet and `welcome` does not name."""
 

@@ -26,6 +26,7 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "buffer_bytes_max": (65_536, None),
     "bad_messages_max": (0, None),
     "push_window": (1, None),
+    "progress_ms_min": (0, 3_600_000),
     "silence_ms_max": (1000, None),
     "drain_ms_max": (0, None),
     "http_port": (0, 65_535),

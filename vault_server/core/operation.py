@@ -89,11 +89,12 @@ class LogEvent(NamedTuple):
 
 
 class Relay(NamedTuple):
-    """A message for whoever is connected now; not durable."""
+    """A message for whoever is connected now; not durable. Those of one `topic` are passed on at a bounded rate."""
 
     receiver: str
     endpoint: Endpoint
     message: Message
+    topic: str | None = None
 
 
 class JobDue(NamedTuple):

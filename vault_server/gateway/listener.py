@@ -26,6 +26,7 @@ from vault_server.gateway.guard import Guard
 from vault_server.gateway.handshake import FrontDoor
 from vault_server.gateway.log_quota import LogQuota
 from vault_server.gateway.proxies import Proxies
+from vault_server.gateway.relays import Relays
 from vault_server.gateway.roster import Roster
 from vault_server.settings import Settings
 
@@ -56,6 +57,7 @@ class Listener:
     def __post_init__(self) -> None:
         self.roster = Roster()
         self.guard = Guard(self.settings, self.clock, self.admission, self.dispatcher, self.roster)
+        self._relays = Relays(self.settings.progress_ms_min, self.roster)
         self.addresses = AddressBook(self.settings)
         self.proxies = Proxies(self.settings.trusted_proxies)
         self.refused_addresses = LogQuota()
@@ -135,8 +137,7 @@ class Listener:
 
     def relay(self, relay: Relay) -> None:
         """Send a message that need not arrive to whoever is connected."""
-        for connection in self.roster.find(relay.receiver, relay.endpoint):
-            connection.signal(relay.message)
+        self._relays.pass_on(relay)
 
     # what connections report
 
