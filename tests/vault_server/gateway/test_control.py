@@ -11,8 +11,6 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import StartServer
 from tests.processes import Server
 from vault_server.gateway.control_path import ADDRESS_BYTES_MAX, addressable, control_path
@@ -63,38 +61,36 @@ async def test_requests_are_answered_one_by_one(server: Server) -> None:
         assert call(end, {"order": "UnbanKey", "fields": {"fingerprint": "0" * 32}})["ok"]["lifted"] == 0
 
 
-@pytest.mark.parametrize(
-    ("request_sent", "code"),
-    [
-        (b"hello", "MALFORMED"),
-        (b"\xff\x00", "MALFORMED"),
-        (b"", "MALFORMED"),
-        ([], "MALFORMED"),
-        ({}, "MALFORMED"),
-        ({"ask": "live"}, "MALFORMED"),
-        ({"ask": "live", "about": 5}, "MALFORMED"),
-        ({**LIVE, "more": 1}, "MALFORMED"),
-        ({"tail": -1}, "MALFORMED"),
-        ({"tail": "5"}, "MALFORMED"),
-        ({"ask": "weather", "about": ""}, "UNSUPPORTED_TYPE"),
-        ({"order": "TidyUp", "fields": {}}, "UNSUPPORTED_TYPE"),
-        ({"order": "SubmitPuzzle", "fields": {}}, "UNSUPPORTED_TYPE"),
-        ({"order": "UnbanKey", "fields": {}}, "MISSING_FIELD"),
-        ({"order": "UnbanKey", "fields": {"fingerprint": "0" * 32, "x": 1}}, "UNKNOWN_FIELD"),
-        ({"order": "UnbanKey", "fields": {"fingerprint": 7}}, "BAD_FIELD"),
-        ({"order": "UnbanKey", "fields": {"fingerprint": "7"}}, "BAD_FIELD"),
-        ({"order": "BanKey", "fields": {"fingerprint": "0" * 32, "seconds": True, "reason": "x"}}, "BAD_FIELD"),
-    ],
-)
-async def test_what_is_no_request_is_refused_and_the_next_one_answered(
-    one_server: Server, request_sent: object, code: str
-) -> None:
-    with connected(one_server) as end:
-        refused = call(end, request_sent)["error"]
-        assert refused["code"] == code
-        assert refused["message"]
-        assert refused["suggestion"]
-        assert "ok" in call(end, LIVE)
+BAD_REQUESTS: list[tuple[object, str]] = [
+    (b"hello", "MALFORMED"),
+    (b"\xff\x00", "MALFORMED"),
+    (b"", "MALFORMED"),
+    ([], "MALFORMED"),
+    ({}, "MALFORMED"),
+    ({"ask": "live"}, "MALFORMED"),
+    ({"ask": "live", "about": 5}, "MALFORMED"),
+    ({**LIVE, "more": 1}, "MALFORMED"),
+    ({"tail": -1}, "MALFORMED"),
+    ({"tail": "5"}, "MALFORMED"),
+    ({"ask": "weather", "about": ""}, "UNSUPPORTED_TYPE"),
+    ({"order": "TidyUp", "fields": {}}, "UNSUPPORTED_TYPE"),
+    ({"order": "SubmitPuzzle", "fields": {}}, "UNSUPPORTED_TYPE"),
+    ({"order": "UnbanKey", "fields": {}}, "MISSING_FIELD"),
+    ({"order": "UnbanKey", "fields": {"fingerprint": "0" * 32, "x": 1}}, "UNKNOWN_FIELD"),
+    ({"order": "UnbanKey", "fields": {"fingerprint": 7}}, "BAD_FIELD"),
+    ({"order": "UnbanKey", "fields": {"fingerprint": "7"}}, "BAD_FIELD"),
+    ({"order": "BanKey", "fields": {"fingerprint": "0" * 32, "seconds": True, "reason": "x"}}, "BAD_FIELD"),
+]
+
+
+async def test_what_is_no_request_is_refused_and_the_next_one_answered(server: Server) -> None:
+    with connected(server) as end:
+        for request, code in BAD_REQUESTS:
+            refused = call(end, request)["error"]
+            assert refused["code"] == code, request
+            assert refused["message"], request
+            assert refused["suggestion"], request
+            assert "ok" in call(end, LIVE)
 
 
 async def test_the_longest_line_and_one_byte_more(start_server: StartServer) -> None:

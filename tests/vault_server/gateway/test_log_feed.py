@@ -65,15 +65,15 @@ async def test_what_waits_at_the_end_is_still_given() -> None:
 
 
 def test_a_rate_is_the_mean_of_the_last_whole_seconds() -> None:
-    now = 100.5
-    pace = Pace(lambda: now)
-    for now in (100.6, 101.2, 101.9):
+    now = [100.5]
+    pace = Pace(lambda: now[0])
+    for now[0] in (100.6, 101.2, 101.9):
         pace.count("x")
-    now = 102.1
+    now[0] = 102.1
     assert pace.rates() == {"x": 1.5}
-    now = 111.0
+    now[0] = 111.0
     assert pace.rates() == {"x": round(2 / SECONDS, 2)}
-    now = 112.0
+    now[0] = 112.0
     assert pace.rates() == {}
 
 
