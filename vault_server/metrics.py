@@ -5,19 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from vault_server.core.operation import Gauge, Reader
+from vault_server.core.operation import Gauge
 from vault_server.core.tally import Spread, Tally
-from vault_server.storage.database import StorageError
-
-logger = structlog.get_logger()
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The format that every scraper takes."""
+
+COUNTERS = (
+    ("vault_messages_received", "Messages that peers have sent, by type.", "type", "received"),
+    ("vault_replies", "Requests and frames answered: OK, or the code they were refused with.", "code", "replied"),
+    ("vault_pushes_sent", "Pushes sent, again after reconnecting included.", "kind", "pushed"),
+    (
+        "vault_connections_refused",
+        "Sockets that did not become a WebSocket, by HTTP status, or hung up.",
+        "status",
+        "connections_refused",
+    ),
+    (
+        "vault_handshakes_refused",
+        "Peers that did not get as far as taking part, by error code.",
+        "code",
+        "handshakes_refused",
+    ),
+    ("vault_storage_errors", "What the database could not do, by read or write.", "operation", "storage_errors"),
+)
+"""Name, meaning, label, and which of the tally's counts."""
+CONNECTIONS_OPEN = "Open connections, by endpoint; none: no proved key yet, or leaving."
+LINES_DROPPED = "Log lines lost because the log's reader was too slow."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,52 +68,14 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """What the registry asks for."""
         tally = self._tally
-        yield _counter("vault_messages_received", "Messages that peers have sent, by type.", "type", tally.received)
-        yield _counter(
-            "vault_replies",
-            "Requests and frames answered: OK, or the code they were refused with.",
-            "code",
-            tally.replied,
-        )
-        yield _counter("vault_pushes_sent", "Pushes sent, again after reconnecting included.", "kind", tally.pushed)
-        yield _counter(
-            "vault_connections_refused", "Openings of a WebSocket refused, by HTTP status.", "status",
-            tally.connections_refused,
-        )  # fmt: skip
-        yield _counter(
-            "vault_handshakes_refused", "Peers that did not get as far as taking part, by error code.", "code",
-            tally.handshakes_refused,
-        )  # fmt: skip
-        yield _counter(
-            "vault_storage_errors", "What the database could not do, by read or write.", "operation",
-            tally.storage_errors,
-        )  # fmt: skip
+        for name, meaning, label, counted in COUNTERS:
+            yield _counter(name, meaning, label, getattr(tally, counted))
         yield _histogram("vault_batch_messages", "Orders in one transaction.", tally.batch_messages)
         yield _histogram("vault_batch_seconds", "Time from a batch to its being on disk.", tally.batch_seconds)
-        yield _gauge(
-            "vault_connections_open", "Open connections, by endpoint; none: no proved key yet, or leaving.", "endpoint",
-            self._live.connections(),
-        )  # fmt: skip
-        yield CounterMetricFamily(
-            "vault_log_lines_dropped",
-            "Log lines lost because the log's reader was too slow.",
-            value=self._live.log_lines_dropped(),
-        )
+        yield _gauge("vault_connections_open", CONNECTIONS_OPEN, "endpoint", self._live.connections())
+        yield CounterMetricFamily("vault_log_lines_dropped", LINES_DROPPED, value=self._live.log_lines_dropped())
         for gauge, values in self._readings:
             yield _gauge(gauge.name, gauge.help, gauge.label, values)
-
-
-def read_gauges(reader: Reader, gauges: Sequence[Gauge], now_ms: int) -> list[Reading]:
-    """Read them all; one that has a defect is left out."""
-    readings: list[Reading] = []
-    for gauge in gauges:
-        try:
-            readings.append((gauge, gauge.read(reader, now_ms)))
-        except StorageError:
-            raise
-        except Exception:
-            logger.exception("gauge.failed", gauge=gauge.name)
-    return readings
 
 
 def _counter(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:

@@ -41,7 +41,7 @@ class Tally:
         self.received: defaultdict[str, int] = defaultdict(int)  # by wire type
         self.replied: defaultdict[str, int] = defaultdict(int)  # by error code, or OK
         self.pushed: defaultdict[str, int] = defaultdict(int)  # by wire type
-        self.connections_refused: defaultdict[str, int] = defaultdict(int)  # by HTTP status
+        self.connections_refused: defaultdict[str, int] = defaultdict(int)  # by HTTP status, or "hung up"
         self.handshakes_refused: defaultdict[str, int] = defaultdict(int)  # by error code
         self.storage_errors: defaultdict[str, int] = defaultdict(int)  # by what was tried: read, write
         self.batch_messages = Spread(BATCH_MESSAGES)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from starlette.requests import Request
@@ -11,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from vault_server.clock import Clock
-from vault_server.core.operation import Gauge
-from vault_server.metrics import CONTENT_TYPE, Metrics, Reading, read_gauges
+from vault_server.core.operation import Gauge, Reader
+from vault_server.metrics import CONTENT_TYPE, Metrics, Reading
 from vault_server.storage.database import Database, StorageError
 from vault_server.web import refusals
 from vault_server.web.remembered import Remembered
@@ -48,8 +47,18 @@ class Scrape:
         return Response(self._metrics.text(readings), media_type=CONTENT_TYPE, headers=refusals.NEVER_STORE)
 
     async def _read(self) -> Sequence[Reading]:
-        try:
-            return await self._database.read(partial(read_gauges, gauges=self._gauges, now_ms=self._clock.now_ms()))
-        except StorageError as error:
-            logger.error("storage.failed", order="metrics", reason=str(error))
-            return ()
+        """Each by itself: one that has a defect is left out."""
+        now_ms = self._clock.now_ms()
+        readings: list[Reading] = []
+        for gauge in self._gauges:
+            try:
+                readings.append((gauge, await self._database.read(_at(now_ms, gauge))))
+            except StorageError as error:
+                logger.error("storage.failed", order=gauge.name, reason=str(error))
+            except Exception:
+                logger.exception("gauge.failed", gauge=gauge.name)
+        return readings
+
+
+def _at(now_ms: int, gauge: Gauge) -> Callable[[Reader], Mapping[str, float]]:
+    return lambda reader: gauge.read(reader, now_ms)
