@@ -25,6 +25,10 @@ GRANTS_PER_ASSIGNMENT = 4
 """An acceptance, an answer, a proof, a word on a complaint."""
 
 
+RENEWALS_MAX = 20
+"""Connections of one key in a window on which pushes grant anything: coming again and again is no way around."""
+
+
 class Violation(Exception):
     """A key goes on before the time it was told to wait for."""
 
@@ -67,6 +71,7 @@ class Admission:
             Endpoint.CLIENT: settings.max_requests_per_window_client,
         }
         self._window_s = settings.rate_limit_window
+        self._arrivals = Windows(RENEWALS_MAX, self._window_s * 1000, KEYS_MAX)
         self._allowances_max = GRANTS_PER_ASSIGNMENT * settings.capacity_max
         self._allowance_of: dict[type, Callable[[Any], Hashable | None]] = {
             operation.order: operation.allowance for operation in operations if operation.allowance is not None
@@ -75,8 +80,12 @@ class Admission:
             endpoint: Windows(limit, self._window_s * 1000, KEYS_MAX) for endpoint, limit in self._limits.items()
         }
 
-    def allowances(self) -> Allowances:
-        """Those of a new connection: none yet."""
+    def allowances(self, caller: Caller, now_ms: int) -> Allowances:
+        """What a new connection of the caller may be granted."""
+        arrivals = self._arrivals.of(f"{caller.endpoint}:{caller.fingerprint}", now_ms)
+        if arrivals.wait_ms(now_ms):
+            return Allowances(0)
+        arrivals.add(now_ms)
         return Allowances(self._allowances_max)
 
     def admit(self, caller: Caller, message: Message | None, granted: Allowances, now_ms: int) -> None:

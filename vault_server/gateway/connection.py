@@ -16,6 +16,7 @@ from protocol.sealing import Spent
 from protocol.session import Ack, Error, Exit, Ping, Pong
 from vault_server.core.operation import Caller, Door
 from vault_server.core.tally import OK
+from vault_server.exchange.admission import Allowances
 from vault_server.gateway.arrival import Arrival
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Connection(Arrival):
         self._refused = 0
         self._pending = 0
         self._bad_messages = 0
-        self._granted = listener.admission.allowances()
+        self._granted = Allowances(0)
 
     # coming and going
 
@@ -49,6 +50,7 @@ class Connection(Arrival):
 
     def _arrived(self, caller: Caller, door: Door) -> None:
         assert self._peer is not None, "who arrives has been challenged"
+        self._granted = self._listener.admission.allowances(caller, self._now_ms())
         logger.info("connection.opened", agent=self._peer.agent, address=self._address, **self._who())
         if door.exclusive:
             self._expect_soon("No first message", "Say what you offer with status_update at once.")

@@ -12,7 +12,7 @@ from protocol.session import Ack, Exit, Ping
 from protocol.vault import AcceptAssignment, ReportProgress, SubmitAnswer
 from tests.vault_server.people import client, solver
 from vault_server.core.operation import Caller, Endpoint, Operation
-from vault_server.exchange.admission import Admission, Allowances, Violation
+from vault_server.exchange.admission import RENEWALS_MAX, Admission, Allowances, Violation
 from vault_server.settings import Settings
 
 ANN, BOB = solver("ann"), solver("bob")
@@ -44,7 +44,7 @@ def admission() -> Admission:
 
 @pytest.fixture
 def granted(admission: Admission) -> Allowances:
-    return admission.allowances()
+    return admission.allowances(ANN, 0)
 
 
 def refusal(admit: Callable[[], None]) -> MessageError:
@@ -55,7 +55,7 @@ def refusal(admit: Callable[[], None]) -> MessageError:
 
 def fill(admission: Admission, caller: Caller, count: int, now_ms: int = 0) -> None:
     for _ in range(count):
-        admission.admit(caller, Ping(), admission.allowances(), now_ms)
+        admission.admit(caller, Ping(), Allowances(0), now_ms)
 
 
 def test_the_limit_is_let_in_and_one_more_is_told_how_long_to_wait(admission: Admission, granted: Allowances) -> None:
@@ -103,9 +103,9 @@ def test_a_key_has_a_window_on_each_endpoint_with_its_own_limit(admission: Admis
 
 
 def test_connections_of_a_key_share_its_window(admission: Admission) -> None:
-    for connection in (admission.allowances(), admission.allowances(), admission.allowances()):
+    for connection in (admission.allowances(ANN, 0), admission.allowances(ANN, 0), admission.allowances(ANN, 0)):
         admission.admit(ANN, Ping(), connection, 0)
-    refusal(lambda: admission.admit(ANN, Ping(), admission.allowances(), 0))
+    refusal(lambda: admission.admit(ANN, Ping(), admission.allowances(ANN, 0), 0))
 
 
 @pytest.mark.parametrize("message", [Ack(push=1), Exit()])
@@ -146,7 +146,7 @@ def test_a_grant_is_for_its_assignment_its_kind_and_its_connection(admission: Ad
     refusal(lambda: admission.admit(ANN, SubmitAnswer(assignment=7, answer=1), granted, 0))
     admission.forget(ANN.fingerprint)
     fill(admission, ANN, LIMIT)
-    refusal(lambda: admission.admit(ANN, AcceptAssignment(assignment=7), admission.allowances(), 0))
+    refusal(lambda: admission.admit(ANN, AcceptAssignment(assignment=7), admission.allowances(ANN, 0), 0))
     admission.admit(ANN, AcceptAssignment(assignment=7), granted, 0)
 
 
@@ -169,6 +169,19 @@ def test_grants_are_bounded_and_the_oldest_gives_way() -> None:
 def test_a_connection_is_granted_four_orders_for_each_assignment_it_may_hold(granted: Allowances) -> None:
     granted.grant([("accept", number) for number in range(9)])
     assert [granted.take(("accept", number)) for number in range(9)] == [False] + 8 * [True]
+
+
+def test_coming_again_and_again_is_no_way_around(admission: Admission) -> None:
+    def is_granted(caller: Caller, now_ms: int) -> bool:
+        granted = admission.allowances(caller, now_ms)
+        granted.grant([("accept", 7)])
+        return granted.take(("accept", 7))
+
+    assert all(is_granted(ANN, 100) for _ in range(RENEWALS_MAX))
+    assert not is_granted(ANN, 100)
+    assert is_granted(BOB, 100)
+    assert not is_granted(ANN, 100 + WINDOW_MS - 1)
+    assert is_granted(ANN, 100 + WINDOW_MS)
 
 
 def test_who_has_served_a_ban_begins_anew(admission: Admission, granted: Allowances) -> None:
