@@ -97,7 +97,7 @@ def _layout(line: Line, fields: Sequence[str], width: int) -> str:
     level = str(line.get("level", ""))
     mark, colour = MARKS.get(level, (" ", "cyan"))
     time = str(line.get("timestamp", ""))[11:23].ljust(12)
-    event = _printable(str(line.get("event", ""))).ljust(EVENT_WIDTH)
+    event = _printable(str(line.get("event", ""))).ljust(EVENT_WIDTH if fields else 0)
     indent = len(time) + EVENT_WIDTH + 4
     wrapped = textwrap.wrap(
         " ".join(fields), max(20, width - indent), break_long_words=False, break_on_hyphens=False

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
-from protocol.vault import Complain
-from tests.vault_server.people import client
-from tests.vault_server.systems.vault.harness import AGREED, COMPUTED, Vault, answer_to, settings_for
+from tests.vault_server.systems.vault.harness import Vault
 from tests.vault_server.systems.vault.invariants import violations
-from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, D, start
+from tests.vault_server.systems.vault.told import BOB, stories, tell
 from vault_server.exchange import invariants as of_the_exchange
-from vault_server.storage.sqlite import SqliteDatabase, SqliteTransaction
+from vault_server.storage.sqlite import SqliteTransaction
 from vault_server.systems.vault import invariants as of_the_vault
-
-BOB = client("bob")
 
 ALL = [*of_the_exchange.INVARIANTS, *of_the_vault.INVARIANTS]
 
@@ -78,20 +73,6 @@ BREAKS = {
 """A statement that breaks each of them, past triggers and CHECKs."""
 
 
-async def stories(vault: Vault) -> None:
-    """An answered task, one that was agreed on and is complained of, one that is worked on, and one that waits."""
-    _, [a, _] = await start(vault, COMPUTED)
-    assert await vault.answer(A, a, answer_to(COMPUTED)) == "valid"
-    agreed = (await vault.submit(ANN, AGREED)).task
-    for one in (A, B):
-        await vault.answer(one, await vault.key(agreed, one), WRONG)
-    await vault.give(ANN, Complain(task=agreed, kind="wrong_answer"))
-    await vault.join(C)
-    await vault.submit(BOB, AGREED)
-    await vault.submit(BOB, AGREED)
-    await vault.join(D)
-
-
 async def test_they_hold_after_ordinary_stories(vault: Vault) -> None:
     assert await vault.database.read(violations) == []
     await stories(vault)
@@ -107,16 +88,7 @@ def test_every_invariant_is_broken_here() -> None:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
     """A database in which the stories have happened."""
-    settings = settings_for(tmp_path_factory.mktemp("told"))
-
-    async def tell() -> None:
-        vault = Vault(SqliteDatabase(settings.database), settings)
-        await vault.database.start()
-        await stories(vault)
-        await vault.database.stop()
-
-    asyncio.run(tell())
-    with closing(sqlite3.connect(settings.database)) as raw:
+    with closing(sqlite3.connect(tell(tmp_path_factory.mktemp("told")))) as raw:
         yield raw
 
 
