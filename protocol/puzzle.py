@@ -16,7 +16,7 @@ import gmpy2
 from protocol.errors import Code, MessageError
 
 SMALL_FACTOR_BOUND = 2**16
-PRIME_ROUNDS = 40
+PRIME_ROUNDS = 32
 BLINDING_EXTRA_BITS = 128
 
 REFERENCE_BITS = 2048
@@ -180,9 +180,36 @@ def check_modulus(modulus: int) -> None:
         )
 
 
+def may_be_prime(number: int) -> bool:
+    """Fermat's test to the base 2: one exponentiation, false for nearly everything that is not prime."""
+    return number == 2 or (number > 2 and gmpy2.powmod(2, number - 1, number) == 1)
+
+
 def is_prime(number: int) -> bool:
-    """Whether `number` is prime: Baillie-PSW and more rounds of Miller-Rabin. Milliseconds at a thousand bits."""
-    return bool(gmpy2.is_prime(number, PRIME_ROUNDS))
+    """Whether `number` is prime: PRIME_ROUNDS rounds of Miller-Rabin with bases that nobody can foresee.
+
+    Milliseconds at a thousand bits, half a second at four thousand. Unlike `gmpy2.is_prime` it lets go of the
+    interpreter's lock, where the thread allows that.
+    """
+    if number < 4 or number % 2 == 0:
+        return number in (2, 3)
+    if not may_be_prime(number):
+        return False
+    twos = gmpy2.bit_scan1(number - 1)
+    assert twos is not None, "number - 1 is not 0"
+    return all(_is_strong(number, 2 + secrets.randbelow(number - 3), twos) for _ in range(PRIME_ROUNDS))
+
+
+def _is_strong(number: int, base: int, twos: int) -> bool:
+    """One round of Miller-Rabin; `twos` is how often 2 divides number - 1."""
+    power = gmpy2.powmod(base, (number - 1) >> twos, number)
+    if power in (1, number - 1):
+        return True
+    for _ in range(twos - 1):
+        power = power * power % number
+        if power == number - 1:
+            return True
+    return False
 
 
 def check_base(base: int, modulus: int) -> None:

@@ -29,6 +29,11 @@ def push(
     )
 
 
+def withdraw(tx: Transaction, key: str, endpoint: Endpoint, kind: str, subject: str) -> None:
+    """Take back what has lost its meaning before it was acknowledged."""
+    tx.run(q.withdraw_push, receiver=f"key:{key}", endpoint=endpoint.value, kind=kind, subject=subject)
+
+
 def since(reader: Reader, seq: int) -> Sequence[Row]:
     """The next rows after `seq`, whoever they are for."""
     return reader.all(q.pushes_since, seq=seq, count=BATCH)

@@ -7,6 +7,9 @@ ON CONFLICT (hotkey) DO NOTHING;
 INSERT INTO outbox (receiver, endpoint, kind, subject, detail, created_at)
 VALUES (:receiver, :endpoint, :kind, :subject, :detail, :created_at);
 
+-- name: withdraw_push!
+DELETE FROM outbox WHERE receiver = :receiver AND endpoint = :endpoint AND kind = :kind AND subject = :subject;
+
 -- name: acknowledge_push!
 DELETE FROM outbox WHERE seq = :seq AND receiver = :receiver AND endpoint = :endpoint AND standing = 0;
 

@@ -44,10 +44,21 @@ EXECUTE FUNCTION on_task_end();
 -- holder is told.
 CREATE FUNCTION on_score_history_insert_check() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF EXISTS (SELECT 1 FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing AND id >= NEW.id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'score_history is append-only';
+    END IF;
+    IF NEW.standing = 'solver' AND NOT EXISTS (SELECT 1 FROM solvers s JOIN participants p
+            ON p.fingerprint = s.solver_id WHERE p.hotkey = NEW.hotkey)
+        OR NEW.standing = 'client' AND NOT EXISTS (SELECT 1 FROM clients c JOIN participants p
+            ON p.fingerprint = c.client_id WHERE p.hotkey = NEW.hotkey) THEN
+        RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
+            MESSAGE = 'score_history: there is no such score';
+    END IF;
     IF abs(NEW.score_after - NEW.score_change - coalesce(
         (SELECT score_after FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing
          ORDER BY id DESC LIMIT 1), 50)) > 0.0000005 THEN
-        RAISE EXCEPTION 'score_history: the change does not fit the score';
+        RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
+            MESSAGE = 'score_history: the change does not fit the score';
     END IF;
     RETURN NEW;
 END
@@ -74,7 +85,7 @@ FOR EACH ROW EXECUTE FUNCTION on_score_history_insert();
 
 CREATE FUNCTION score_history_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'score_history is append-only';
+    RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'score_history is append-only';
 END
 $$;
 
@@ -84,14 +95,19 @@ FOR EACH ROW EXECUTE FUNCTION score_history_is_append_only();
 CREATE TRIGGER score_history_is_never_deleted BEFORE DELETE ON score_history
 FOR EACH ROW EXECUTE FUNCTION score_history_is_append_only();
 
+CREATE TRIGGER score_history_is_never_emptied BEFORE TRUNCATE ON score_history
+FOR EACH STATEMENT EXECUTE FUNCTION score_history_is_append_only();
+
+-- A key begins at 50, or where its history has left it.
 CREATE FUNCTION score_follows_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.reputation_score IS DISTINCT FROM (
+    IF NEW.reputation_score IS DISTINCT FROM coalesce((
         SELECT h.score_after FROM participants p JOIN score_history h ON h.hotkey = p.hotkey AND h.standing = TG_ARGV[0]
         WHERE p.fingerprint = CASE TG_ARGV[0] WHEN 'solver' THEN to_jsonb(NEW) ->> 'solver_id'
                                               ELSE to_jsonb(NEW) ->> 'client_id' END
-        ORDER BY h.id DESC LIMIT 1) THEN
-        RAISE EXCEPTION '%.reputation_score follows score_history', TG_TABLE_NAME;
+        ORDER BY h.id DESC LIMIT 1), 50) THEN
+        RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
+            MESSAGE = TG_TABLE_NAME || '.reputation_score follows score_history';
     END IF;
     RETURN NEW;
 END
@@ -102,3 +118,9 @@ FOR EACH ROW WHEN (NEW.reputation_score <> OLD.reputation_score) EXECUTE FUNCTIO
 
 CREATE TRIGGER client_score_follows_history AFTER UPDATE OF reputation_score ON clients
 FOR EACH ROW WHEN (NEW.reputation_score <> OLD.reputation_score) EXECUTE FUNCTION score_follows_history('client');
+
+CREATE TRIGGER solver_score_begins_with_history AFTER INSERT ON solvers
+FOR EACH ROW EXECUTE FUNCTION score_follows_history('solver');
+
+CREATE TRIGGER client_score_begins_with_history AFTER INSERT ON clients
+FOR EACH ROW EXECUTE FUNCTION score_follows_history('client');

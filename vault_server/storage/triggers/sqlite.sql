@@ -26,9 +26,16 @@ BEGIN
 END;
 
 -- A score moves by a row of its history alone: the row fits the score it found, the score follows the row, and its
--- holder is told.
+-- holder is told. (INSERT OR REPLACE would take a row away without firing the trigger on DELETE; a row that names its
+-- own number is let in only behind all others.)
 CREATE TRIGGER on_score_history_insert_check BEFORE INSERT ON score_history
 BEGIN
+    SELECT RAISE(ABORT, 'score_history is append-only') WHERE EXISTS (SELECT 1 FROM score_history WHERE id = NEW.id);
+    SELECT RAISE(ABORT, 'score_history: there is no such score') WHERE
+        (NEW.standing = 'solver' AND NOT EXISTS (SELECT 1 FROM solvers s JOIN participants p
+            ON p.fingerprint = s.solver_id WHERE p.hotkey = NEW.hotkey))
+        OR (NEW.standing = 'client' AND NOT EXISTS (SELECT 1 FROM clients c JOIN participants p
+            ON p.fingerprint = c.client_id WHERE p.hotkey = NEW.hotkey));
     SELECT RAISE(ABORT, 'score_history: the change does not fit the score') WHERE abs(
         NEW.score_after - NEW.score_change - coalesce(
             (SELECT score_after FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing
@@ -37,6 +44,8 @@ END;
 
 CREATE TRIGGER on_score_history_insert AFTER INSERT ON score_history
 BEGIN
+    SELECT RAISE(ABORT, 'score_history is append-only')
+    WHERE NEW.id < 1 OR EXISTS (SELECT 1 FROM score_history WHERE id > NEW.id);
     UPDATE solvers SET reputation_score = NEW.score_after WHERE NEW.standing = 'solver'
         AND solver_id = (SELECT fingerprint FROM participants WHERE hotkey = NEW.hotkey);
     UPDATE clients SET reputation_score = NEW.score_after WHERE NEW.standing = 'client'
@@ -70,6 +79,23 @@ WHEN NEW.reputation_score <> OLD.reputation_score AND NOT EXISTS (
     SELECT 1 FROM participants p JOIN score_history h ON h.hotkey = p.hotkey AND h.standing = 'client'
     WHERE p.fingerprint = NEW.client_id AND h.score_after = NEW.reputation_score
       AND h.id = (SELECT max(id) FROM score_history WHERE hotkey = p.hotkey AND standing = 'client'))
+BEGIN
+    SELECT RAISE(ABORT, 'clients.reputation_score follows score_history');
+END;
+
+-- A key begins at 50, or where its history has left it.
+CREATE TRIGGER solver_score_begins_with_history AFTER INSERT ON solvers
+WHEN NEW.reputation_score <> coalesce((
+    SELECT h.score_after FROM participants p JOIN score_history h ON h.hotkey = p.hotkey AND h.standing = 'solver'
+    WHERE p.fingerprint = NEW.solver_id ORDER BY h.id DESC LIMIT 1), 50)
+BEGIN
+    SELECT RAISE(ABORT, 'solvers.reputation_score follows score_history');
+END;
+
+CREATE TRIGGER client_score_begins_with_history AFTER INSERT ON clients
+WHEN NEW.reputation_score <> coalesce((
+    SELECT h.score_after FROM participants p JOIN score_history h ON h.hotkey = p.hotkey AND h.standing = 'client'
+    WHERE p.fingerprint = NEW.client_id ORDER BY h.id DESC LIMIT 1), 50)
 BEGIN
     SELECT RAISE(ABORT, 'clients.reputation_score follows score_history');
 END;

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 from protocol import vault as wire
 from protocol.errors import Code, MessageError
-from protocol.puzzle import is_prime
+from protocol.puzzle import may_be_prime
 from vault_server.core.operation import SERVER, Caller, Endpoint, JobDue, Refusal, Row, Transaction, log
 from vault_server.exchange import deadlines, outbox
 from vault_server.systems.vault import rules
+from vault_server.systems.vault.evidence import is_blamed_for
 from vault_server.systems.vault.orders import RuleComplaint
-from vault_server.systems.vault.records import Parts, open_modulus, q, seal_factor, task_of_client
-from vault_server.systems.vault.rulings import FACTOR_JOB, Ruling, rule
-from vault_server.systems.vault.states import COMPLAINT
+from vault_server.systems.vault.records import Parts, Task, open_modulus, q, seal_factor, task_of_client
+from vault_server.systems.vault.rulings import FACTOR_JOB, RAISED, Ruling, given_answer, rule
+from vault_server.systems.vault.states import COMPLAINT, OPEN
 
 RULE = "rule_complaint"
 """The deadline until which solvers may respond."""
@@ -29,7 +30,10 @@ def has_no_factor(order: wire.Complain) -> bool:
 
 
 def check_factor(parts: Parts, order: wire.Complain) -> None:
-    """What costs milliseconds and needs no row: whether a revealed factor is prime."""
+    """What costs milliseconds and needs no row: whether a revealed factor can be prime.
+
+    A judge makes sure of it later, when it is known to divide the product.
+    """
     assert order.factor is not None, "called with a factor"
     if order.kind != "wrong_answer":
         raise Refusal(
@@ -37,7 +41,7 @@ def check_factor(parts: Parts, order: wire.Complain) -> None:
             f"Field 'factor' has no place in a complaint of {order.kind}.",
             "Reveal a factor only with wrong_answer; leave it out otherwise.",
         )
-    if order.factor.bit_length() > parts.settings.modulus_bits_max or not is_prime(order.factor):
+    if order.factor.bit_length() > parts.settings.modulus_bits_max or not may_be_prime(order.factor):
         raise _no_factor()
 
 
@@ -68,27 +72,35 @@ def complain(parts: Parts, tx: Transaction, caller: Caller, order: wire.Complain
 def _proceed(
     parts: Parts, tx: Transaction, row: Row, complaint: Row, order: wire.Complain, now_ms: int
 ) -> wire.ComplaintTaken:
-    if order.kind == "wrong_answer":
-        _name_parties(tx, complaint, tx.all(q.assignments_with_answer, task_id=order.task))
-        if order.factor is not None:
-            return _reveal(parts, tx, row, complaint, order, now_ms)
-        settled = rules.rule_without_factor(row["judged_by"])
-        if settled is None:
-            return _ask(parts, tx, complaint, now_ms)
+    if order.kind != "wrong_answer":
+        _rule_by_record(parts, tx, row, complaint, now_ms)
+        return _taken(_load(tx, complaint["id"]), None)
+    answers = tx.all(q.assignments_with_answer, task_id=order.task)
+    given = given_answer(parts, row, answers)
+    _name_parties(tx, complaint, [answer for answer in answers if answer["db_key"] in given])
+    settled = rules.rule_wrong_answer(row["judged_by"], has_factor=order.factor is not None)
+    if settled is not None:
         rule(parts, tx, row, complaint, Ruling("reject", settled), now_ms)
-    else:
-        missed = tx.all(q.missed_assignments, task_id=order.task)
-        _name_parties(tx, complaint, missed)
-        event, reason = rules.rule_by_record(
-            order.kind,
-            status=row["status"],
-            promised_by_ms=row["promised_by"],
-            answered_ms=row["answered_at"],
-            missed=len(missed),
-        )
-        guilty = [missing["db_key"] for missing in missed if not missing["excused"]] if event == "uphold" else []
-        rule(parts, tx, row, complaint, Ruling(event, reason, guilty=guilty), now_ms)
-    return _taken(_load(tx, complaint["id"]), None)
+        return _taken(_load(tx, complaint["id"]), None)
+    if order.factor is not None:
+        return _reveal(parts, tx, row, complaint, order, now_ms)
+    return _ask(parts, tx, complaint, now_ms)
+
+
+def _rule_by_record(parts: Parts, tx: Transaction, row: Row, complaint: Row, now_ms: int) -> None:
+    """What was late or missing stands in the rows. Who was not blamed for its deadline is not blamed here either."""
+    missed = tx.all(q.missed_assignments, task_id=row["fingerprint"])
+    _name_parties(tx, complaint, missed)
+    event, reason = rules.rule_by_record(
+        complaint["kind"],
+        status=row["status"],
+        promised_by_ms=row["promised_by"],
+        answered_ms=row["answered_at"],
+        missed=len(missed),
+    )
+    task = Task.of(row, parts.cipher)
+    guilty = [one["db_key"] for one in missed if is_blamed_for(task, one) and not one["upheld_before"]]
+    rule(parts, tx, row, complaint, Ruling(event, reason, guilty=guilty if event == "uphold" else ()), now_ms)
 
 
 def _check_window(row: Row, order: wire.Complain, now_ms: int) -> None:
@@ -105,7 +117,8 @@ def _check_window(row: Row, order: wire.Complain, now_ms: int) -> None:
             f"Task {order.task} is {status}: there is no answer to complain of.",
             "Complain of late or no_answer once its promised time has passed.",
         )
-    if status in ("waiting", "assigned") and now_ms <= row["promised_by"]:
+    waits = status in OPEN or (status == "failed" and order.kind == "late")
+    if waits and row["answered_at"] is None and now_ms <= row["promised_by"]:
         raise Refusal(
             Code.COMPLAINT_EARLY,
             f"Task {order.task} was promised for a time that has not passed.",
@@ -116,18 +129,16 @@ def _check_window(row: Row, order: wire.Complain, now_ms: int) -> None:
 
 def _check_rejections(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
     """Too many rejected complaints limit a client."""
-    s = parts.settings
-    rejected = tx.one(
-        q.rejected_complaints, client_id=caller.fingerprint, since=now_ms - s.complaints_rejected_window_ms
+    limit, window_ms = parts.settings.complaints_rejected_max, parts.settings.complaints_rejected_window_ms
+    oldest = tx.one(  # of the newest that make the limit: when it no longer counts, there is room for one more
+        q.rejected_complaint, client_id=caller.fingerprint, since=now_ms - window_ms, newer=limit - 1
     )
-    assert rejected is not None, "an aggregate has a row"
-    if rejected["number"] >= s.complaints_rejected_max:
+    if oldest is not None:
         raise Refusal(
             Code.TOO_MANY_COMPLAINTS,
-            f"{rejected['number']} of your complaints were rejected lately.",
-            f"Complain again later; {s.complaints_rejected_max} may be rejected in the window "
-            "(complaints_rejected_max).",
-            retry_after_ms=max(1, rejected["first"] + s.complaints_rejected_window_ms - now_ms),
+            f"{limit} of your complaints were rejected lately.",
+            f"Complain again later; fewer than {limit} may be rejected in the window (complaints_rejected_max).",
+            retry_after_ms=oldest["ruled_at"] + window_ms - now_ms,
         )
 
 
@@ -176,6 +187,7 @@ def _reveal(
     factor = seal_factor(parts.cipher, order.factor, complaint["id"], row)
     changed = tx.run(q.reveal_factor, id=complaint["id"], status=after, factor=factor, expected=status)
     assert changed == 1, f"complaint {complaint['id']} is no longer {status}"
+    _name_parties(tx, complaint, tx.all(q.assignments_with_answer, task_id=order.task))  # arithmetic judges them all
     deadlines.clear(tx, RULE, str(complaint["id"]))
     tx.after(JobDue(FACTOR_JOB, str(complaint["id"])))
     return _taken({**complaint, "status": after}, now_ms)
@@ -191,7 +203,7 @@ def _ask(parts: Parts, tx: Transaction, complaint: Row, now_ms: int) -> wire.Com
     deadlines.put(tx, RULE, str(key), respond_by)
     for party in tx.all(q.parties_of_complaint, complaint_id=key):
         detail = str(party["assignment_id"])
-        outbox.push(tx, party["solver_id"], Endpoint.SOLVER, "complaint_raised", str(key), now_ms, detail=detail)
+        outbox.push(tx, party["solver_id"], Endpoint.SOLVER, RAISED, str(key), now_ms, detail=detail)
     log(tx, "complaint.asked", task=complaint["task_id"], complaint=key, respond_by=respond_by)
     return _taken({**complaint, "status": after}, respond_by)
 
@@ -209,31 +221,27 @@ def respond_to_complaint(
             f"There is no complaint {order.complaint} about an assignment {order.assignment} of yours.",
             "Respond to complaint_raised with its own numbers, with the key it was sent to.",
         )
-    if complaint["status"] != "asked" or own[0]["response"] not in (None, order.response):
+    heard = wire.ComplaintHeard(complaint=order.complaint, response=order.response)
+    if own[0]["response"] == order.response:
+        return heard  # said again: the reply was lost
+    if complaint["status"] != "asked" or own[0]["response"] is not None:
         raise Refusal(
             Code.COMPLAINT_ENDED,
             f"Complaint {order.complaint} is {complaint['status']}; your word on it can no longer change.",
             "Nothing is left to do; the ruling is or will be pushed.",
         )
-    heard = tx.run(
+    changed = tx.run(
         q.respond_to_complaint,
         complaint_id=order.complaint,
         assignment_id=order.assignment,
         response=order.response,
         responded_at=now_ms,
     )
-    if heard:
-        log(tx, "complaint.heard", complaint=order.complaint, solver=caller.fingerprint, response=order.response)
-        _rule_once_heard(parts, tx, complaint, order.assignment, order.response, parties, now_ms)
-    return wire.ComplaintHeard(complaint=order.complaint, response=order.response)
-
-
-def _rule_once_heard(
-    parts: Parts, tx: Transaction, complaint: Row, key: int, response: str, parties: Sequence[Row], now_ms: int
-) -> None:
-    responses = [response if p["assignment_id"] == key else p["response"] for p in parties]
-    if all(responses):
-        rule_complaint(parts, tx, SERVER, RuleComplaint(complaint["id"]), now_ms)
+    assert changed == 1, f"assignment {order.assignment} has responded to complaint {order.complaint} before"
+    log(tx, "complaint.heard", complaint=order.complaint, solver=caller.fingerprint, response=order.response)
+    if all(party["response"] for party in parties if party["assignment_id"] != order.assignment):
+        rule_complaint(parts, tx, SERVER, RuleComplaint(order.complaint), now_ms)
+    return heard
 
 
 def rule_complaint(parts: Parts, tx: Transaction, _caller: Caller, order: RuleComplaint, now_ms: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from vault_server.core.operation import Endpoint, Penalty, Row, Transaction
 from vault_server.exchange import standing
 from vault_server.exchange.standing import Standing
-from vault_server.systems.vault import rules
-from vault_server.systems.vault.records import q
+from vault_server.systems.vault import rules, timing
+from vault_server.systems.vault.records import Task, q
 from vault_server.systems.vault.rules import WEIGHTS, Evidence, Record
 
 DAY_MS = 24 * 3600 * 1000
@@ -20,6 +20,17 @@ def against_solver(tx: Transaction, solver_id: str, evidence: Evidence, task: st
     _weigh_solver(tx, solver_id, row, evidence, task, now_ms)
     if evidence in rules.COSTS_TRUST:
         _trust(tx, solver_id, row, rules.trusted_less(row["trusted"]))
+
+
+def is_blamed_for(task: Task, expired: Row) -> bool:
+    """Whether an expired assignment of the task counts against its solver: not when the server was down, nor when
+    nobody could have done it in time."""
+    return timing.is_blamed(
+        given_ms=expired["deadline"] - expired["assigned_at"],
+        squarings=task.squarings,
+        modulus_bits=task.modulus_bits,
+        excused=bool(expired["excused"]),
+    )
 
 
 def against_client(tx: Transaction, client_id: str, evidence: Evidence, task: str | None, now_ms: int) -> None:

@@ -13,7 +13,7 @@ from vault_server.core.operation import Endpoint as At
 from vault_server.exchange import deadlines, idempotency, outbox, participants
 from vault_server.systems.vault import orders, timing
 from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks
-from vault_server.systems.vault.evidence import against_solver
+from vault_server.systems.vault.evidence import against_solver, is_blamed_for
 from vault_server.systems.vault.inspection import puzzle_of
 from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude, judge
 from vault_server.systems.vault.outcomes import SETTLE, look_further
@@ -273,7 +273,7 @@ def report_progress(parts: Parts, tx: Transaction, caller: Caller, order: wire.R
         return  # a signal has no reply, and the end of the assignment is on its way as a push
     total = open_squarings(parts.cipher, row)
     progress = wire.TaskProgress(task=row["fingerprint"], done=min(order.done, total), total=total)
-    tx.after(Relay(f"key:{row['client_id']}", At.CLIENT, progress))
+    tx.after(Relay(f"key:{row['client_id']}", At.CLIENT, progress, topic=row["fingerprint"]))
 
 
 def submit_answer(
@@ -360,12 +360,7 @@ def expire_assignment(
     if row is None or not ASSIGNMENT.allows(row["assignment_status"], "expire"):
         return
     task, solver_id = Task.of(row, parts.cipher), row["solver_id"]
-    blamed = timing.is_blamed(
-        given_ms=row["deadline"] - row["assigned_at"],
-        squarings=task.squarings,
-        modulus_bits=task.modulus_bits,
-        excused=bool(row["excused"]),
-    )
+    blamed = is_blamed_for(task, row)
     end_assignment(tx, assignment_of(row, row["assignment_status"]), "expire", now_ms, tell=True)
     log(tx, "assignment.expired", task=task.fingerprint, assignment=order.assignment, solver=solver_id, blamed=blamed)
     if blamed:

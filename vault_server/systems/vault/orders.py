@@ -56,4 +56,4 @@ class RecordComparison:
     """A judge has compared the answers that a complaint is about with what its factor says."""
 
     complaint: int
-    comparison: Comparison
+    comparison: Comparison | None

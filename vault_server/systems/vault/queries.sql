@@ -195,9 +195,9 @@ SELECT * FROM complaints WHERE id = :id /*for update*/;
 -- name: complaints_of_task
 SELECT * FROM complaints WHERE task_id = :task_id ORDER BY id;
 
--- name: rejected_complaints^
-SELECT count(*) AS number, coalesce(min(ruled_at), 0) AS first FROM complaints
-WHERE client_id = :client_id AND status = 'rejected' AND ruled_at > :since;
+-- name: rejected_complaint^
+SELECT ruled_at FROM complaints WHERE client_id = :client_id AND status = 'rejected' AND ruled_at > :since
+ORDER BY ruled_at DESC LIMIT 1 OFFSET :newer;
 
 -- name: ask_about_complaint!
 UPDATE complaints SET status = :status, respond_by = :respond_by WHERE id = :id AND status = :expected;
@@ -229,8 +229,10 @@ SELECT db_key, solver_id, status, answer FROM task_assignments
 WHERE task_id = :task_id AND answer IS NOT NULL ORDER BY db_key;
 
 -- name: missed_assignments
-SELECT db_key, solver_id, status, deadline, assigned_at, excused FROM task_assignments
-WHERE task_id = :task_id AND status = 'expired' ORDER BY db_key;
+SELECT db_key, solver_id, status, deadline, assigned_at, excused, EXISTS (
+    SELECT 1 FROM complaint_parties p JOIN complaints c ON c.id = p.complaint_id
+    WHERE p.assignment_id = task_assignments.db_key AND c.status = 'upheld') AS upheld_before
+FROM task_assignments WHERE task_id = :task_id AND status = 'expired' ORDER BY db_key;
 
 -- name: count_tasks
 SELECT status, count(*) AS tasks FROM tasks GROUP BY status;

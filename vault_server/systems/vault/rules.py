@@ -131,11 +131,11 @@ def slots_to_open(empty_slots: int, num_assignments: int, assignments_max: int) 
 # complaints
 
 
-def rule_without_factor(judged_by: str) -> str | None:
-    """Why a complaint of a wrong answer is rejected without more ado, or None when its solvers have to be heard."""
+def rule_wrong_answer(judged_by: str, *, has_factor: bool) -> str | None:
+    """Why a complaint of a wrong answer is rejected without more ado, or None when there is more to hear or compute."""
     if judged_by == Judgement.COMPUTED.value:
         return "the server computed this answer itself"
-    if judged_by == Judgement.COMMITMENT.value:
+    if judged_by == Judgement.COMMITMENT.value and not has_factor:
         return "the answer matches the commitment given at submission"
     return None
 
@@ -146,9 +146,10 @@ def rule_by_record(
     """The event and the reason for a complaint of `late` or `no_answer`, from what is written down.
 
     `missed` counts the task's assignments that expired. Asked once the promised time has passed, or the task has ended.
+    A task that failed after it was answered has lost its answer to a complaint.
     """
     if kind == "no_answer":
-        if answered_ms is not None:
+        if answered_ms is not None and status != "failed":
             return "reject", "the task has an answer"
         if status == "failed" and not missed:
             return "reject", "every solver that was asked answered or handed the task back in time"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import gmpy2
 
@@ -28,6 +28,7 @@ from vault_server.systems.vault.rules import Comparison, Evidence
 from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, TASK
 
 FACTOR_JOB = "compare_with_factor"
+RAISED = "complaint_raised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def rule(parts: Parts, tx: Transaction, row: Row, complaint: Row, ruling: Ruling
     parties = tx.all(q.parties_of_complaint, complaint_id=key)
     for party in parties:
         detail = str(party["assignment_id"])
+        outbox.withdraw(tx, party["solver_id"], Endpoint.SOLVER, RAISED, str(key))
         outbox.push(tx, party["solver_id"], Endpoint.SOLVER, "complaint_ruled", str(key), now_ms, detail=detail)
         _weigh(tx, party, ruling, task_id, now_ms)
     for assignment in (*ruling.refuted, *ruling.confirmed):
@@ -81,8 +83,8 @@ def _rejudge(parts: Parts, tx: Transaction, key: int, event: str, now_ms: int) -
     row = tx.one(q.assignment, db_key=key)
     assert row is not None, "a party's assignment exists"
     status = row["assignment_status"]
-    if not ASSIGNMENT.allows(status, event):
-        return  # it had been judged right already, by arithmetic too
+    if status != "unproved":
+        return  # it had been judged by arithmetic already, or its judge is at work
     after = ASSIGNMENT.after(status, event)
     changed = tx.run(q.rejudge_assignment, db_key=key, status=after, expected=status)
     assert changed == 1, f"assignment {key} is no longer {status}"
@@ -99,15 +101,18 @@ class Answers:
     """A puzzle, a prime factor of its product, and what solvers answered, by assignment."""
 
     puzzle: Puzzle
-    factor: int
-    answers: dict[int, int]
+    factor: int = field(repr=False)
+    answers: dict[int, int] = field(repr=False)
 
 
-def compare(work: Answers) -> Comparison:
-    """Each answer beside g^(2^t) modulo the factor, and modulo the cofactor when that is another prime.
+def compare(work: Answers) -> Comparison | None:
+    """Each answer beside g^(2^t) modulo the factor, and modulo the cofactor when that is another prime; None when the
+    factor turns out not to be prime.
 
     2^t is reduced modulo p-1 (Fermat), so this costs one exponentiation whatever t is.
     """
+    if not is_prime(work.factor):
+        return None
     cofactor = work.puzzle.modulus // work.factor
     primes = [work.factor]
     if cofactor != work.factor and is_prime(cofactor):
@@ -141,7 +146,7 @@ def comparing_job(parts: Parts) -> Job:
         }
         return Answers(open_puzzle(parts.cipher, row), open_factor(parts.cipher, complaint), answers)
 
-    def conclude(key: str, comparison: Comparison) -> RecordComparison:
+    def conclude(key: str, comparison: Comparison | None) -> RecordComparison:
         return RecordComparison(int(key), comparison)
 
     def pending(reader: Reader) -> list[str]:
@@ -158,8 +163,12 @@ def record_comparison(parts: Parts, tx: Transaction, _caller: Caller, order: Rec
     row = tx.one(q.task, fingerprint=complaint["task_id"])
     assert row is not None, "a complaint's task exists"
     found = order.comparison
-    stands = _is_the_answer_right(parts, tx, row, complaint, found)
-    if stands:
+    if found is None:
+        reason = "the factor only seemed to be prime, and says nothing of the answer"
+        rule(parts, tx, row, complaint, Ruling("reject", reason), now_ms)
+        return
+    given = given_answer(parts, row, tx.all(q.parties_of_complaint, complaint_id=complaint["id"]))
+    if any(key in found.right for key in given):
         reason = "the factor shows the answer to be right" + ("" if found.is_whole else ", as far as it reaches")
         ruling = Ruling("reject", reason, refuted=found.wrong, confirmed=found.right if found.is_whole else ())
     else:
@@ -168,12 +177,13 @@ def record_comparison(parts: Parts, tx: Transaction, _caller: Caller, order: Rec
     rule(parts, tx, row, complaint, ruling, now_ms)
 
 
-def _is_the_answer_right(parts: Parts, tx: Transaction, row: Row, complaint: Row, found: Comparison) -> bool:
-    """Whether the answer that the client was given is among those that were not proved wrong."""
+def given_answer(parts: Parts, row: Row, answers: Sequence[Row]) -> frozenset[int]:
+    """Which of a task's assignments have the answer that its client was given."""
     given = open_task_answer_bytes(parts.cipher, row)
-    for party in tx.all(q.parties_of_complaint, complaint_id=complaint["id"]):
-        key = party["assignment_id"]
-        raw = open_assignment_answer(parts.cipher, party["answer"], key, party["solver_id"])
-        if raw == given:
-            return key in found.right
-    raise AssertionError(f"the answer of task {row['fingerprint']} is none of its solvers'")
+    same = frozenset(
+        one["db_key"]
+        for one in answers
+        if open_assignment_answer(parts.cipher, one["answer"], one["db_key"], one["solver_id"]) == given
+    )
+    assert same, f"the answer of task {row['fingerprint']} is none of its solvers'"
+    return same

@@ -81,7 +81,7 @@ async def test_a_task_settles_when_its_complaint_deadline_has_passed(vault: Vaul
     task, [a, _] = await start(vault, COMPUTED)
     [row] = [row for row in await vault.assignments(task) if row["db_key"] == a]
     await vault.answer(A, a, answer_to(COMPUTED))
-    await vault.wait(row["complaint_deadline"] - vault.now_ms - 1)
+    await vault.wait(row["complaint_deadline"] - vault.now_ms)
     assert (await vault.task(task))["status"] == "answered"
     await vault.wait(1)
     assert (await vault.task(task))["status"] == "settled"
