@@ -23,6 +23,7 @@ from protocol.vault import (
     PuzzleAnswered,
     PuzzleOffered,
     ReportProgress,
+    StandingChanged,
     StatusUpdated,
     SubmitAnswer,
     TaskProgress,
@@ -165,19 +166,25 @@ async def test_frames_that_are_no_message_and_unknown_types_count(start_server: 
         await shown_out(solver)
 
 
-async def test_the_second_ban_in_a_day_is_twice_as_long(start_server: StartServer) -> None:
-    server = await start_server(max_requests_per_window_client=1, rate_limit_window=600, ban_duration=1)
+async def test_the_second_ban_in_a_day_is_twice_as_long_and_costs_reputation(start_server: StartServer) -> None:
+    server = await start_server(max_requests_per_window=1, rate_limit_window=600, ban_duration=1)
     me = Identity.generate()
     for count in (1, 2):
-        async with await dial(server.url, identity=me) as client:
-            await client.ask(Ping(), Pong)
-            await limited(client, Ping())
-            await client.send(Ping())
-            await shown_out(client)
+        async with await dial(server.url, SOLVER_PATH, me) as solver:
+            await solver.ask(Ping(), Pong)
+            await limited(solver, Ping())
+            await solver.send(Ping())
+            await shown_out(solver)
         until = (await server.event("key.banned", count=count))["until"]
         await asyncio.sleep(max(0.0, until / 1000 - time.time()))
     [(first,), (second,)] = rows.look(server.database, "SELECT until - created_at FROM bans ORDER BY id")
     assert (first, second) == (1000, 2000)
+    [(change, standing)] = rows.look(server.database, "SELECT score_change, standing FROM score_history")
+    assert standing == "solver"
+    assert isinstance(change, float)
+    assert change < 0
+    async with await dial_solver(server, me, capacity=1) as solver:
+        assert (await solver.take(StandingChanged)).score_change == change
 
 
 # what is free

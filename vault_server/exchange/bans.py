@@ -16,6 +16,7 @@ from vault_server.core.operation import (
     BanChanged,
     Caller,
     Endpoint,
+    Gauge,
     Operation,
     Penalty,
     Reader,
@@ -154,6 +155,7 @@ def system(ban_duration_s: int, penalties: Mapping[Endpoint, Penalty]) -> System
         ],
         pushes=[],
         reports=[Report("bans", report)],
+        gauges=[Gauge("vault_keys_banned", "Keys that are kept out now.", "", keys_banned)],
         tidying=[forget],
         starting=[RestoreBans()],
     )
@@ -181,6 +183,13 @@ def report(reader: Reader, fingerprint: str, now_ms: int) -> list[dict[str, Any]
         }
         for row in rows
     ]
+
+
+def keys_banned(reader: Reader, now_ms: int) -> Mapping[str, float]:
+    """How many keys are kept out."""
+    row = reader.one(q.count_keys_banned, now=now_ms)
+    assert row is not None, "an aggregate has a row"
+    return {"": row["keys"]}
 
 
 def _ban(tx: Transaction, fingerprint: str, cause: str, reason: str, now_ms: int, until_ms: int) -> int:

@@ -98,6 +98,9 @@ UPDATE bans SET lifted_at = :now WHERE subject = :subject AND lifted_at IS NULL 
 SELECT subject, cause, reason, created_at, until, lifted_at FROM bans WHERE lifted_at IS NULL AND until > :now
 ORDER BY until, id;
 
+-- name: count_keys_banned^
+SELECT count(DISTINCT subject) AS keys FROM bans WHERE lifted_at IS NULL AND until > :now;
+
 -- name: bans_of_subject
 SELECT subject, cause, reason, created_at, until, lifted_at FROM bans WHERE subject = :subject
 ORDER BY id DESC LIMIT :count;

@@ -236,6 +236,19 @@ async def test_the_report_lists_bans_in_force_and_all_of_one_key(world: World) -
     assert await world.ask(solver("cid").fingerprint, NOW) == []
 
 
+async def test_the_gauge_counts_keys_not_bans(world: World) -> None:
+    [gauge] = world.system.gauges
+    await world.give(BanKey(ANN, 10, "one"), NOW, OPERATOR)
+    await world.give(BanKey(ANN, 20, "two"), NOW, OPERATOR)
+    await world.give(BanKey(BOB, 30, "three"), NOW, OPERATOR)
+
+    async def kept_out(later_ms: int) -> Any:
+        return await world.read(lambda reader: gauge.read(reader, NOW + later_ms))
+
+    counted = [await kept_out(later_ms) for later_ms in (0, 19_999, 20_000, 30_000)]
+    assert counted == [{"": 2}, {"": 2}, {"": 1}, {"": 0}]
+
+
 # restarts and time
 
 
