@@ -23,16 +23,19 @@ from vault_server import keys
 from vault_server.app import App
 from vault_server.settings import Settings
 
+SETTINGS: dict[str, object] = {}
 
-async def test_a_server_that_is_well_is_alive_and_ready(server: Server) -> None:
-    alive, ready = await get(server.http_port, "/healthz"), await get(server.http_port, "/readyz")
+
+async def test_a_server_that_is_well_is_alive_and_ready(shared_server: Server) -> None:
+    port = shared_server.http_port
+    alive, ready = await get(port, "/healthz"), await get(port, "/readyz")
     assert (alive.status, alive.json) == (200, {"status": "alive"})
     assert (ready.status, ready.json) == (200, {"status": "ready"})
     assert alive.headers["cache-control"] == ready.headers["cache-control"] == "no-store"
 
 
-async def test_a_head_is_answered_like_a_get_without_its_body(server: Server, line: OpenLine) -> None:
-    connection = await line(server.http_port)
+async def test_a_head_is_answered_like_a_get_without_its_body(shared_server: Server, line: OpenLine) -> None:
+    connection = await line(shared_server.http_port)
     connection.send(b"HEAD /readyz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
     text = (await connection.rest()).decode()
     assert text.startswith("HTTP/1.1 200 OK\r\n")
@@ -109,10 +112,5 @@ async def test_a_server_that_drains_is_alive_and_not_ready(start_server: StartSe
     assert ("vault_solvers_online", "") in await scrape(server)
     connection.close()
     assert await server.wait() == 0
-
-
-async def test_a_stopped_server_leaves_its_port(start_server: StartServer) -> None:
-    server = await start_server()
-    await server.terminate()
     with pytest.raises(ConnectionRefusedError):
         await get(server.http_port, "/healthz")

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterable
 
+import psutil
 import pytest
 
 from protocol.errors import ERRORS, Code
@@ -155,12 +156,23 @@ async def test_a_byte_now_and_then_buys_no_time(server: Server, line: OpenLine) 
     await hung_up_on(connection, (bytes([byte]) for byte in head))
 
 
+async def until_gone(server: Server, connection: Line) -> None:
+    """Wait until the server, which has had this connection, has it no more."""
+    here = connection.writer.get_extra_info("sockname")[1]
+    process = psutil.Process(server.pid)
+    async with asyncio.timeout(10):
+        while any(s.raddr and s.raddr.port == here for s in process.net_connections("tcp")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_who_asks_and_does_not_read_is_hung_up_on(server: Server, line: OpenLine) -> None:
     connection = await line(server.http_port)
+    connection.send(request())
+    assert (await connection.read()).status == 200
     asked = 4000
     connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
     connection.send(request("/metrics") * asked)
-    await asyncio.sleep(2)
+    await until_gone(server, connection)
     connection.writer.transport.resume_reading()  # type: ignore[attr-defined]
     assert (await connection.rest()).count(b"HTTP/1.1 200") < asked
 
