@@ -52,8 +52,12 @@ class Node:
     async def start(self) -> Node:
         """As `App.start` does. Raises WrongMasterKey."""
         await self.database.start()
-        await committed(self.database, lambda tx: agree_on_master_keys(tx, self.cipher, self.now_ms))
-        await self.give(SERVER, ResumeRotation())
+        try:
+            await committed(self.database, lambda tx: agree_on_master_keys(tx, self.cipher, self.now_ms))
+            await self.give(SERVER, ResumeRotation())
+        except BaseException:
+            await self.kill()
+            raise
         return self
 
     async def kill(self) -> None:
