@@ -104,7 +104,10 @@ class Cipher:
         self._active = self._keys[version.to_bytes(VERSION_BYTES, "big")]
 
     def seal(self, value: bytes, *, table: str, row: str, column: str, owner: str) -> bytes:
-        """`value` as it may stand in that column of that row, readable under `owner`'s key alone."""
+        """`value` as it may stand in that column of that row, readable under `owner`'s key alone.
+
+        Seal in the transaction that stores it: a rotation counts on finding what an old key has sealed.
+        """
         return self._seal(self._active, value, table, row, column, owner)
 
     def open(self, sealed: bytes, *, table: str, row: str, column: str, owner: str) -> bytes:
