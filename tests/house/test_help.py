@@ -11,9 +11,9 @@ import pytest
 PROGRAMS = Path(sys.executable).parent
 
 COMMANDS = {
-    "vault-server": ["serve"],
+    "vault-server": ["serve", "top", "tail", "explain", "solvers", "bans", "ban", "unban", "check"],
     "vault-solver": ["run"],
-    "vault-client": ["keygen", "lock", "unlock", "submit", "status", "cancel"],
+    "vault-client": ["keygen", "lock", "unlock", "submit", "status", "cancel", "list", "watch", "complain"],
 }
 
 

@@ -9,11 +9,18 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import structlog
 
 from tests.conftest import StartServer
 from tests.processes import Server
+from vault_server.dispatch.dispatcher import Dispatcher
+from vault_server.gateway.control import Control
 from vault_server.gateway.control_path import ADDRESS_BYTES_MAX, addressable, control_path
+from vault_server.gateway.operator_desk import OperatorDesk
+from vault_server.recent_lines import RecentLines
+from vault_server.settings import Settings
 
 LIVE = {"ask": "live", "about": ""}
 
@@ -198,3 +205,75 @@ def test_a_deep_folder_fits_an_address(tmp_path: Path) -> None:
         assert len(address) <= ADDRESS_BYTES_MAX
         end.bind(address)
     assert (deep / "s").is_socket()
+
+
+# without a server around it
+
+
+def control(folder: Path, recent: RecentLines, **settings: Any) -> Control:
+    """The socket alone: nobody here asks or orders anything."""
+    desk = OperatorDesk({}, {}, cast(Dispatcher, None))
+    return Control(Settings(database=folder / "v.db", **settings), desk, recent)
+
+
+async def test_a_reader_that_pauses_costs_a_bounded_memory_and_is_told_what_it_missed(tmp_path: Path) -> None:
+    recent = RecentLines()
+    alone = control(tmp_path, recent, tail_waiting_bytes_max=4096)
+    await alone.start()
+    try:
+        reader, writer = await asyncio.open_unix_connection(alone.path)
+        writer.write(b'{"tail": 0}\n')
+        assert await reader.readline() == b'{"ok":null}\n'
+        lines, dropped = await pausing(reader, recent, 8000)
+        writer.close()
+    finally:
+        await alone.stop()
+    assert dropped > 0
+    assert lines == sorted(lines)
+    assert lines[0] == 0
+
+
+async def pausing(reader: asyncio.StreamReader, recent: RecentLines, count: int) -> tuple[list[int], int]:
+    """Let lines come while nobody reads, then read: their numbers, and how many were lost."""
+    for number in range(count):  # a megabyte in all, more than the sockets' and streams' buffers hold
+        recent.add([json.dumps({"number": number, "filling": "x" * 100}).encode()])
+        if number % 10 == 0:
+            await asyncio.sleep(0)
+    lines: list[int] = []
+    dropped = 0
+    while len(lines) + dropped < count:
+        event = json.loads(await asyncio.wait_for(reader.readline(), 10))
+        if event.get("event") == "tail.dropped":
+            dropped += event["lines"]
+        else:
+            lines.append(event["number"])
+    return lines, dropped
+
+
+async def test_a_folder_that_can_hold_no_socket_is_a_warning() -> None:
+    alone = control(Path("/proc"), RecentLines())
+    with structlog.testing.capture_logs() as logged:
+        await alone.start()
+    await alone.stop()
+    assert [(line["event"], line["log_level"]) for line in logged] == [("control.unavailable", "warning")]
+
+
+async def test_starting_and_stopping_twice_is_safe(tmp_path: Path) -> None:
+    alone = control(tmp_path, RecentLines())
+    await alone.stop()
+    for _ in range(2):
+        await alone.start()
+        await alone.start()
+        assert alone.path.is_socket()
+        await alone.stop()
+        await alone.stop()
+        assert not alone.path.exists()
+
+
+async def test_a_socket_that_somebody_else_has_put_there_stays(tmp_path: Path) -> None:
+    alone = control(tmp_path, RecentLines())
+    await alone.start()
+    alone.path.unlink()
+    alone.path.write_text("mine")
+    await alone.stop()
+    assert alone.path.read_text() == "mine"
