@@ -26,7 +26,7 @@ from protocol.vault import (
     SubmitPuzzle,
     UpdateStatus,
 )
-from vault_server.core.operation import SERVER, Caller, Effect, JobDue, LogEvent, Query, Row, Transaction
+from vault_server.core.operation import SERVER, Caller, Effect, Job, JobDue, LogEvent, Query, Reader, Row, Transaction
 from vault_server.dispatch.router import Router
 from vault_server.exchange import deadlines, outbox
 from vault_server.exchange.cipher import Cipher
@@ -71,6 +71,10 @@ def settings_for(folder: Path, **settings: Any) -> Settings:
             **settings,
         }
     )
+
+
+def _left(job: Job, reader: Reader) -> list[str]:
+    return list(job.pending(reader))
 
 
 class Vault:
@@ -183,6 +187,19 @@ class Vault:
         """What a server that starts now would find left undone."""
         [job] = [job for job in self.system.jobs if job.name == JUDGE]
         return await self.database.read(lambda reader: list(job.pending(reader)))
+
+    async def restart(self, down_ms: int = 0) -> None:
+        """The server is killed, away for a while, and carries on from its file."""
+        await self.database.stop()
+        self.now_ms += down_ms
+        self.system = vault(self.parts)
+        await self.database.start()
+        for order in self.system.starting:
+            await self.give(SERVER, order)
+        self.jobs = [
+            JobDue(job.name, key) for job in self.system.jobs for key in await self.database.read(partial(_left, job))
+        ]
+        await self.wait(0)
 
     # looking
 
