@@ -45,15 +45,15 @@ class PatientHttp(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes of a request; once it is whole, it is our turn."""
+        """Some bytes of a request; only a whole one buys time."""
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete:
+        if self._is_our_turn():
             self._expect_nothing()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
-        self._expect()
+        """Wait for the next request, unless it is there already."""
         super().on_response_complete()
+        self._expect()
 
     def pause_writing(self) -> None:
         """The peer has stopped reading."""
@@ -63,7 +63,7 @@ class PatientHttp(H11Protocol):
     def resume_writing(self) -> None:
         """It reads again."""
         super().resume_writing()
-        self._expect_nothing()
+        self._expect()
 
     def send_400_response(self, _msg: str) -> None:
         """What is no HTTP is told so; in the middle of a response there is nothing left to say."""
@@ -74,9 +74,15 @@ class PatientHttp(H11Protocol):
         self.transport.write(refusals.raw(HTTPStatus.BAD_REQUEST, refusal))
         self.transport.close()
 
+    def _is_our_turn(self) -> bool:
+        """Whether a whole request waits for its response, and the peer takes what is written."""
+        cycle = self.cycle
+        return cycle is not None and not (cycle.more_body or cycle.response_complete or self.flow.write_paused)
+
     def _expect(self) -> None:
+        """If it is the peer's turn, it has this long from now."""
         self._expect_nothing()
-        if self.transport is not None:
+        if not self._is_our_turn():
             self._deadline = self.loop.call_later(self.bounds.seconds, self.transport.abort)
 
     def _expect_nothing(self) -> None:

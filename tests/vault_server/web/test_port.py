@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 import structlog
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from protocol.session import Ping, Pong
@@ -28,15 +29,17 @@ from vault_server.web.server import CannotServeHttp, WebServer
 
 
 class Greetings:
-    """A page as a system might hand it in: a greeting, a defect, and a story that takes its time."""
+    """A page as a system might hand it in: a greeting, a defect, a story that takes its time, and one without end."""
 
     def __init__(self) -> None:
         self.is_stopped = False
         self.may_end = asyncio.Event()
+        self.has_fallen_silent = asyncio.Event()
         self.routes: Sequence[BaseRoute] = [
             Route("/hello", self._hello),
             Route("/defect", self._stumble),
             Route("/story", self._tell),
+            Route("/endless", self._talk),
         ]
 
     async def stop(self) -> None:
@@ -47,6 +50,17 @@ class Greetings:
 
     async def _stumble(self, _request: Request) -> Response:
         raise ZeroDivisionError("a secret")
+
+    async def _talk(self, _request: Request) -> Response:
+        async def words() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield bytes(65_536)
+                    await asyncio.sleep(0)
+            finally:
+                self.has_fallen_silent.set()
+
+        return StreamingResponse(words())
 
     async def _tell(self, _request: Request) -> Response:
         await self.may_end.wait()
@@ -103,6 +117,34 @@ async def test_a_response_under_way_is_finished_and_an_endless_one_is_not_waited
         told = await asked.rest()
         assert (b"the end" in told) is may_end
         assert await idle.rest() == b""
+
+
+async def test_who_reads_is_told_on_and_who_stops_reading_is_hung_up_on(line: OpenLine) -> None:
+    page = Greetings()
+    web = WebServer(settings(http_request_ms_max=200), [page])
+    await web.start()
+    connection = await line(web.port)
+    connection.send(request("/endless"))
+    until = time.monotonic() + 0.6
+    while time.monotonic() < until:
+        assert await connection.reader.read(100_000), "three times as long as it may take for not reading"
+    assert not page.has_fallen_silent.is_set()
+    connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await asyncio.wait_for(page.has_fallen_silent.wait(), 10)
+    await web.stop()
+
+
+async def test_a_request_that_waits_behind_another_has_all_the_time_it_takes(line: OpenLine) -> None:
+    page = Greetings()
+    web = WebServer(settings(http_request_ms_max=100), [page])
+    await web.start()
+    connection = await line(web.port)
+    connection.send(request("/hello") + request("/story"))
+    assert (await connection.read()).body == b"hello"
+    await asyncio.sleep(0.3)
+    page.may_end.set()
+    assert (await connection.read()).body == b"the end"
+    await web.stop()
 
 
 async def test_a_defect_is_logged_and_nothing_of_it_is_told() -> None:
