@@ -6,7 +6,7 @@ import signal
 
 import typer
 
-from vault_client.cli import keys, locking, tasks, unlocking
+from vault_client.cli import complaining, keys, listing, locking, tasks, unlocking, watching
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,9 +19,9 @@ app = typer.Typer(
     `unlock` asks one, or squares on this machine; with the file's ticket nobody else learns the answer.
 
     Start with `vault-client lock FILE --for 10m`, then `vault-client unlock FILE.locked --server ws://HOST:PORT`.
-    Exit codes: 0 well, 1 error, 2 wrong usage, 130 after ctrl-C.""",
+    Exit codes: 0 well, 1 error, 2 wrong usage, 130 after ctrl-C; `complain` has two more.""",
 )
-for group in (keys, locking, unlocking, tasks):
+for group in (keys, locking, unlocking, tasks, listing, watching, complaining):
     app.add_typer(group.app)
 
 

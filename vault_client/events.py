@@ -7,7 +7,7 @@ follower a bounded number waits; then the oldest is ended, so that answers behin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from protocol.vault import ComplaintRuled, PuzzleAnswered, StandingChanged, TaskFailed, TaskProgress
@@ -50,7 +50,7 @@ class Events:
         if len(self._waiting) > WAITING_MAX:
             await self._end(next(iter(self._waiting)))
 
-    async def follow(self, earlier: Iterable[Event]) -> AsyncIterator[Event]:
+    async def follow(self, earlier: Iterable[Event]) -> AsyncGenerator[Event]:
         """`earlier`, then what nobody has taken, then what comes. Ends by raising what ended the link."""
         with self._listening() as queue:
             untaken = list(self._waiting.items())

@@ -85,6 +85,8 @@ class Link:
         self._pacer = Pacer(CLIENT_LIMIT)
         self._arrived = asyncio.Event()
         self._attempt = 0
+        self.losses = 0
+        """Connections that were lost so far: a request meanwhile may have arrived twice."""
         self._up: asyncio.Future[Conversation] = asyncio.get_running_loop().create_future()
         self._over: asyncio.Future[VaultClientError] = asyncio.get_running_loop().create_future()
         self._latest: Conversation | None = None
@@ -162,6 +164,7 @@ class Link:
         try:
             while True:
                 lost = await self._converse(conversation)
+                self.losses += 1
                 self._changed(ConnectionEvent(False, str(lost)))
                 if isinstance(lost, KeptOut):
                     await self._sit_out(lost.seconds)

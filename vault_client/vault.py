@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
 from protocol.envelope import Envelope, Message
@@ -57,7 +58,6 @@ class Vault:
         self._ending: asyncio.Task[None] | None = None
         self._link = link(self)
         self._events = Events(self._link.acknowledge)
-        self._connections = 0
 
     async def submit(
         self,
@@ -107,7 +107,7 @@ class Vault:
         if (task := self._tasks.get(task_id)) is not None:
             task.fail(TaskCancelledError(task_id))
 
-    async def tasks(self, *, status: str | None = None) -> AsyncIterator[TaskLine]:
+    async def tasks(self, *, status: str | None = None) -> AsyncGenerator[TaskLine]:
         """The tasks of this key, the newest first, only those in one `status` if it is given. Raises Refused."""
         before: str | None = None
         while True:
@@ -125,25 +125,26 @@ class Vault:
         A prime `factor` of the puzzle's product settles whether an answer is wrong: it is revealed to the server.
         Raises Refused.
         """
-        connections, complaint = self._connections, Complaint(task_id, kind, self._await_ruling)
+        losses, complaint = self._link.losses, Complaint(task_id, kind, self._await_ruling)
         try:
             taken = await self._request(Complain(task=task_id, kind=kind, factor=factor), ComplaintTaken)
             complaint.id, complaint.ruling_by = taken.complaint, taken.ruling_by
         except Refused as refusal:
             # The reply to the first try may have been lost with its connection.
-            if refusal.code != Code.COMPLAINT_EXISTS or self._connections == connections:
+            if refusal.code != Code.COMPLAINT_EXISTS or self._link.losses == losses:
                 raise
         return complaint
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event]:
         """What the server tells of all tasks of this key, also those that others have submitted, until the link ends.
 
         Rulings and changes of standing are acknowledged once you come back for the next event. An answer or failure
         is done with when `task(event.task).answer()` has returned or raised it; until then it comes again.
         """
         earlier = [cast("Event", envelope.message) for envelope in self._unclaimed.values()]
-        async for event in self._events.follow(earlier):
-            yield event
+        async with aclosing(self._events.follow(earlier)) as events:
+            async for event in events:
+                yield event
 
     async def start(self) -> None:
         """Ready when it returns; `connect` calls it."""
@@ -187,7 +188,6 @@ class Vault:
 
     def came_back(self) -> None:
         """What the link calls for every new connection."""
-        self._connections += 1
         self._came_back.set()
 
     async def _request(self, message: Message, expected: type[Reply], *, background: bool = False) -> Reply:

@@ -195,9 +195,11 @@ async def test_sigterm_finishes_what_is_begun_and_hands_back_the_rest(
     solver = await start_solver(server, arguments=[*QUICK, "--capacity", "2"])
     begun, answer = maker.order(15_000_000)
     async with await dial(server.url) as client:
+        await submit(client, maker.order(SHORT)[0])  # one right answer, and it is trusted with two tasks
+        await client.take(PuzzleAnswered)
         first = await submit(client, begun)
         second = await submit(client, maker.order(SECONDS_LONG)[0])
-        await solver.event("assignment.accepted", count=2)
+        await solver.event("assignment.accepted", count=3)
         assert await solver.terminate() == 0
         assert (await client.take(PuzzleAnswered)).answer == answer
     assert server.find("task.answered", task=first)

@@ -31,8 +31,11 @@ def note(line: str) -> None:
 
 
 @contextmanager
-def ending(*, as_json: bool = False, interrupted: Callable[[], str] = str) -> Iterator[None]:
-    """Turn what a command raises into its last line and exit code; `interrupted` says what ctrl-C means here."""
+def ending(*, as_json: bool = False, interrupted: Callable[[], str] | None = str) -> Iterator[None]:
+    """Turn what a command raises into its last line and exit code; `interrupted` says what ctrl-C means here.
+
+    With None that goes without saying.
+    """
     try:
         yield
     except VaultClientError as error:
@@ -43,7 +46,8 @@ def ending(*, as_json: bool = False, interrupted: Callable[[], str] = str) -> It
             _report(file_error("write", Path("standard output"), error), as_json)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        note(f"Interrupted. {interrupted()}".strip())
+        if interrupted is not None:
+            note(f"Interrupted. {interrupted()}".strip())
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,10 @@ KnownServersOption = Annotated[
         show_default="~/.config/vault/known-servers",
     ),
 ]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, 32 hex digits.")]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object a line, for scripts; errors too, on standard error.")
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object, for scripts; errors too, on standard error.")
 ]
@@ -80,8 +85,13 @@ class Door:
             server, _identity(key or default_key_path()), server_key, known_servers or default_known_servers_path()
         )
 
-    def open(self, *, waiting: bool) -> AbstractAsyncContextManager[Vault]:
-        """Connect; whoever is `waiting` for an answer does so for as long as it takes, a ban's end included."""
+    def open(
+        self, *, waiting: bool, on_connection: Callable[[ConnectionEvent], object] | None = None
+    ) -> AbstractAsyncContextManager[Vault]:
+        """Connect; whoever is `waiting` for an answer does so for as long as it takes, a ban's end included.
+
+        Notes tell of lost connections, unless `on_connection` does.
+        """
         return connect(
             self.server,
             identity=self.identity,
@@ -90,7 +100,7 @@ class Door:
             connect_seconds_max=CONNECT_SECONDS_MAX,
             reconnect_seconds_max=None if waiting else RECONNECT_SECONDS_MAX,
             ban_seconds_max=BAN_SECONDS_MAX if waiting else 0.0,
-            on_connection=_Connection().changed,
+            on_connection=ConnectionNotes().changed if on_connection is None else on_connection,
         )
 
 
@@ -104,13 +114,14 @@ def _identity(path: Path) -> Identity:
     return read_key(path)
 
 
-class _Connection:
+class ConnectionNotes:
     """Says when the connection is lost and back; the first time it comes up goes without saying."""
 
     def __init__(self) -> None:
         self._lost = False
 
     def changed(self, event: ConnectionEvent) -> None:
+        """For `connect`."""
         if event.banned_seconds is not None:
             end = clock_time(time.time() + event.banned_seconds)
             note(f"The server has banned this key until {end} for sending too much. Waiting; ctrl-C leaves.")

@@ -20,13 +20,12 @@ from vault_client.cli.options import (
     KnownServersOption,
     ServerKeyOption,
     ServerOption,
+    TaskArgument,
 )
 from vault_client.cli.submitted import describe, local_time
 from vault_client.tasks import Answer, Task
 
 app = typer.Typer()
-
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, 32 hex digits.")]
 
 
 @app.command()
@@ -171,6 +170,7 @@ def _state_json(state: TaskState) -> dict[str, Any]:
         "answer": None if state.answer is None else f"{state.answer:#x}",
         "judged_by": state.judged_by,
         "reason": state.reason,
+        "complaint_deadline": state.complaint_deadline,
     }
 
 
@@ -187,4 +187,6 @@ def _state_lines(state: TaskState) -> list[str]:
         lines += [f"judged    {state.judged_by}", f"answer    {state.answer:#x}"]
     if state.reason is not None:
         lines.append(f"reason    {state.reason}")
+    if state.complaint_deadline is not None and state.status in ("answered", "failed"):
+        lines.append(f"complain  until {local_time(state.complaint_deadline)}")
     return lines

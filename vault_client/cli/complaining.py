@@ -1,0 +1,134 @@
+"""`complain`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from protocol.vault import ComplaintRuled
+from vault_client.cli.console import ending, note, say
+from vault_client.cli.numbers import Sources
+from vault_client.cli.options import (
+    DEFAULT_SERVER,
+    Door,
+    JsonOption,
+    KeyOption,
+    KnownServersOption,
+    ServerKeyOption,
+    ServerOption,
+    TaskArgument,
+)
+from vault_client.cli.submitted import local_time
+from vault_client.complaints import Complaint
+
+EXIT_CODES = {"upheld": 0, "rejected": 3, "undecided": 4}
+
+app = typer.Typer()
+
+
+@app.command()
+def complain(
+    task: TaskArgument,
+    late: Annotated[bool, typer.Option("--late", help="It was answered after its promised time.")] = False,
+    no_answer: Annotated[bool, typer.Option("--no-answer", help="It was not answered at all.")] = False,
+    wrong_answer: Annotated[bool, typer.Option("--wrong-answer", help="The answer is not right.")] = False,
+    factor_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--factor-file",
+            metavar="PATH",
+            help="A prime factor of product, for --wrong-answer: decimal digits or 0x and hex digits in a file, or - "
+            "for stdin. It is revealed to the server, and settles the matter for good.",
+            show_default="asked for, unseen, on a terminal",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool | None,
+        typer.Option("--wait/--no-wait", help="Wait for the ruling.", show_default="wait, if output is a terminal"),
+    ] = None,
+    as_json: JsonOption = False,
+    server: ServerOption = DEFAULT_SERVER,
+    key: KeyOption = None,
+    server_key: ServerKeyOption = None,
+    known_servers: KnownServersOption = None,
+) -> None:
+    """Say what is wrong with a task of yours, until its complaint deadline (`status TASK` tells it).
+
+    Exit codes with --wait: 0 upheld, 3 rejected, 4 undecided.
+
+    **Examples**
+
+        vault-client complain 5b1f0c3e9a7d42688e21f6a0b4c9d853 --late --wait
+        vault-client complain 5b1f0c3e9a7d42688e21f6a0b4c9d853 --wrong-answer --factor-file p.txt
+    """
+    kind = _kind(late=late, no_answer=no_answer, wrong_answer=wrong_answer)
+    if factor_file is not None and kind != "wrong_answer":
+        raise typer.BadParameter("a factor goes with --wrong-answer alone", param_hint="--factor-file")
+    taken: list[Complaint] = []
+    with ending(as_json=as_json, interrupted=lambda: _stands(taken)):
+        factor = _factor(factor_file) if kind == "wrong_answer" else None
+        door = Door.of(server, key, server_key, known_servers)
+        waiting = sys.stdout.isatty() if wait is None else wait
+        ruled = asyncio.run(_complain(door, task, kind, factor, taken, waiting=waiting))
+        say(json.dumps(_document(taken[0], ruled)) if as_json else _text(taken[0], ruled))
+        if ruled is not None and (code := EXIT_CODES[ruled.ruling]) != 0:
+            raise typer.Exit(code)
+
+
+async def _complain(
+    door: Door, task: str, kind: str, factor: int | None, taken: list[Complaint], *, waiting: bool
+) -> ComplaintRuled | None:
+    async with door.open(waiting=waiting) as vault:
+        complaint = await vault.complain(task, kind, factor=factor)
+        taken.append(complaint)
+        if not waiting:
+            return None
+        note(_text(complaint, None))
+        return await complaint.ruling()
+
+
+def _kind(**asked: bool) -> str:
+    kinds = [kind for kind, is_asked in asked.items() if is_asked]
+    if len(kinds) != 1:
+        raise typer.BadParameter(
+            "give one of --late, --no-answer and --wrong-answer", param_hint="--late, --no-answer, --wrong-answer"
+        )
+    return kinds[0]
+
+
+def _factor(path: Path | None) -> int | None:
+    """Never from the command line: other users can read that."""
+    if path is not None:
+        return Sources().natural("--factor-file", "-" if str(path) == "-" else f"@{path}")
+    if not sys.stdin.isatty():
+        return None
+    given = typer.prompt("A prime factor of product (unseen; empty for none)", default="", hide_input=True, err=True)
+    return Sources().natural("factor", given) if given else None
+
+
+def _stands(taken: list[Complaint]) -> str:
+    return "The complaint stands; its ruling comes to: vault-client watch" if taken else ""
+
+
+def _text(complaint: Complaint, ruled: ComplaintRuled | None) -> str:
+    if ruled is not None:
+        return f"{ruled.ruling.capitalize()}: {ruled.reason}"
+    name = "The complaint" if complaint.id is None else f"Complaint {complaint.id}"
+    until = "soon" if complaint.ruling_by is None else f"by {local_time(complaint.ruling_by)} at the latest"
+    return f"{name} about task {complaint.task} is taken. Its ruling comes {until}."
+
+
+def _document(complaint: Complaint, ruled: ComplaintRuled | None) -> dict[str, Any]:
+    return {
+        "complaint": complaint.id if ruled is None else ruled.complaint,
+        "task": complaint.task,
+        "kind": complaint.kind,
+        "ruling_by": complaint.ruling_by,
+        "ruling": None if ruled is None else ruled.ruling,
+        "reason": None if ruled is None else ruled.reason,
+    }
