@@ -14,8 +14,9 @@ Refused = (sqlite3.IntegrityError, psycopg.IntegrityError)
 class Raw:
     """`run` statements; `rows` of a SELECT as tuples; `refuses` a statement and undoes only that."""
 
-    def __init__(self, execute: Callable[[str], Any]) -> None:
+    def __init__(self, execute: Callable[[str], Any], *, is_sqlite: bool) -> None:
         self._execute = execute
+        self.is_sqlite = is_sqlite
 
     def run(self, *statements: str) -> None:
         """Run them all; none may be refused."""

@@ -16,7 +16,7 @@ from vault_server.storage.schema import sqlite_script
 def raw(request: pytest.FixtureRequest) -> Iterator[Raw]:
     """The schema with a client and three solvers; gone after the test."""
     if request.param == "postgres":
-        face = Raw(request.getfixturevalue("postgres").execute)
+        face = Raw(request.getfixturevalue("postgres").execute, is_sqlite=False)
         face.run(*PEOPLE)
         yield face
         return
@@ -24,7 +24,7 @@ def raw(request: pytest.FixtureRequest) -> Iterator[Raw]:
     connection.executescript(sqlite_script())
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("BEGIN")
-    face = Raw(connection.execute)
+    face = Raw(connection.execute, is_sqlite=True)
     face.run(*PEOPLE)
     yield face
     connection.close()
