@@ -143,7 +143,7 @@ def _timeline(
     submitted, *later = _of_task(task, assignments)
     entries = [
         submitted,
-        *(entry for each in assignments for entry in _of_assignment(each)),
+        *(entry for each in assignments for entry in _of_assignment(each, _rejudged_at(task, each, complaints))),
         *later,
         *(entry for each in complaints for entry in _of_complaint(task, each)),
         *(
@@ -180,7 +180,21 @@ def _of_task(task: Row, assignments: Sequence[Entry]) -> list[Entry]:
     return entries
 
 
-def _of_assignment(row: Entry) -> list[Entry]:
+def _rejudged_at(task: Row, row: Entry, complaints: Sequence[Entry]) -> int | None:
+    """When a revealed factor said of an answer what nobody could say before; the row holds the last word alone."""
+    is_late = row["status"] == "invalid" or (row["status"] == "valid" and task["judging"] == "agreed")
+    if not is_late or task["judging"] == "computed":
+        return None
+    rulings = [
+        complaint["ruled_at"]
+        for complaint in complaints
+        if complaint["factor_revealed"]
+        and any(party["assignment"] == row["assignment"] for party in complaint["about"])
+    ]
+    return rulings[-1] if rulings else None
+
+
+def _of_assignment(row: Entry, rejudged_at: int | None) -> list[Entry]:
     about, solver = f"assignment {row['assignment']}", row["solver"]
     entries = [_entry(row["assigned_at"], about, "offered", solver, f"slot {row['slot']}, {_choice(row)}")]
     if row["accepted_at"] is not None:
@@ -189,7 +203,9 @@ def _of_assignment(row: Entry) -> list[Entry]:
         entries.append(_entry(row["delivered_at"], about, "delivered", solver))
     if row["ended_at"] is not None:
         why = "no blame: the server was down at its deadline" if row["excused"] else None
-        entries.append(_entry(row["ended_at"], about, row["status"], solver, why))
+        entries.append(_entry(row["ended_at"], about, "unproved" if rejudged_at else row["status"], solver, why))
+    if rejudged_at is not None:
+        entries.append(_entry(rejudged_at, about, row["status"], solver, "by the revealed factor"))
     assert row["ended_at"] is not None or row["status"] in (*IN_HAND, "delivered"), f"{about} ended at no time"
     return entries
 

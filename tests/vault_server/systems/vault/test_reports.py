@@ -119,6 +119,9 @@ async def test_a_complaint_its_responses_and_its_ruling(vault: Vault) -> None:
         (40, f"complaint {complaint}", "upheld"),
     ]
     assert [row["status"] for row in explained["assignments"]] == ["invalid", "invalid"]
+    for key in (a, b):
+        ends = [entry for entry in changes(explained) if entry[1] == f"assignment {key}"][-2:]
+        assert ends == [(0, f"assignment {key}", "unproved"), (40, f"assignment {key}", "invalid")]
     assert explained["status"] == "failed"
     assert {score["fingerprint"] for score in explained["scores"]} == {A.fingerprint, B.fingerprint}
     assert str(P) not in str(explained)
