@@ -25,8 +25,10 @@ from protocol.puzzle import (
     difficulty,
     draw_blinding,
     effort_seconds,
+    is_prime,
     make_locked,
     make_modulus,
+    may_be_prime,
     square_repeatedly,
     unblind,
 )
@@ -270,6 +272,23 @@ def test_a_carmichael_number_does_not_pass_for_a_prime() -> None:
     carmichael = (6 * k + 1) * (12 * k + 1) * (18 * k + 1)
     assert pow(2, carmichael - 1, carmichael) == 1
     check_modulus(carmichael)
+
+
+@given(st.integers(-5, 100_000))
+def test_small_numbers_are_prime_or_not(number: int) -> None:
+    assert is_prime(number) == (number > 1 and bool(gmpy2.is_prime(number)))
+
+
+@pytest.mark.parametrize("number", [P, Q, 2**521 - 1, 2**521 + 1, P * Q, P * P, 2**64, 561, 3_215_031_751])
+def test_large_numbers_are_prime_or_not(number: int) -> None:
+    assert is_prime(number) == bool(gmpy2.is_prime(number, 40))
+    assert may_be_prime(number) or not is_prime(number)
+
+
+@pytest.mark.parametrize("pseudoprime", [341, 561, 2047, 3_215_031_751])
+def test_what_fools_one_base_does_not_fool_all(pseudoprime: int) -> None:
+    assert may_be_prime(pseudoprime)
+    assert not is_prime(pseudoprime)
 
 
 def test_bases_are_in_range() -> None:
