@@ -56,8 +56,8 @@ class App:
         self._database = CountedDatabase(SqliteDatabase(settings.database), self._tally)
         systems = compose(settings, self._cipher, master_keys, self._clock)
         pushes = {push.kind: push for system in systems for push in system.pushes}
-        operations = [operation for system in systems for operation in system.operations]
-        router = Router([outbox.ACKNOWLEDGE, *operations])
+        operations = [outbox.ACKNOWLEDGE, *(operation for system in systems for operation in system.operations)]
+        router = Router(operations)
         self.pump = Pump(settings, self._database, pushes, self._tally)
         self._dispatcher = Dispatcher(settings, self._clock, self._database, router, self._carry_out)
         self._jobs = Jobs(settings, self._database, self._dispatcher, [j for s in systems for j in s.jobs])

@@ -10,7 +10,7 @@ from tests.acceptance.conversation import next_envelope, write_at_once
 from tests.dialling import dial
 from tests.processes import Server
 from vault_server.gateway.connection import REFUSALS_LOGGED
-from vault_server.gateway.websocket import FRAMES_A_TURN
+from vault_server.gateway.websocket import FRAGMENTS_MAX, FRAMES_A_TURN
 
 UNSUPPORTED = b"\x82\xa4type\xa1x\xa2id\x01"
 """{"type": "x", "id": 1} in msgpack."""
@@ -50,6 +50,16 @@ async def test_the_order_of_a_flood_is_kept(server: Server) -> None:
             client.socket.protocol.send_binary(frame)
         write_at_once(client.socket)
         assert [(await next_envelope(client)).re for _ in range(count)] == numbers
+
+
+async def test_a_message_in_more_fragments_than_any_needs_ends_the_connection(server: Server) -> None:
+    async with await dial(server.url) as client:
+        protocol = client.socket.protocol
+        protocol.send_binary(b"", fin=False)
+        for _ in range(FRAGMENTS_MAX):
+            protocol.send_continuation(b"", fin=False)
+        write_at_once(client.socket)
+        assert await client.closed() == 1009
 
 
 async def test_a_message_in_thousands_of_empty_fragments_is_one_message(server: Server) -> None:

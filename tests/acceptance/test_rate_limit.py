@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from protocol.envelope import Message
 from protocol.errors import Close, Code, MessageError
 from protocol.identity import Identity
-from protocol.peer import PLAIN_MSGPACK, HandshakeRefused
+from protocol.peer import PLAIN_MSGPACK, SEALED, HandshakeRefused
 from protocol.session import Error, Ping, Pong
 from protocol.vault import (
     CLIENT_PATH,
@@ -35,6 +39,7 @@ from tests.acceptance.puzzles import COMPUTED, Maker, solve
 from tests.conftest import StartServer
 from tests.dialling import Dialled, dial
 from tests.processes import Server
+from vault_server.gateway.arrival import EARLY_PINGS_MAX
 
 LIMIT = 3
 PATIENT: dict[str, Any] = {"rate_limit_window": 600, "ban_duration": 600}
@@ -250,9 +255,34 @@ async def test_a_client_sees_progress_at_a_bounded_rate(start_server: StartServe
         assert await client.silence() == []
 
 
-async def test_acknowledging_is_free(start_server: StartServer) -> None:
-    server = await start_server(max_requests_per_window_client=1, **PATIENT)
+async def test_acknowledging_what_nobody_sent_counts(start_server: StartServer) -> None:
+    server = await start_server(max_requests_per_window_client=2, **PATIENT)
     async with await dial(server.url) as client:
-        for seq in range(1, 50):
+        for seq in (1, 2, 3):
             await client.acknowledge(seq)
-        await client.ask(Ping(), Pong)
+        look_at(await client.error(), Code.RATE_LIMITED)
+
+
+async def test_the_websockets_own_pings_count_and_the_answers_to_ours_do_not(start_server: StartServer) -> None:
+    server = await start_server(max_requests_per_window_client=2, silence_ms_max=1000, **PATIENT)
+    async with await dial(server.url) as client:
+        await client.silence(1.5)  # the library has answered some pings of the server by now
+        for _ in range(2):
+            await (await client.socket.ping())
+        await client.socket.pong()  # nobody asked for it
+        look_at(await client.error(), Code.RATE_LIMITED)
+        await client.socket.ping()
+        await shown_out(client)
+
+
+async def test_who_pings_instead_of_saying_hello_is_cut_off(start_server: StartServer) -> None:
+    server = await start_server(failed_hellos_per_address_max=1)
+    async with connect(f"{server.url}/client", subprotocols=[Subprotocol(SEALED.name)], proxy=None) as socket:
+        for _ in range(EARLY_PINGS_MAX):
+            await (await socket.ping())
+        with contextlib.suppress(ConnectionClosed):
+            await socket.ping()
+        await socket.wait_closed()
+    assert socket.close_code == 1006
+    with pytest.raises(InvalidStatus):
+        await dial(server.url)

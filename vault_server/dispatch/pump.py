@@ -227,4 +227,6 @@ class Pump:
         grants = self._pushes[row["kind"]].grants
         if grants is not None:
             line.subscriber.grant(grants(message))
+        if not row["standing"]:
+            line.subscriber.grant((outbox.acknowledgement(seq),))
         line.subscriber.push(seq, message)

@@ -1,7 +1,7 @@
 """How much a key may say: a sliding window for each key and endpoint, in memory; one warning, then a violation.
 
-Every message counts one, also what is no message; `ack` and `exit` are free, and what a push has granted is free once
-(seed 000 §3.4, design §7). What a violation leads to is not said here: `bans` and the gateway do that.
+Every message counts one, also what is no message. `exit` is free, and what a push has granted is free once: its `ack`,
+and the orders that answer it (seed 000 §3.4, design §7). What a violation leads to, `bans` and the gateway say.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from typing import Any
 
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
-from protocol.session import Ack, Exit
+from protocol.session import Exit
 from vault_server.core.operation import Caller, Endpoint, Operation
 from vault_server.exchange.windows import Windows
 from vault_server.settings import Settings
-
-FREE = (Ack, Exit)
 
 KEYS_MAX = 65_536
 """Windows remembered for one endpoint."""
@@ -72,7 +70,7 @@ class Admission:
         }
         self._window_s = settings.rate_limit_window
         self._arrivals = Windows(RENEWALS_MAX, self._window_s * 1000, KEYS_MAX)
-        self._allowances_max = GRANTS_PER_ASSIGNMENT * settings.capacity_max
+        self._allowances_max = GRANTS_PER_ASSIGNMENT * settings.capacity_max + settings.push_window
         self._allowance_of: dict[type, Callable[[Any], Hashable | None]] = {
             operation.order: operation.allowance for operation in operations if operation.allowance is not None
         }
@@ -90,7 +88,7 @@ class Admission:
 
     def admit(self, caller: Caller, message: Message | None, granted: Allowances, now_ms: int) -> None:
         """Count a message (None: what is none). Raises MessageError(RATE_LIMITED), and Violation for the next one."""
-        if isinstance(message, FREE):
+        if isinstance(message, Exit):
             return
         allowance_of = self._allowance_of.get(type(message))
         if allowance_of is not None:

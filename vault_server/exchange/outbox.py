@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from protocol.session import Ack
 from vault_server.core.operation import Caller, Endpoint, Operation, Reader, Row, Transaction
@@ -56,4 +56,14 @@ def acknowledge(tx: Transaction, caller: Caller, order: Ack, _now_ms: int) -> No
     tx.run(q.acknowledge_push, seq=order.push, receiver=caller.subject, endpoint=caller.endpoint.value)
 
 
-ACKNOWLEDGE = Operation(Ack, frozenset({Endpoint.CLIENT, Endpoint.SOLVER}), acknowledge)
+def allowance(order: Ack) -> Hashable:
+    """What sending the push numbered `seq` grants: one acknowledgement."""
+    return acknowledgement(order.push)
+
+
+def acknowledgement(seq: int) -> Hashable:
+    """The allowance by the push's number."""
+    return ("ack", seq)
+
+
+ACKNOWLEDGE = Operation(Ack, frozenset({Endpoint.CLIENT, Endpoint.SOLVER}), acknowledge, allowance=allowance)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger()
 
+EARLY_PINGS_MAX = 16
+"""WebSocket pings before the hello."""
+
 
 class Arrival(WebSocket):
     """The first part of a connection's life; `_arrived` begins the second."""
@@ -44,6 +47,7 @@ class Arrival(WebSocket):
         self._visit: Visit | None = None
         self._expectation: asyncio.TimerHandle | None = None
         self._has_joined = False
+        self._early_pings = 0
 
     @abstractmethod
     def _arrived(self, caller: Caller, door: Door) -> None:
@@ -164,6 +168,13 @@ class Arrival(WebSocket):
             endpoint = self._door.endpoint
             logger.warning("handshake.refused", code=refusal.code, address=self._address, endpoint=endpoint, **quota)
         self._refuse(refusal, code)
+
+    def _take_early_ping(self) -> None:
+        """Libraries ping now and then; nobody needs to within a handshake."""
+        self._early_pings += 1
+        if self._early_pings > EARLY_PINGS_MAX:
+            self._fail()
+            self.abort()
 
     def _fail(self) -> None:
         """Whoever it is has shown no key: it counts against the address."""

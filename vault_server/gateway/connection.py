@@ -141,6 +141,12 @@ class Connection(Arrival):
             self._send(Envelope(Error.of(refusal), re=number))
             return False
 
+    def _take_ping(self) -> None:
+        if self._caller is not None:
+            self._admits(None, None)
+        else:
+            self._take_early_ping()
+
     def _answer_bad(self, refusal: MessageError) -> None:
         number = getattr(refusal, "re", None)
         if refusal.code is not Code.BAD_SEAL and not self._admits(None, number):

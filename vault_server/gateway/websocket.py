@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State as WebSocketState
 from websockets.server import ServerProtocol
@@ -27,6 +27,9 @@ LIBRARY_LOGGER.propagate = False  # a stranger's broken opening is not an error 
 
 FRAMES_A_TURN = 128
 """Frames of one connection taken in one turn of the event loop."""
+
+FRAGMENTS_MAX = 8192
+"""Of one message: more than a message of `frame_bytes_max` needs."""
 
 CLOSING_SECONDS = 5.0
 """How long a peer gets to answer a close frame."""
@@ -50,6 +53,7 @@ class WebSocket(asyncio.Protocol, ABC):
         self._is_paused = False
         self._fragments: list[bytes] = []
         self._is_text = False
+        self._pongs_due = 0
         self._flush_due = False
         self._timers: list[asyncio.TimerHandle] = []
         self.heard_at = self._loop.time()
@@ -67,6 +71,10 @@ class WebSocket(asyncio.Protocol, ABC):
     @abstractmethod
     def _take_message(self, payload: bytes) -> None:
         """A whole message has come; `_is_text` says of which kind."""
+
+    @abstractmethod
+    def _take_ping(self) -> None:
+        """The peer has had the library answer it."""
 
     @abstractmethod
     def _leave(self) -> None:
@@ -159,6 +167,7 @@ class WebSocket(asyncio.Protocol, ABC):
         """Have the peer's library show that it is there."""
         if self._ws.state is WebSocketState.OPEN:
             self._ws.send_ping(b"")
+            self._pongs_due += 1
             self._flush()
 
     # frames in
@@ -170,15 +179,26 @@ class WebSocket(asyncio.Protocol, ABC):
             self._is_text = frame.opcode is Opcode.TEXT
             self._fragments = [bytes(frame.data)]
         elif frame.opcode is Opcode.CONT:
-            if frame.data:  # the library bounds the bytes of a message, not the number of its empty fragments
-                self._fragments.append(bytes(frame.data))
+            # The library bounds the bytes of a message, not the number of its fragments, which may be empty.
+            self._fragments.append(bytes(frame.data))
+            if len(self._fragments) > FRAGMENTS_MAX:
+                self.close(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+                return
         else:
-            return  # ping, pong and close are answered by the library
+            self._take_control(frame.opcode)  # the library has answered it
+            return
         # What the peer said before its close counts, even if the library has read that close already.
         if frame.fin:
             payload = b"".join(self._fragments)
             self._fragments = []
             self._take_message(payload)
+
+    def _take_control(self, opcode: Opcode) -> None:
+        """Pings, and pongs that nobody asked for, count as messages do."""
+        if opcode is Opcode.PONG and self._pongs_due:
+            self._pongs_due -= 1
+        elif opcode is not Opcode.CLOSE:
+            self._take_ping()
 
     # frames out
 

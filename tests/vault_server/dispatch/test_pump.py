@@ -100,6 +100,24 @@ async def test_a_new_row_reaches_every_connection_of_its_receiver_and_nobody_els
     assert as_solver.got == []
 
 
+async def test_a_push_grants_its_answer_and_its_acknowledgement_just_before_it_is_sent(
+    database: SqliteDatabase, send: Send
+) -> None:
+    pump = Pump(Settings(), database, {"note": Push("note", render, grants=lambda message: (message, "more"))})
+    await pump.start()
+    connection = connect(pump)
+    [first, second] = await send(1, 2)
+    pump.wake()
+    await eventually(lambda: connection.seqs == [first, second])
+    expected = [(0, reply(1)), (0, "more"), (0, outbox.acknowledgement(first))]
+    expected += [(1, reply(2)), (1, "more"), (1, outbox.acknowledgement(second))]
+    assert connection.granted == expected
+    again = connect(pump)
+    await eventually(lambda: again.seqs == [first, second])
+    assert again.granted == expected, "a new connection is granted the same"
+    await pump.stop()
+
+
 async def test_a_new_row_is_rendered_right_behind_its_commit_without_another_read(
     database: SqliteDatabase, pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from protocol.vault import AcceptAssignment, ReportProgress, SubmitAnswer
 from tests.vault_server.people import client, solver
 from vault_server.core.operation import Caller, Endpoint, Operation
 from vault_server.exchange.admission import RENEWALS_MAX, Admission, Allowances, Violation
+from vault_server.exchange.outbox import ACKNOWLEDGE, acknowledgement
 from vault_server.settings import Settings
 
 ANN, BOB = solver("ann"), solver("bob")
@@ -31,13 +32,17 @@ def operation(order: type, name: str) -> Operation:
     return Operation(order, frozenset({Endpoint.SOLVER}), nothing, allowance=allowance)
 
 
-OPERATIONS = [operation(AcceptAssignment, "accept"), operation(SubmitAnswer, "tlp_response")]
+OPERATIONS = [ACKNOWLEDGE, operation(AcceptAssignment, "accept"), operation(SubmitAnswer, "tlp_response")]
 
 
 @pytest.fixture
 def admission() -> Admission:
     settings = Settings(
-        max_requests_per_window=LIMIT, max_requests_per_window_client=LIMIT + 1, rate_limit_window=10, capacity_max=2
+        max_requests_per_window=LIMIT,
+        max_requests_per_window_client=LIMIT + 1,
+        rate_limit_window=10,
+        capacity_max=2,
+        push_window=5,
     )
     return Admission(settings, OPERATIONS)
 
@@ -108,16 +113,23 @@ def test_connections_of_a_key_share_its_window(admission: Admission) -> None:
     refusal(lambda: admission.admit(ANN, Ping(), admission.allowances(ANN, 0), 0))
 
 
-@pytest.mark.parametrize("message", [Ack(push=1), Exit()])
-def test_acknowledging_and_leaving_are_free(admission: Admission, granted: Allowances, message: Message) -> None:
-    for _ in range(10 * LIMIT):
-        admission.admit(ANN, message, granted, 0)
+def test_leaving_is_free(admission: Admission, granted: Allowances) -> None:
+    for _ in range(LIMIT + 2):
+        admission.admit(ANN, Exit(), granted, 0)
     fill(admission, ANN, LIMIT)
-    admission.admit(ANN, message, granted, 0)
+    admission.admit(ANN, Exit(), granted, 0)
+
+
+def test_a_push_can_be_acknowledged_once_for_free(admission: Admission, granted: Allowances) -> None:
+    granted.grant([acknowledgement(7), acknowledgement(8)])
+    fill(admission, ANN, LIMIT)
+    admission.admit(ANN, Ack(push=8), granted, 0)
+    admission.admit(ANN, Ack(push=7), granted, 0)
+    refusal(lambda: admission.admit(ANN, Ack(push=7), granted, 0))
 
 
 @pytest.mark.parametrize(
-    "message", [None, Ping(), ReportProgress(assignment=1, done=1), AcceptAssignment(assignment=1)]
+    "message", [None, Ping(), Ack(push=1), ReportProgress(assignment=1, done=1), AcceptAssignment(assignment=1)]
 )
 def test_everything_else_counts(admission: Admission, granted: Allowances, message: Message | None) -> None:
     for _ in range(LIMIT):
@@ -166,9 +178,10 @@ def test_grants_are_bounded_and_the_oldest_gives_way() -> None:
     assert not granted.take("a")
 
 
-def test_a_connection_is_granted_four_orders_for_each_assignment_it_may_hold(granted: Allowances) -> None:
-    granted.grant([("accept", number) for number in range(9)])
-    assert [granted.take(("accept", number)) for number in range(9)] == [False] + 8 * [True]
+def test_a_connection_holds_grants_for_its_assignments_and_its_window_of_pushes(granted: Allowances) -> None:
+    fit = 4 * 2 + 5
+    granted.grant([("accept", number) for number in range(fit + 1)])
+    assert [granted.take(("accept", number)) for number in range(fit + 1)] == [False] + fit * [True]
 
 
 def test_coming_again_and_again_is_no_way_around(admission: Admission) -> None:
