@@ -54,10 +54,10 @@ class Settings(BaseSettings):
         default=256, ge=1, description="connections of one address that have not proved a key yet"
     )
     new_connections_per_address_max: int = Field(
-        default=1000, ge=1, le=1_000_000, description="new connections of one address in rate_limit_window"
+        default=300, ge=1, le=1_000_000, description="new connections of one address in rate_limit_window"
     )
     failed_hellos_per_address_max: int = Field(
-        default=200,
+        default=100,
         ge=1,
         le=1_000_000,
         description="hellos of one address refused in rate_limit_window before it is heard no more",

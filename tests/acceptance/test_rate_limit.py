@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
+from subprocess import run
 from typing import Any
 
 import pytest
@@ -121,6 +123,18 @@ async def test_a_ban_is_for_the_key_on_every_endpoint_and_connection(start_serve
     for path in (SOLVER_PATH, CLIENT_PATH):
         await refused_at_hello(server, path, me)
     await server.event("solver.offline", solver=me.fingerprint)
+
+
+async def test_an_operators_ban_shows_out_who_is_there(start_server: StartServer) -> None:
+    server = await start_server()
+    me = Identity.generate()
+    arguments = [me.fingerprint, "--for", "60s", "--reason", "floods us", "--database", str(server.database)]
+    async with await dial(server.url, identity=me) as client, await dial(server.url, SOLVER_PATH, me) as solver:
+        await solver.ask(Ping(), Pong)
+        await asyncio.to_thread(run, [sys.executable, "-m", "vault_server", "ban", *arguments], check=True)
+        for connection in (client, solver):
+            assert "floods us" in (await shown_out(connection)).message
+        assert (await refused_at_hello(server, CLIENT_PATH, me)).retry_after_ms is not None
 
 
 async def test_all_connections_of_a_key_share_the_window(start_server: StartServer) -> None:
