@@ -5,6 +5,7 @@ From the violation on nothing of that key is taken; its connections are told and
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -98,10 +99,14 @@ class Guard:
         def done(_reply: object, refusal: MessageError | None) -> None:
             if refusal is not None:
                 logger.error("ban.unwritten", code=refusal.code, fingerprint=caller.fingerprint)
-                until_ms = self._clock.now_ms() + self._first_ban_ms
-                self.ban_changed(BanChanged(caller.subject, until_ms, reason))
+            asyncio.get_running_loop().call_soon(self._make_sure, caller.subject, reason)
 
         self._dispatcher.submit(SERVER, BanOffender(caller.fingerprint, caller.endpoint, reason), done)
+
+    def _make_sure(self, subject: str, reason: str) -> None:
+        """A ban that is on disk has been carried out by now."""
+        if subject in self._being_banned:
+            self.ban_changed(BanChanged(subject, self._clock.now_ms() + self._first_ban_ms, reason))
 
     def _tidy(self) -> None:
         if len(self._banned) < self._tidy_at:

@@ -151,6 +151,19 @@ async def test_a_ban_that_cannot_be_written_holds_all_the_same(world: World, log
     assert not world.is_kept_out(ANN)
 
 
+async def test_a_ban_holds_when_a_defect_has_kept_its_effect_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(_effects: list[Effect]) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.dispatcher, "_effects", stumble)
+    peer = world.present(ANN)
+    world.offend(peer, ANN)
+    await eventually(lambda: peer.refusals)
+    assert world.is_kept_out(ANN)
+
+
 async def test_an_operator_ends_also_what_could_not_be_written(world: World) -> None:
     peer = world.present(ANN)
     await forbid_writing(world.database)
