@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from protocol.vault import (
     ComplaintRuled,
@@ -16,13 +17,17 @@ from protocol.vault import (
     TaskProgress,
     TaskState,
 )
-from vault_client.errors import TaskCancelledError, TaskFailedError
+from vault_client.errors import Refused, TaskCancelledError, TaskFailedError
 from vault_client.tasks import Answer
 from vault_client.vault import Vault
 
+AGAIN_SECONDS = 1.0
+"""After a refusal that does not say how long to wait."""
 LIST_SECONDS = 60.0
 """Between two looks at the list of open tasks: nobody is told of a task that was cancelled, or submitted elsewhere."""
 OPEN = ("assigned", "waiting")
+
+Asked = TypeVar("Asked")
 
 
 class Listener(Protocol):
@@ -77,13 +82,13 @@ class Watch:
 
     async def _see_named(self) -> None:
         for task in self._named:
-            self._listener.standing_now(await self._vault.status(task))
+            self._listener.standing_now(await _patiently(partial(self._vault.status, task)))
             self._await_end(task)
         await asyncio.gather(*self._ends.values())
 
     async def _see_open(self) -> None:
         while True:
-            lines = [line for status in OPEN async for line in self._vault.tasks(status=status)]
+            lines = await _patiently(self._open_tasks)
             for line in lines:
                 if line.task not in self._open:
                     self._listener.standing_now(line)
@@ -92,6 +97,9 @@ class Watch:
                 self._await_end(gone)
             self._open = listed
             await asyncio.sleep(LIST_SECONDS)
+
+    async def _open_tasks(self) -> list[TaskLine]:
+        return [line for status in OPEN async for line in self._vault.tasks(status=status)]
 
     async def _listen(self) -> None:
         async with aclosing(self._vault.events()) as events:
@@ -121,3 +129,14 @@ class Watch:
             self._listener.failed(task, failed.reason)
         except TaskCancelledError:
             self._listener.cancelled(task)
+
+
+async def _patiently(ask: Callable[[], Awaitable[Asked]]) -> Asked:
+    """Ask again while the server says that it may be otherwise later: it stops, or its disk is full."""
+    while True:
+        try:
+            return await ask()
+        except Refused as refusal:
+            if not refusal.retryable:
+                raise
+            await asyncio.sleep(AGAIN_SECONDS if refusal.retry_after_ms is None else refusal.retry_after_ms / 1_000)

@@ -63,7 +63,7 @@ def run(
             envvar="VAULT_SOLVER_KEY",
             help="File of the key that your reputation belongs to; made on first start, readable by you alone. "
             "Two solvers need two keys.",
-            show_default="~/.config/vault/solver.key",
+            show_default="solver.key in ~/.config/vault",
         ),
     ] = None,
     workers: Annotated[
@@ -71,6 +71,7 @@ def run(
         typer.Option(
             min=1,
             max=WORKERS_MAX,
+            metavar="N",
             envvar="VAULT_SOLVER_WORKERS",
             help="Worker processes: puzzles solved at once.",
             show_default="one per processor",
@@ -81,6 +82,7 @@ def run(
         typer.Option(
             min=1,
             max=CAPACITY_MAX,
+            metavar="N",
             envvar="VAULT_SOLVER_CAPACITY",
             help="Assignments held at once; those above --workers wait their turn.",
             show_default="as --workers",
@@ -100,7 +102,7 @@ def run(
         typer.Option(
             envvar="VAULT_SOLVER_KNOWN_SERVERS",
             help="File of the servers seen before and their keys.",
-            show_default="~/.config/vault/known-servers",
+            show_default="known-servers in ~/.config/vault",
         ),
     ] = None,
     subprotocol: Annotated[
@@ -116,6 +118,7 @@ def run(
         float,
         typer.Option(
             min=0,
+            metavar="SECONDS",
             envvar="VAULT_SOLVER_GRACE",
             help="Seconds that started work may go on after SIGTERM or ctrl-C; the rest is handed back, without blame. "
             "A second signal hands back everything at once.",
@@ -124,12 +127,20 @@ def run(
     calibration: Annotated[
         float,
         typer.Option(
-            min=0.01, max=60, envvar="VAULT_SOLVER_CALIBRATION", help="Seconds to measure the speed at each size."
+            min=0.01,
+            max=60,
+            metavar="SECONDS",
+            envvar="VAULT_SOLVER_CALIBRATION",
+            help="Seconds to measure the speed at each size.",
         ),
     ] = SECONDS_PER_SIZE,
     log_format: Annotated[
         LogFormat,
-        typer.Option(envvar="VAULT_SOLVER_LOG_FORMAT", help="auto: pretty on a terminal, else one JSON object a line."),
+        typer.Option(
+            metavar="FORMAT",
+            envvar="VAULT_SOLVER_LOG_FORMAT",
+            help="json, pretty, or auto: pretty on a terminal, else one JSON object a line.",
+        ),
     ] = LogFormat.AUTO,
 ) -> None:
     """Connect to a server and solve what it assigns, until told to stop.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +19,14 @@ COMMANDS = {
 }
 
 
-def call(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def call(program: str, *arguments: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PROGRAMS / program, *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | {"COLUMNS": str(columns)},
     )
 
 
@@ -46,6 +49,18 @@ def test_help_of_a_command_explains_it(program: str, command: str) -> None:
     assert options
     unexplained = [line for line in options if len(line.strip(" │*").split()) < 4 and "--help" not in line]
     assert not unexplained
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [("vault-server", "serve"), ("vault-solver", "run"), *(("vault-client", c) for c in COMMANDS["vault-client"])],
+)
+def test_nothing_is_cut_off_on_80_columns(program: str, command: str) -> None:
+    shown = call(program, command, "--help", columns=80)
+    assert shown.returncode == 0, shown.stderr
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    # An ellipsis that we wrote stands behind digits or a blank; rich cuts words.
+    assert not re.findall(r"[a-zA-Z)\]]…", shown.stdout)
 
 
 @pytest.mark.parametrize("program", COMMANDS)

@@ -39,7 +39,7 @@ KeyOption = Annotated[
         "--key",
         metavar="PATH",
         help="Your key: tasks belong to it. Made on first use, readable by you alone.",
-        show_default="~/.config/vault/client.key",
+        show_default="client.key in ~/.config/vault",
     ),
 ]
 ServerKeyOption = Annotated[
@@ -57,7 +57,7 @@ KnownServersOption = Annotated[
         "--known-servers",
         metavar="PATH",
         help="The file of servers seen before and their keys.",
-        show_default="~/.config/vault/known-servers",
+        show_default="known-servers in ~/.config/vault",
     ),
 ]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, 32 hex digits.")]
