@@ -69,12 +69,13 @@ class Guard:
 
     def check_hello(self, subject: str) -> None:
         """Raises MessageError(BANNED)."""
-        now_ms = self._clock.now_ms()
-        if subject in self._being_banned:
-            raise _banned(_Ban(now_ms + self._first_ban_ms, "its ban is being written"), now_ms)
         ban = self._banned.get(subject)
-        if ban is None:
+        is_pending = subject in self._being_banned
+        if ban is None and not is_pending:
             return
+        now_ms = self._clock.now_ms()
+        if ban is None or is_pending:
+            raise _banned(_Ban(now_ms + self._first_ban_ms, "its ban is being written"), now_ms)
         if ban.until_ms > now_ms:
             raise _banned(ban, now_ms)
         del self._banned[subject]  # it has ended by itself
