@@ -23,6 +23,12 @@ class Refused(OperatorError):
     """The server, or the database, has an answer, and it is no."""
 
 
+class WrongUsage(OperatorError):
+    """An option or argument that means nothing."""
+
+    code = 2
+
+
 class CannotLook(OperatorError):
     """There is no server to ask, or no database to look at."""
 
