@@ -13,6 +13,8 @@ from protocol.errors import Close
 from protocol.identity import Identity
 from protocol.peer import PLAIN_MSGPACK, SEALED
 from protocol.session import Ping, Pong
+from protocol.vault import SOLVER_PATH
+from tests.acceptance import rows
 from tests.conftest import StartServer
 from tests.dialling import Dialled, dial
 from tests.processes import Server
@@ -135,6 +137,19 @@ async def test_only_a_named_proxy_says_where_others_come_from(start_server: Star
     await turned_away(server, headers={"X-Forwarded-For": "198.51.100.2"})
     for client in (first, second, third):
         await client.close()
+
+
+async def test_solvers_behind_one_prefix_come_from_one_place(start_server: StartServer) -> None:
+    server = await start_server(trusted_proxies="127.0.0.1")
+    for origin in ("2001:db8::1", "2001:db8::ffff:1", "198.51.100.1"):
+        solver = await dial(server.url, SOLVER_PATH, headers={"X-Forwarded-For": origin})
+        await solver.ask(Ping(), Pong)
+        await solver.close()
+    await server.event("solver.online", count=3)
+    assert rows.look(server.database, "SELECT DISTINCT address FROM solvers ORDER BY address") == [
+        ("198.51.100.1",),
+        ("2001:db8::/64",),
+    ]
 
 
 async def test_who_comes_through_a_proxy_is_not_on_this_machine(start_server: StartServer) -> None:

@@ -29,7 +29,7 @@ class Endpoint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who gives an order: a proved key, on an endpoint, from an address."""
+    """Who gives an order: a proved key, on an endpoint, from an address (of IPv6 the prefix that counts as one)."""
 
     fingerprint: str
     hotkey: str

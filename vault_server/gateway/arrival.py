@@ -19,7 +19,7 @@ from protocol.peer import AnsweringPeer
 from protocol.sealing import SECONDS_MAX, Opening, Spent
 from protocol.session import Error
 from vault_server.core.operation import Caller, Door
-from vault_server.gateway.addresses import Verdict, Visit, plain_address
+from vault_server.gateway.addresses import Verdict, Visit, counted_as, plain_address
 from vault_server.gateway.handshake import NO_SUBPROTOCOL
 from vault_server.gateway.websocket import WebSocket
 
@@ -137,7 +137,8 @@ class Arrival(WebSocket):
             self._fail()
             self._turn_down(refusal, Close.HANDSHAKE_FAILED)
             return
-        caller = Caller(peer.fingerprint, peer.public_key.hex(), door.endpoint, self._address)
+        place = counted_as(self._address, self._settings.ipv6_prefix_bits)
+        caller = Caller(peer.fingerprint, peer.public_key.hex(), door.endpoint, place)
         try:
             self._listener.guard.check_hello(caller.subject)
             self._check_connections(caller, door)
