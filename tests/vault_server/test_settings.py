@@ -56,6 +56,10 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "deadline_ms_min": (1, 365 * 86_400_000),  # deadline_ms_max
     "deadline_ms_max": (60_000, None),  # from deadline_ms_min
     "complaint_ms": (0, None),
+    "restart_grace_ms": (0, None),
+    "complaint_response_ms": (0, None),
+    "complaints_rejected_max": (1, None),
+    "complaints_rejected_window_ms": (1, None),
     "idempotency_ms": (1000, None),
 }
 LARGEST = [(name, largest) for name, (_, largest) in BOUNDS.items() if largest is not None]
