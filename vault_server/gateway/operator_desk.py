@@ -89,7 +89,11 @@ def refused(refusal: MessageError) -> dict[str, Any]:
 
 def orders_of(operations: Iterable[Operation]) -> dict[str, type]:
     """The orders that an operator may give, by name."""
-    return {each.order.__name__: each.order for each in operations if OPERATOR.endpoint in each.callers}
+    orders = {each.order.__name__: each.order for each in operations if OPERATOR.endpoint in each.callers}
+    for name, order in orders.items():
+        declared = {part for field in fields(order) for part in str(field.type).split(" | ")}
+        assert declared <= {*_TYPES, "None"}, f"{name} has a field that JSON cannot carry"
+    return orders
 
 
 def questions_of(reports: Iterable[Report], database: Database, clock: Clock) -> dict[str, Question]:

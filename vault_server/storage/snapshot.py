@@ -88,8 +88,8 @@ def _owner(path: Path) -> str:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Reading a file in write-ahead mode needs its shared memory beside it; where none can be made and nothing waits
-    in a log, the file alone is the whole truth."""
+    """Reading a file in write-ahead mode needs its shared memory beside it; where none can be made and there is no log,
+    the file alone is the whole truth."""
     for options in ("mode=ro", "mode=ro&immutable=1"):
         raw = sqlite3.connect(
             f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=BUSY_MS / 1000
@@ -99,7 +99,7 @@ def _open(path: Path) -> sqlite3.Connection:
             raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except sqlite3.OperationalError as error:
             raw.close()
-            if error.sqlite_errorcode & 0xFF not in NO_SHARED_MEMORY or _waits(path):
+            if error.sqlite_errorcode & 0xFF not in NO_SHARED_MEMORY or _has_log(path):
                 raise
         except sqlite3.DatabaseError:
             raw.close()
@@ -109,9 +109,9 @@ def _open(path: Path) -> sqlite3.Connection:
     raise StorageError(f"{path} cannot be opened; {NAME_IT}")
 
 
-def _waits(path: Path) -> bool:
-    log = path.with_name(path.name + "-wal")
-    return log.exists() and log.stat().st_size > 0
+def _has_log(path: Path) -> bool:
+    """Whether somebody writes, or has left something to read, beside the file."""
+    return path.with_name(path.name + "-wal").exists()
 
 
 def _check_version(path: Path, raw: sqlite3.Connection) -> None:

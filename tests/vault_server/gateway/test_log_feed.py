@@ -6,6 +6,8 @@ import asyncio
 import json
 import threading
 
+import pytest
+
 from vault_server.gateway.log_feed import LogFeed
 from vault_server.gateway.pace import SECONDS, Pace
 from vault_server.recent_lines import RecentLines
@@ -81,3 +83,17 @@ def test_what_happens_in_this_second_is_not_counted_yet() -> None:
     pace = Pace(lambda: 100.0)
     pace.count("x")
     assert pace.rates() == {}
+
+
+def test_a_log_in_another_shape_is_kept_as_json() -> None:
+    recent = RecentLines()
+    seen: list[bytes] = []
+    recent.follow(seen.append, 0)
+    render = recent.beside(lambda _logger, _name, event: f"pretty {event['event']}")
+    with pytest.raises(ValueError) as caught:
+        raise ValueError("why")
+    event = {"event": "x.failed", "task": "1", "exc_info": caught.value}
+    assert render(None, "error", event) == "pretty x.failed"
+    [line] = map(json.loads, seen)
+    assert (line["event"], line["task"]) == ("x.failed", "1")
+    assert line["exception"].endswith("ValueError: why")
