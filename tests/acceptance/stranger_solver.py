@@ -34,6 +34,8 @@ from websockets.exceptions import ConnectionClosed
 PATH, SUBPROTOCOL, AGENT = "/solver", "vault.v1.sealed", "stranger/1"
 LASTING = (4001, 4401)
 CHUNK = 2000
+PROGRESS_SECONDS = 2
+"""For all assignments together: 20 messages in 10 s are allowed, and one more after the refusal bans."""
 Map = dict[str, Any]
 
 
@@ -127,6 +129,8 @@ class Solver:
         self.socket: ClientConnection | None = None
         self.last_id = 0
         self.asked: dict[int, Map] = {}
+        self.told = time.monotonic()
+        self.kept_out_until = 0.0
 
     async def run(self) -> None:
         """Section 6: connect, and again after whatever is not lasting."""
@@ -148,7 +152,8 @@ class Solver:
                 self.socket = None
             attempt += 1
             bound = min(30.0, 0.2 * 2 ** min(attempt - 1, 16))
-            await asyncio.sleep(random.uniform(bound / 2, bound))
+            banned = max(0.0, self.kept_out_until - time.monotonic())
+            await asyncio.sleep(banned + random.uniform(bound / 2, bound))
 
     async def greet(self, socket: ClientConnection) -> None:
         challenge = read(await receive(socket))
@@ -206,16 +211,27 @@ class Solver:
             case "assignment_ended":
                 self.drop(message["assignment"])
                 say("ended", assignment=message["assignment"], outcome=message["outcome"])
-                self.acknowledged.add(message["seq"])
-                await self.send({"type": "ack", "push": message["seq"]})
+                await self.done_with(message)
             case "answer_taken":
                 self.drop(message["assignment"])
                 say("taken", assignment=message["assignment"], verdict=message["verdict"])
             case "error":
                 self.refused(message)
+            case "complaint_raised":
+                say("complaint", complaint=message["complaint"], kind=message["kind"])
+                word = {"complaint": message["complaint"], "assignment": message["assignment"]}
+                await self.request({"type": "complaint_response", "response": "stands_by"} | word)
+                await self.done_with(message)
+            case "complaint_ruled" | "standing_changed":
+                say(message["type"], reason=message["reason"])
+                await self.done_with(message)
             case other:
                 say("heard", type=other)
         self.asked.pop(message.get("re", 0), None)
+
+    async def done_with(self, push: Map) -> None:
+        self.acknowledged.add(push["seq"])
+        await self.send({"type": "ack", "push": push["seq"]})
 
     async def offered(self, offer: Map) -> None:
         assignment = offer["assignment"]
@@ -228,6 +244,8 @@ class Solver:
 
     def refused(self, error: Map) -> None:
         say("refused", code=error["code"])
+        if error["code"] == "BANNED":
+            self.kept_out_until = time.monotonic() + error["retry_after_ms"] / 1000
         asked = self.asked.get(error.get("re", 0), {})
         if error["code"] in ("ASSIGNMENT_NOT_FOUND", "ASSIGNMENT_ENDED", "ALREADY_ANSWERED"):
             self.drop(asked.get("assignment", 0))
@@ -240,13 +258,13 @@ class Solver:
     async def solve(self, offer: Map) -> None:
         """Square t times, a chunk at a time: 2^CHUNK as an exponent is CHUNK squarings."""
         y, n = (int.from_bytes(offer[name], "big") for name in ("baseg", "product"))
-        done, told = 0, time.monotonic()
+        done = 0
         while done < offer["t"]:
             count = min(CHUNK, offer["t"] - done)
             y = await asyncio.to_thread(pow, y, 1 << count, n)
             done += count
-            if time.monotonic() - told > 1:
-                told = time.monotonic()
+            if time.monotonic() - self.told > PROGRESS_SECONDS:
+                self.told = time.monotonic()
                 await self.send({"type": "progress", "assignment": offer["assignment"], "done": done})
         self.answers[offer["assignment"]] = y
         await self.answer(offer["assignment"])
