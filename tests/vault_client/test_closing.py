@@ -17,7 +17,7 @@ from protocol.errors import CLOSES, Close, Code, MessageError
 from protocol.identity import Identity
 from protocol.peer import SEALED, AnsweringPeer
 from protocol.sealing import Opening
-from protocol.session import Error
+from protocol.session import Error, Exit
 from protocol.vault import CLIENT_PATH, AskStatus, TaskState
 from tests.vault_client.conftest import Command
 from vault_client import Banned, ConnectionEvent, connect
@@ -53,6 +53,8 @@ class Whimsical:
             request = peer.decode(frame)
             if isinstance(request.message, AskStatus):
                 await socket.send(peer.encode(Envelope(STATE, re=request.id)))
+            elif isinstance(request.message, Exit):
+                await socket.close()
 
 
 @pytest.fixture
