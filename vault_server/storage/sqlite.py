@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from vault_server.core.operation import Effect, Query, Reader, Row, Transaction
+from vault_server.core.operation import Effect, Query, Reader, Refusal, Row, Transaction
 from vault_server.storage.database import Outcome, StorageError, Work
 from vault_server.storage.schema import SCHEMA_VERSION, sqlite_script
 
@@ -217,7 +217,7 @@ def _run_batch(raw: sqlite3.Connection, batch: Sequence[Work]) -> list[Outcome]:
             return _run_together(raw, batch, _run_one)
         except _WroteAndRaised:
             _rollback(raw)
-            return _run_together(raw, batch, _run_in_savepoint)
+        return _run_together(raw, batch, _run_in_savepoint)
     except sqlite3.Error as error:
         _rollback(raw)
         if len(batch) == 1:
@@ -248,7 +248,7 @@ def _run_one(raw: sqlite3.Connection, work: Work) -> Outcome:
         _check_medium(raw, error)
         if raw.total_changes != changes:
             raise _WroteAndRaised from error
-        return Outcome(error=error)
+        return _raised(error)
     return Outcome(value=value, effects=tx.effects)
 
 
@@ -261,9 +261,14 @@ def _run_in_savepoint(raw: sqlite3.Connection, work: Work) -> Outcome:
         _check_medium(raw, error)
         raw.execute("ROLLBACK TO work")
         raw.execute("RELEASE work")
-        return Outcome(error=error)
+        return _raised(error)
     raw.execute("RELEASE work")
     return Outcome(value=value, effects=tx.effects)
+
+
+def _raised(error: Exception) -> Outcome:
+    """A refusal needs no traceback, whose frames would hold the whole batch in a circle until the collector comes."""
+    return Outcome(error=error.with_traceback(None) if isinstance(error, Refusal) else error)
 
 
 def _check_medium(raw: sqlite3.Connection, error: Exception) -> None:

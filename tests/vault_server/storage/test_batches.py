@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
+import weakref
 from collections.abc import Callable
 
 import pytest
 
+from protocol.errors import Code
 from tests.vault_server.storage.rows import committed, make_notes, note, numbers, sql
-from vault_server.core.operation import LogEvent, Transaction
+from vault_server.core.operation import LogEvent, Refusal, Transaction
 from vault_server.storage.database import StorageError, Work
 from vault_server.storage.sqlite import SqliteDatabase
 
@@ -137,6 +140,30 @@ async def test_a_refusal_before_writing_runs_the_others_only_once(notes: SqliteD
 
     await notes.transact([work, raise_before_writing])
     assert runs == 1
+
+
+def refuse_before_writing(_tx: Transaction) -> None:
+    raise Refusal(Code.TASK_ENDED, "It has ended.", "Start another.")
+
+
+def refuse_after_writing(tx: Transaction) -> None:
+    note(80)(tx)
+    refuse_before_writing(tx)
+
+
+@pytest.mark.parametrize("refuse", [refuse_before_writing, refuse_after_writing])
+async def test_a_refusal_holds_nothing_of_its_batch(notes: SqliteDatabase, refuse: Work) -> None:
+    gc.collect()
+    gc.disable()  # what only the collector can free would wait for it, thousands of objects a second
+    try:
+        kept, refused = await notes.transact([lambda _tx: Wrong("an object"), refuse])
+        assert isinstance(refused.error, Refusal)
+        value = weakref.ref(kept.value)
+        del kept
+        await notes.transact([])  # the writer's thread forgets the batch before
+        assert value() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_broken_rule_names_itself_to_the_caller_of_the_work(notes: SqliteDatabase) -> None:
