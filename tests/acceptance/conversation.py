@@ -24,6 +24,7 @@ from protocol.vault import (
     SubmitAnswer,
     UpdateStatus,
 )
+from tests.acceptance import rows
 from tests.acceptance.puzzles import BITS, Maker, solve
 from tests.dialling import ANSWER_SECONDS_MAX, Dialled, dial
 from tests.processes import LOOK_SECONDS, Server
@@ -103,9 +104,17 @@ async def dial_solver(
     capacity: int = 8,
     speed: int = 10**7,
     acknowledged: Acknowledged | None = None,
+    trusted: bool = False,
 ) -> Dialled:
-    """A solver that is ready, announces `speed` squarings a second at 512 bits, and does nothing by itself."""
-    solver = await dial(server.url, SOLVER_PATH, identity, acknowledged=acknowledged)
+    """A solver that is ready, announces `speed` squarings a second at 512 bits, and does nothing by itself.
+
+    A new key is given one task at a time, unless it is `trusted` with all that it announces.
+    """
+    me = identity or Identity.generate()
+    solver = await dial(server.url, SOLVER_PATH, me, acknowledged=acknowledged)
+    if trusted:
+        await solver.ask(UpdateStatus(state="paused", capacity=0, speeds={}), StatusUpdated)
+        rows.trust(server.database, me.fingerprint)
     await be_ready(solver, capacity=capacity, speed=speed)
     return solver
 

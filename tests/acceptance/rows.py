@@ -8,45 +8,20 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from vault_server.exchange import invariants as of_the_exchange
+from vault_server.storage.snapshot import snapshot, soundness, violations
+from vault_server.systems.vault import invariants as of_the_vault
+
+FOUND_MAX = 10
 SETTLE_SECONDS = 15.0
 """The last acknowledgements take a moment to be written."""
 
-NEVER = {
-    "hands that do not match the assignments": """
-        SELECT s.solver_id FROM solvers s WHERE s.in_hand <> (
-            SELECT count(*) FROM task_assignments a
-            WHERE a.solver_id = s.solver_id AND a.status IN ('offered', 'accepted'))""",
-    "assignments that were not counted": """
-        SELECT s.solver_id FROM solvers s WHERE s.tasks_taken <> (
-            SELECT count(*) FROM task_assignments a WHERE a.solver_id = s.solver_id)""",
-    "tasks that were not counted": """
-        SELECT c.client_id FROM clients c WHERE c.tasks_requested <> (
-            SELECT count(*) FROM tasks t WHERE t.client_id = c.client_id)""",
-    "open tasks that do not match": """
-        SELECT c.client_id FROM clients c WHERE c.open_tasks <> (
-            SELECT count(*) FROM tasks t WHERE t.client_id = c.client_id AND t.status IN ('waiting', 'assigned'))""",
-    "tasks whose assignments do not match": """
-        SELECT t.fingerprint FROM tasks t WHERE t.num_assignments <> (
-            SELECT count(*) FROM task_assignments a WHERE a.task_id = t.fingerprint)""",
-    "work in hand for tasks that have ended": """
-        SELECT a.db_key FROM task_assignments a JOIN tasks t ON t.fingerprint = a.task_id
-        WHERE a.status IN ('offered', 'accepted') AND t.status NOT IN ('waiting', 'assigned')""",
-    "live assignments without a deadline": """
-        SELECT a.db_key FROM task_assignments a WHERE a.status IN ('offered', 'accepted') AND NOT EXISTS (
-            SELECT 1 FROM deadlines d WHERE d.name = 'expire_assignment' AND d.subject = CAST(a.db_key AS TEXT))""",
-    "deadlines of assignments that have ended": """
-        SELECT d.subject FROM deadlines d WHERE d.name = 'expire_assignment' AND NOT EXISTS (
-            SELECT 1 FROM task_assignments a
-            WHERE CAST(a.db_key AS TEXT) = d.subject AND a.status IN ('offered', 'accepted'))""",
-    "a solver that works for itself": """
-        SELECT a.db_key FROM task_assignments a JOIN tasks t ON t.fingerprint = a.task_id
-        WHERE a.solver_id = t.client_id""",
-    "answered tasks that will never settle": """
-        SELECT t.fingerprint FROM tasks t WHERE t.status = 'answered' AND NOT EXISTS (
-            SELECT 1 FROM deadlines d WHERE d.name = 'settle_task' AND d.subject = t.fingerprint)""",
-    "rows that point nowhere": "PRAGMA foreign_key_check",
-}
-"""Queries that must give no row at any moment."""
+
+def trust(database: Path, fingerprint: str, tasks: int = 1024) -> None:
+    """Let a solver that has joined have earned the trust to hold many tasks at once."""
+    with closing(sqlite3.connect(database, timeout=SETTLE_SECONDS)) as connection, connection:
+        changed = connection.execute("UPDATE solvers SET trusted = ? WHERE solver_id = ?", (tasks, fingerprint))
+        assert changed.rowcount == 1, fingerprint
 
 
 def look(database: Path, query: str) -> list[tuple[object, ...]]:
@@ -63,9 +38,10 @@ def count(database: Path, query: str) -> int:
 
 
 def check(database: Path) -> None:
-    """Everything in NEVER, and the file itself."""
-    assert look(database, "PRAGMA integrity_check") == [("ok",)]
-    found = {name: rows for name, query in NEVER.items() if (rows := look(database, query))}
+    """Every invariant of `vault-server check`, and the file itself."""
+    invariants = [*soundness(), *of_the_exchange.INVARIANTS, *of_the_vault.INVARIANTS]
+    with snapshot(database) as reader:
+        found = {each.name: broken for each in invariants if (broken := violations(reader, each, FOUND_MAX))}
     assert not found
 
 

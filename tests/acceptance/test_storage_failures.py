@@ -119,7 +119,7 @@ async def test_a_full_disk_does_not_flood_the_log(start_server: StartServer, mak
     settings: dict[str, Any] = {"deadline_ms_min": 1000, "deadline_slack": 1.0}
     server = await start_server(**settings)
     async with await dial(server.url) as client, await dial_solver(server, speed=2**50):
-        task = (await client.ask(maker.order()[0], PuzzleAccepted)).task
+        task = (await client.ask(maker.order(10_000)[0], PuzzleAccepted)).task
         fill_disk(server)  # before the deadline
         await asyncio.sleep(3)
         assert 1 <= len(server.find("storage.failed")) < 10, "a deadline that cannot be kept is tried now and then"
