@@ -48,8 +48,8 @@ class Pacer:
         """Seconds between two messages that together use this share of the server's limit; 0 when there is none."""
         return 0.0 if self._allowed is None else self._window_s * SHARE / (self._allowed * share)
 
-    def wait(self, now: float, *, share: float = 1.0) -> float:
-        """Seconds until one more may be sent, 0 for now; infinity when a reply has to come first.
+    def wait(self, now: float, *, share: float = 1.0, count: int = 1) -> float:
+        """Seconds until `count` more may be sent, 0 for now; infinity when a reply has to come first.
 
         With a smaller `share` it keeps the rest of what is allowed free for others.
         """
@@ -59,7 +59,7 @@ class Pacer:
         if self._allowed is None:
             return held
         room = max(1, math.floor(self._allowed * share))
-        too_many = len(self._on_the_way) + len(self._counting) + 1 - room
+        too_many = len(self._on_the_way) + len(self._counting) + count - room
         if too_many <= 0:
             return held
         if too_many > len(self._counting):

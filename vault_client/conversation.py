@@ -74,6 +74,8 @@ class Conversation:
         self._replies: dict[int, asyncio.Future[Message]] = {}
         self._over = False
         self._kept_out: KeptOut | None = None
+        self._brought: set[int] = set()
+        """Pushes of this connection that have not been acknowledged."""
 
     @property
     def limits(self) -> Mapping[str, int]:
@@ -97,7 +99,13 @@ class Conversation:
             self._replies.pop(number, None)
 
     async def acknowledge(self, seq: int) -> None:
-        """End a push. Raises Broken; the double that comes later is then acknowledged by `messages`."""
+        """End a push that this connection has brought. Raises Broken.
+
+        Any other is acknowledged by `messages` when it comes again: the server counts an `ack` that it does not await.
+        """
+        if seq not in self._brought:
+            return
+        self._brought.remove(seq)
         async with self._sending:
             await self._send(_sealed(lambda: self._peer.acknowledge(seq)))
 
@@ -121,6 +129,8 @@ class Conversation:
             elif envelope.re is not None:
                 self._settle(envelope.re, envelope.message)
             else:
+                if envelope.seq is not None:
+                    self._brought.add(envelope.seq)
                 yield envelope
 
     def abandon(self) -> None:

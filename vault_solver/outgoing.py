@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from protocol.envelope import Message
@@ -29,6 +29,8 @@ PROGRESS_SECONDS_MIN = 1.0
 """Between two messages of progress, whatever the number of assignments."""
 PROGRESS_SHARE = 0.4
 """Of the server's limit."""
+PROGRESS_MESSAGES = 2
+"""What one costs there: itself, and the WebSocket's ping behind it whose pong shows that it has arrived."""
 PROGRESS_ROOM, REQUEST_SHARE = 0.5, 0.75
 """Of the pacer's; the rest is for the status, without which a connection does not live."""
 
@@ -38,10 +40,10 @@ Grant = tuple[type[Message], int]
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """A message that may leave now; `number` is for `arrived`, None when the server does not count it."""
+    """A message that may leave now; `numbers` are for `arrived`, none when the server does not count it."""
 
     message: Message
-    number: int | None
+    numbers: tuple[int, ...]
 
 
 class Outgoing:
@@ -97,13 +99,13 @@ class Outgoing:
     def take(self, now: float) -> Departure | None:
         """The next message that may leave now."""
         if self._free:
-            return Departure(self._free.popleft(), None)
+            return Departure(self._free.popleft(), ())
         if self._counted:
             return self._depart(self._counted.popleft()) if self._wait_for_request(now) == 0 else None
         if self._progress and self._wait_for_progress(now) == 0:
-            interval = max(PROGRESS_SECONDS_MIN, self._pacer.interval(PROGRESS_SHARE))
-            self._next_progress = now + interval
-            return self._depart(self._progress.pop(next(iter(self._progress))))
+            interval = PROGRESS_MESSAGES * self._pacer.interval(PROGRESS_SHARE)
+            self._next_progress = now + max(PROGRESS_SECONDS_MIN, interval)
+            return self._depart(self._progress.pop(next(iter(self._progress))), PROGRESS_MESSAGES)
         return None
 
     def wait(self, now: float) -> float:
@@ -118,9 +120,10 @@ class Outgoing:
         """How long the requests that wait here take at the pace of now, once replies come."""
         return self._pacer.seconds_for(len(self._counted), now, share=REQUEST_SHARE)
 
-    def arrived(self, number: int, now: float) -> None:
+    def arrived(self, numbers: Iterable[int], now: float) -> None:
         """The server has counted this departure."""
-        self._pacer.arrived(number, now)
+        for number in numbers:
+            self._pacer.arrived(number, now)
 
     def hold(self, seconds: float, now: float) -> None:
         """The server has refused one for the rate."""
@@ -131,10 +134,11 @@ class Outgoing:
         return self._pacer.wait(now, share=1.0 if is_status else REQUEST_SHARE)
 
     def _wait_for_progress(self, now: float) -> float:
-        return max(self._pacer.wait(now, share=PROGRESS_ROOM), self._next_progress - now, 0.0)
+        wait = self._pacer.wait(now, share=PROGRESS_ROOM, count=PROGRESS_MESSAGES)
+        return max(wait, self._next_progress - now, 0.0)
 
-    def _depart(self, message: Message) -> Departure:
-        return Departure(message, self._pacer.sent())
+    def _depart(self, message: Message, count: int = 1) -> Departure:
+        return Departure(message, tuple(self._pacer.sent() for _ in range(count)))
 
 
 def _grant_for(request: Message) -> Grant:

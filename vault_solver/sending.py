@@ -31,7 +31,7 @@ class Sender:
         self._due = due
         self._outgoing = Outgoing()
         self._link: Link | None = None
-        self._departed: dict[int, int] = {}
+        self._departed: dict[int, tuple[int, ...]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._retries: set[asyncio.TimerHandle] = set()
         self._times_limited = 0
@@ -79,8 +79,8 @@ class Sender:
 
     def heard(self, envelope: Envelope) -> None:
         """Something has come: it may answer what counts, or say that too much was sent. Raises KeptOut."""
-        if envelope.re is not None and (number := self._departed.pop(envelope.re, None)) is not None:
-            self._outgoing.arrived(number, _now())
+        if envelope.re is not None:
+            self._outgoing.arrived(self._departed.pop(envelope.re, ()), _now())
         self._outgoing.grant(envelope.message)
         if isinstance(error := envelope.message, Error):
             seconds = LIMITED_SECONDS if error.retry_after_ms is None else error.retry_after_ms / 1_000
@@ -96,7 +96,7 @@ class Sender:
         if self._link is None:
             return
         while (departure := self._outgoing.take(_now())) is not None:
-            self._depart(self._link, departure.message, departure.number)
+            self._depart(self._link, departure.message, departure.numbers)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -104,17 +104,14 @@ class Sender:
         if not math.isinf(seconds):
             self._timer = asyncio.get_running_loop().call_later(seconds, self._flush)
 
-    def _depart(self, link: Link, message: Message, number: int | None) -> None:
+    def _depart(self, link: Link, message: Message, numbers: tuple[int, ...]) -> None:
         if isinstance(message, ReportProgress):
-            assert number is not None, "the server counts progress"
-            link.signal(message, lambda: self._arrived(number))
-        else:
-            request_id = link.request(message)
-            if number is not None and request_id is not None:
-                self._departed[request_id] = number
+            link.signal(message, lambda: self._arrived(numbers))
+        elif (request_id := link.request(message)) is not None:
+            self._departed[request_id] = numbers
 
-    def _arrived(self, number: int) -> None:
-        self._outgoing.arrived(number, _now())
+    def _arrived(self, numbers: tuple[int, ...]) -> None:
+        self._outgoing.arrived(numbers, _now())
         self._flush()
 
     def _retry(self, request: Message, seconds: float) -> None:
