@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import termios
@@ -24,6 +25,7 @@ from vault_server.operator.solvers_page import solvers_table
 from vault_server.operator.times import second, span
 
 REFRESH_SECONDS = 1.0
+KEY_BYTES_MAX = 64
 COUNTING_SHARE = 20
 """Counting looks at every task: it is asked for again after this many times what it took."""
 SOLVERS_ASKED = 100
@@ -148,7 +150,7 @@ def run(node: Node) -> None:
         seen, trouble = first, ""
         while True:
             live.update(_with_footer(seen, trouble, console), refresh=True)
-            if _pressed(REFRESH_SECONDS) in ("q", "Q", "\x1b"):
+            if _pressed(REFRESH_SECONDS) in (b"q", b"Q"):
                 break
             try:
                 seen, trouble = watch.look(), ""
@@ -174,7 +176,7 @@ def _single_keys() -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def _pressed(seconds: float) -> str:
-    """The key that is pressed within this time, or nothing."""
+def _pressed(seconds: float) -> bytes:
+    """What is typed within this time: a letter, or what a terminal sends for an arrow."""
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
-    return sys.stdin.read(1) if ready else ""
+    return os.read(sys.stdin.fileno(), KEY_BYTES_MAX) if ready else b""
