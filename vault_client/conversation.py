@@ -55,12 +55,12 @@ class Broken(Exception):
 
 
 class KeptOut(Broken):
-    """The key is banned for `seconds` more. `signed` says that the server said so itself; else anybody may have."""
+    """The key is banned for `seconds` more. `told` is what the server sealed; without it anybody may have said so."""
 
-    def __init__(self, seconds: float, *, signed: bool) -> None:
+    def __init__(self, seconds: float, told: str = "") -> None:
         super().__init__("the key is banned")
         self.seconds = seconds
-        self.signed = signed
+        self.told = told
 
 
 class Conversation:
@@ -125,7 +125,7 @@ class Conversation:
                 continue
             if isinstance(envelope.message, Error) and envelope.message.code == Code.BANNED:
                 # It closes next. The request it answers has not been carried out, and is answered after the ban.
-                self._kept_out = KeptOut((envelope.message.retry_after_ms or 0) / 1_000, signed=True)
+                self._kept_out = KeptOut((envelope.message.retry_after_ms or 0) / 1_000, envelope.message.message)
             elif envelope.re is not None:
                 self._settle(envelope.re, envelope.message)
             else:
@@ -248,7 +248,7 @@ async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | N
         raise AnotherServerKey(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
     except HandshakeRefused as refusal:
         if refusal.code is Code.BANNED:
-            raise KeptOut((refusal.retry_after_ms or 0) / 1_000, signed=False) from None
+            raise KeptOut((refusal.retry_after_ms or 0) / 1_000) from None
         if ERRORS[refusal.code].retryable:
             raise Broken(f"the handshake was refused ({refusal})") from None
         raise NotAdmitted(refusal.code) from None

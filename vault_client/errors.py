@@ -74,16 +74,20 @@ class NotAdmitted(VaultClientError):
 
 
 class Banned(VaultClientError):
-    """The server keeps this key out for `seconds_left` more, for sending too much. What was begun is kept."""
+    """The server keeps this key out for `seconds_left` more. What was begun is kept.
+
+    `told` is the server's own sentence where it could seal it, with the reason.
+    """
 
     code = Code.BANNED.value
 
-    def __init__(self, seconds_left: float) -> None:
+    def __init__(self, seconds_left: float, told: str = "") -> None:
         super().__init__(
-            f"The server has banned this key for another {format_duration(max(1.0, seconds_left))}.",
+            f"The server has banned this key for another {format_duration(max(1.0, seconds_left))}. {told}".strip(),
             "It ends by itself: come back then, and send less at once with this key.",
         )
         self.seconds_left = seconds_left
+        self.told = told
 
 
 class ServerUnreachable(VaultClientError):

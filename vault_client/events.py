@@ -37,6 +37,8 @@ class Events:
 
     async def hear(self, event: Event, seq: int | None) -> None:
         """Something has come. Without `seq` it is only shown: somebody else sees to its end."""
+        if seq is not None and seq in self._waiting:
+            return  # again, on a new connection
         for follower in self._followers:
             if not isinstance(event, TaskProgress) or follower.qsize() < PROGRESS_WAITING_MAX:
                 follower.put_nowait((event, seq))

@@ -167,7 +167,7 @@ class Link:
                 self.losses += 1
                 self._changed(ConnectionEvent(False, str(lost)))
                 if isinstance(lost, KeptOut):
-                    await self._sit_out(lost.seconds)
+                    await self._sit_out(lost)
                 self._latest = conversation = await self._dial(self._reconnect_seconds_max, at_once=False)
         except VaultClientError as error:
             self._end(error)
@@ -215,7 +215,7 @@ class Link:
                             refusals = 0
                             if deadline is not None:
                                 limit.reschedule(deadline := deadline + min(kept_out.seconds, UNSIGNED_SECONDS_MAX))
-                            await self._sit_out(kept_out.seconds, UNSIGNED_SECONDS_MAX)
+                            await self._sit_out(kept_out, UNSIGNED_SECONDS_MAX)
                     except Broken as broken:
                         reason, refused, refusals = str(broken), None, 0
                     except (NotAdmitted, ConnectionEnded, ServerNotTrusted) as refusal:
@@ -232,12 +232,12 @@ class Link:
                 "Check the address, and that the server runs there (`vault-server serve`).",
             ) from None
 
-    async def _sit_out(self, seconds: float, seconds_max: float = math.inf) -> None:
+    async def _sit_out(self, ban: KeptOut, seconds_max: float = math.inf) -> None:
         """Wait for the end of a ban, or of `seconds_max`. Raises Banned where that is too long for whoever connects."""
-        if seconds > self._ban_seconds_max:
-            raise Banned(seconds)
-        self._changed(ConnectionEvent(False, "the key is banned", seconds))
-        await asyncio.sleep(min(seconds, seconds_max))
+        if ban.seconds > self._ban_seconds_max:
+            raise Banned(ban.seconds, ban.told)
+        self._changed(ConnectionEvent(False, ban.told or str(ban), ban.seconds))
+        await asyncio.sleep(min(ban.seconds, seconds_max))
 
     def _end(self, error: VaultClientError) -> None:
         if self._over.done():

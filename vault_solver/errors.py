@@ -37,9 +37,9 @@ class Unreachable(Exception):
 
 
 class KeptOut(Unreachable):
-    """The key is banned for `seconds` more. `signed` says that the server said so itself; else anybody may have."""
+    """The key is banned for `seconds` more. `told` is what the server sealed; without it anybody may have said so."""
 
-    def __init__(self, seconds: float, *, signed: bool) -> None:
-        super().__init__("the server has banned this key for sending too much")
+    def __init__(self, seconds: float, told: str = "") -> None:
+        super().__init__("the key is banned")
         self.seconds = seconds
-        self.signed = signed
+        self.told = told

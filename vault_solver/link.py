@@ -204,7 +204,7 @@ def _explained(address: Address) -> Iterator[None]:
         raise Refused(f"{str(error)[0].upper()}{str(error)[1:]}.", "Nothing was said to it.") from None
     except HandshakeRefused as refusal:
         if refusal.code is Code.BANNED:
-            raise KeptOut((refusal.retry_after_ms or 0) / 1_000, signed=False) from None
+            raise KeptOut((refusal.retry_after_ms or 0) / 1_000) from None
         if ERRORS[refusal.code].retryable:
             raise Unreachable(f"the handshake was refused ({refusal})") from None
         raise Refused(

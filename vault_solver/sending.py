@@ -85,7 +85,7 @@ class Sender:
         if isinstance(error := envelope.message, Error):
             seconds = LIMITED_SECONDS if error.retry_after_ms is None else error.retry_after_ms / 1_000
             if error.code == Code.BANNED:
-                raise KeptOut(seconds, signed=True)
+                raise KeptOut(seconds, error.message)
             if error.code == Code.RATE_LIMITED:
                 self._times_limited += 1
                 self._log.warning("server.limits", seconds=seconds, times=self._times_limited)

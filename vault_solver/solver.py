@@ -164,8 +164,8 @@ class Solver:
                 event = "solver.disconnected"
                 await self._converse(link)
             except KeptOut as banned:
-                seconds = min(banned.seconds, math.inf if banned.signed else UNSIGNED_SECONDS_MAX)
-                self._log.warning("solver.banned", banned_for_s=banned.seconds, again_in_s=round(seconds, 3))
+                seconds = min(banned.seconds, math.inf if banned.told else UNSIGNED_SECONDS_MAX)
+                self._log.warning("solver.banned", reason=banned.told or str(banned), again_in_s=round(seconds, 3))
             except Unreachable as gone:
                 refusals = 0 if gone.lasting is None else refusals + 1
                 if gone.lasting is not None and refusals >= REFUSALS_MAX:

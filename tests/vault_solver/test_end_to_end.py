@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,6 +167,30 @@ async def test_a_killed_worker_is_replaced_in_the_middle_of_its_work(
         os.kill(children(solver.pid)[0], signal.SIGKILL)
         assert (await client.take(PuzzleAnswered)).answer == answer
     assert len(solver.find("worker.died", exit_code=-signal.SIGKILL)) == 1
+
+
+# bans
+
+
+async def test_a_banned_solver_keeps_away_until_it_is_over_and_goes_on_with_its_work(
+    server: Server, start_solver: StartSolver, maker: Maker
+) -> None:
+    solver = await start_solver(server, arguments=QUICK)
+    order, answer = maker.order(10_000_000)
+    async with await dial(server.url) as client:
+        await submit(client, order)
+        await solver.event("assignment.accepted")
+        ban = ["ban", solver.fingerprint, "--for", "3s", "--reason", "a test", "--database", str(server.database)]
+        operator = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "vault_server", *ban, stdout=asyncio.subprocess.DEVNULL
+        )
+        assert await operator.wait() == 0
+        banned = await solver.event("solver.banned")
+        assert "a test" in banned["reason"]
+        assert 0 < banned["again_in_s"] <= 3
+        assert (await client.take(PuzzleAnswered)).answer == answer
+    assert len(solver.find("solver.connected")) == 2, "it did not knock meanwhile"
+    assert len(solver.find("solver.banned")) == 1
 
 
 # pausing

@@ -124,7 +124,7 @@ class ConnectionNotes:
         """For `connect`."""
         if event.banned_seconds is not None:
             end = clock_time(time.time() + event.banned_seconds)
-            note(f"The server has banned this key until {end} for sending too much. Waiting; ctrl-C leaves.")
+            note(f"The server has banned this key until {end}. Waiting for that; ctrl-C leaves.")
         elif self._lost and event.connected:
             note("Connected again.")
         elif not self._lost and not event.connected:
