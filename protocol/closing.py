@@ -23,6 +23,17 @@ REASONS: Mapping[int, str] = {
 }
 
 
+RETRY_SECONDS_MAX = 600.0
+"""Nobody signs an HTTP answer: it may delay an attempt, not prevent it."""
+
+
+def retry_after(header: str | None) -> float:
+    """Seconds that an HTTP answer (429, 503) asks to wait; 0 when it does not say."""
+    if header is None or not (header.isascii() and header.isdecimal()):
+        return 0.0
+    return min(RETRY_SECONDS_MAX, float(header[:9]))
+
+
 def reason_of(code: int | None) -> str:
     """Why a connection ended; None is one that just broke."""
     if code is None:

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol as SubprotocolName
 
 from protocol.address import Address, PinMismatch
-from protocol.closing import reason_of
+from protocol.closing import reason_of, retry_after
 from protocol.envelope import Envelope, Message
 from protocol.errors import ERRORS, Close, Code, MessageError
 from protocol.identity import Identity
@@ -51,7 +51,14 @@ Sealed = TypeVar("Sealed")
 
 
 class Broken(Exception):
-    """This connection did not come about or is gone; another attempt can succeed. Its text says what happened."""
+    """This connection did not come about or is gone; another attempt can succeed. Its text says what happened.
+
+    The next attempt comes after `again_seconds` at the soonest.
+    """
+
+    def __init__(self, text: str, again_seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.again_seconds = again_seconds
 
 
 class KeptOut(Broken):
@@ -212,8 +219,9 @@ async def _open_socket(address: Address) -> ClientConnection:
         )
     except InvalidStatus as error:
         status = error.response.status_code
-        if status >= 500:
-            raise Broken(f"the server answered with HTTP status {status}") from None
+        if status >= 500 or status == 429:
+            wait = retry_after(error.response.headers.get("Retry-After"))
+            raise Broken(f"the server answered with HTTP status {status}", wait) from None
         raise _no_vault(address, f"it answered with HTTP status {status}") from None
     except NegotiationError:
         raise _no_vault(address, f"it does not speak {SEALED.name}") from None

@@ -197,15 +197,15 @@ class Link:
 
     async def _dial(self, seconds_max: float | None, *, at_once: bool) -> Conversation:
         deadline = None if seconds_max is None else self._now() + seconds_max
-        reason, first = "the server did not answer in time", at_once
+        reason, first, again_seconds = "the server did not answer in time", at_once, 0.0
         refused: VaultClientError | None = None
         refusals = 0
         try:
             async with asyncio.timeout_at(deadline) as limit:
                 while True:
                     if not at_once:  # a server that restarts is not met by everybody in the same instant
-                        await asyncio.sleep(reconnect_delay(max(1, self._attempt)))
-                    at_once = False
+                        await asyncio.sleep(max(again_seconds, reconnect_delay(max(1, self._attempt))))
+                    at_once, again_seconds = False, 0.0
                     self._attempt += 1
                     try:
                         return await dial(self._address, self._identity, self._pins, self._acknowledged)
@@ -218,6 +218,7 @@ class Link:
                             await self._sit_out(kept_out, UNSIGNED_SECONDS_MAX)
                     except Broken as broken:
                         reason, refused, refusals = str(broken), None, 0
+                        again_seconds = broken.again_seconds
                     except (NotAdmitted, ConnectionEnded, ServerNotTrusted) as refusal:
                         # Nobody has signed it: one forged frame on the path must not end what is under way.
                         refused, refusals = refusal, refusals + 1

@@ -27,13 +27,14 @@ class PoolFailed(SolverError):
 class Unreachable(Exception):
     """No conversation now; trying again later can help. Its text is fit for a log.
 
-    `lasting` is what to end with when the same comes several times in a row: before the conversation is open nobody
-    has signed a refusal, so one alone proves nothing.
+    The next attempt comes after `again_seconds` at the soonest. `lasting` is what to end with when the same comes
+    several times in a row: before the conversation is open nobody has signed a refusal, so one alone proves nothing.
     """
 
-    def __init__(self, text: str, lasting: Refused | None = None) -> None:
+    def __init__(self, text: str, lasting: Refused | None = None, again_seconds: float = 0.0) -> None:
         super().__init__(text)
         self.lasting = lasting
+        self.again_seconds = again_seconds
 
 
 class KeptOut(Unreachable):

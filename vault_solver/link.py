@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol as SubprotocolName
 
 from protocol.address import Address, PinMismatch
-from protocol.closing import reason_of
+from protocol.closing import reason_of, retry_after
 from protocol.envelope import Envelope, Message
 from protocol.errors import ERRORS, Close, Code, MessageError
 from protocol.identity import Identity
@@ -222,7 +222,8 @@ def _explained(address: Address) -> Iterator[None]:
     except InvalidStatus as error:
         status = error.response.status_code
         if status >= 500 or status == 429:
-            raise Unreachable(f"the server answered with HTTP status {status}") from None
+            wait = retry_after(error.response.headers.get("Retry-After"))
+            raise Unreachable(f"the server answered with HTTP status {status}", again_seconds=wait) from None
         raise _no_vault(where, f"it answered with HTTP status {status}") from None
     except NegotiationError:
         raise _no_vault(where, "it does not speak this subprotocol") from None

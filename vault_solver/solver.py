@@ -171,7 +171,7 @@ class Solver:
                 if gone.lasting is not None and refusals >= REFUSALS_MAX:
                     raise gone.lasting from None
                 failures = 1 if monotonic() - started >= STEADY_SECONDS else failures + 1
-                seconds = reconnect_delay(failures)
+                seconds = max(gone.again_seconds, reconnect_delay(failures))
                 if not self._leaving.over.is_set():
                     self._log.warning(event, reason=str(gone), again_in_s=round(seconds, 3))
             await asyncio.sleep(seconds)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.closing import REASONS, reason_of
+from protocol.closing import REASONS, reason_of, retry_after
 from protocol.errors import CLOSES
 from protocol.pacing import CLIENT_LIMIT, SOLVER_LIMIT, WINDOW, Pacer
 
@@ -114,6 +114,14 @@ def test_no_window_of_the_server_holds_more_than_its_limit(limit: int, window: i
     for first in range(len(arrivals)):
         within = [at for at in arrivals[first:] if at < arrivals[first] + window]
         assert len(within) <= limit
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [(None, 0), ("", 0), ("7", 7), ("601", 600), ("9" * 500, 600), ("-1", 0), ("1.5", 0), ("Wed, 21 Oct", 0), ("²", 0)],
+)
+def test_an_http_answer_may_ask_for_patience_within_bounds(header: str | None, seconds: float) -> None:
+    assert retry_after(header) == seconds
 
 
 def test_every_close_code_has_words() -> None:

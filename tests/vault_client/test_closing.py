@@ -20,7 +20,7 @@ from protocol.sealing import Opening
 from protocol.session import Error, Exit
 from protocol.vault import CLIENT_PATH, AskStatus, TaskState
 from tests.vault_client.conftest import Command
-from vault_client import Banned, ConnectionEvent, connect
+from vault_client import Banned, ConnectionEvent, ServerUnreachable, connect
 
 TASK = "ab" * 16
 STATE = TaskState(task=TASK, status="waiting", assigned=0, num_assignments=0, created=0)
@@ -111,3 +111,24 @@ async def test_a_refused_handshake_is_told_by_its_code(command: Command, tmp_pat
     assert result.exit_code == 1, result.output
     told = json.loads(result.stderr.splitlines()[-1])
     assert (told["code"], told["retryable"]) == ("WRONG_AUTHORITY", False)
+
+
+async def test_a_server_that_asks_for_patience_in_http_is_met_again_when_it_said() -> None:
+    answered: list[float] = []
+
+    async def too_many(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        answered.append(asyncio.get_running_loop().time())
+        writer.write(
+            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        writer.close()
+
+    listener = await asyncio.start_server(too_many, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    with pytest.raises(ServerUnreachable, match="429"):
+        async with connect(url, connect_seconds_max=1.5):
+            pass
+    assert len(answered) == 2
+    assert answered[1] - answered[0] >= 1
+    listener.close()
