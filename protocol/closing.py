@@ -35,7 +35,7 @@ def retry_after(header: str | None) -> float:
 
 
 def reason_of(code: int | None) -> str:
-    """Why a connection ended; None is one that just broke."""
+    """Why a connection ended; None is one that just broke off."""
     if code is None:
-        return "it broke"
+        return "the network or the server is gone"
     return f"{REASONS.get(code, 'the server closed it')} ({code})"

@@ -126,4 +126,7 @@ def test_an_http_answer_may_ask_for_patience_within_bounds(header: str | None, s
 
 def test_every_close_code_has_words() -> None:
     assert set(CLOSES) <= set(REASONS)
-    assert {reason_of(code) for code in (None, 4999)} == {"it broke", "the server closed it (4999)"}
+    assert {reason_of(code) for code in (None, 4999)} == {
+        "the network or the server is gone",
+        "the server closed it (4999)",
+    }
