@@ -17,7 +17,7 @@ from vault_server.systems.vault import rules
 from vault_server.systems.vault.evidence import is_blamed_for
 from vault_server.systems.vault.orders import RuleComplaint
 from vault_server.systems.vault.records import Parts, Task, open_modulus, q, seal_factor, task_of_client
-from vault_server.systems.vault.rulings import FACTOR_JOB, RAISED, Ruling, given_answer, rule
+from vault_server.systems.vault.rulings import FACTOR_JOB, RAISED, Ruling, ask_no_more, given_answer, rule
 from vault_server.systems.vault.states import COMPLAINT, OPEN
 
 RULE = "rule_complaint"
@@ -187,8 +187,9 @@ def _reveal(
     factor = seal_factor(parts.cipher, order.factor, complaint["id"], row)
     changed = tx.run(q.reveal_factor, id=complaint["id"], status=after, factor=factor, expected=status)
     assert changed == 1, f"complaint {complaint['id']} is no longer {status}"
-    _name_parties(tx, complaint, tx.all(q.assignments_with_answer, task_id=order.task))  # arithmetic judges them all
+    ask_no_more(tx, complaint["id"], tx.all(q.parties_of_complaint, complaint_id=complaint["id"]))
     deadlines.clear(tx, RULE, str(complaint["id"]))
+    _name_parties(tx, complaint, tx.all(q.assignments_with_answer, task_id=order.task))  # arithmetic judges them all
     tx.after(JobDue(FACTOR_JOB, str(complaint["id"])))
     return _taken({**complaint, "status": after}, now_ms)
 

@@ -58,9 +58,9 @@ def rule(parts: Parts, tx: Transaction, row: Row, complaint: Row, ruling: Ruling
     log(tx, "complaint.ruled", task=task_id, complaint=key, ruling=after, reason=ruling.reason)
     outbox.push(tx, complaint["client_id"], Endpoint.CLIENT, "complaint_ruled", str(key), now_ms)
     parties = tx.all(q.parties_of_complaint, complaint_id=key)
+    ask_no_more(tx, key, parties)
     for party in parties:
         detail = str(party["assignment_id"])
-        outbox.withdraw(tx, party["solver_id"], Endpoint.SOLVER, RAISED, str(key))
         outbox.push(tx, party["solver_id"], Endpoint.SOLVER, "complaint_ruled", str(key), now_ms, detail=detail)
         _weigh(tx, party, ruling, task_id, now_ms)
     for assignment in (*ruling.refuted, *ruling.confirmed):
@@ -69,6 +69,12 @@ def rule(parts: Parts, tx: Transaction, row: Row, complaint: Row, ruling: Ruling
         against_client(tx, complaint["client_id"], Evidence.COMPLAINT_REJECTED, task_id, now_ms)
     if complaint["kind"] == "wrong_answer" and after == "upheld" and TASK.allows(row["status"], "overturn"):
         fail_task(tx, Task.of(row, parts.cipher), "overturn", f"complaint {key} was upheld: {ruling.reason}", now_ms)
+
+
+def ask_no_more(tx: Transaction, complaint: int, parties: Sequence[Row]) -> None:
+    """Take back the question from those who have not seen it."""
+    for party in parties:
+        outbox.withdraw(tx, party["solver_id"], Endpoint.SOLVER, RAISED, str(complaint))
 
 
 def _weigh(tx: Transaction, party: Row, ruling: Ruling, task_id: str, now_ms: int) -> None:

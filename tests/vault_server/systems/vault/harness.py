@@ -247,7 +247,7 @@ class Vault:
 
     async def pushes(self, receiver: Caller) -> list[Message]:
         """What waits for somebody, as it would be sent."""
-        return [message for _, message in await self._waiting(receiver)]
+        return [message for _, message in await self.waiting(receiver)]
 
     async def offers(self, solver: Caller) -> list[PuzzleOffered]:
         """The requests among the pushes of a solver."""
@@ -255,17 +255,20 @@ class Vault:
 
     async def acknowledge(self, receiver: Caller) -> None:
         """Acknowledge all that waits."""
-        for seq, _ in await self._waiting(receiver):
+        for seq, _ in await self.waiting(receiver):
             await self.give(receiver, Ack(push=seq))
 
-    async def _waiting(self, receiver: Caller) -> list[tuple[int, Message]]:
+    async def waiting(self, receiver: Caller) -> list[tuple[int, Message]]:
+        """The same with their numbers."""
+
         def read(reader: Any) -> list[tuple[int, Message | None]]:
             rows = outbox.of_receiver(reader, receiver.subject, receiver.endpoint, 0, 1000)
-            return [(row["seq"], self._render(reader, row)) for row in rows]
+            return [(row["seq"], self.render(reader, row)) for row in rows]
 
         return [(seq, message) for seq, message in await self.database.read(read) if message is not None]
 
-    def _render(self, reader: Any, row: Row) -> Message | None:
+    def render(self, reader: Any, row: Row) -> Message | None:
+        """A row of the outbox as it would be sent."""
         return self._renderers[row["kind"]](reader, row)
 
     def logged(self, event: str) -> list[Mapping[str, Any]]:

@@ -1,5 +1,5 @@
-"""Clients, solvers, time and restarts in any order: the rows stay consistent, nobody waits for nothing, no answer is
-wrong that arithmetic could have judged."""
+"""Clients, solvers, complaints, time and restarts in any order: the rows stay consistent, nobody waits for nothing,
+what was said is so and stays so, and only arithmetic convicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from protocol.errors import Code, MessageError
-from protocol.vault import CancelTask, PuzzleAnswered, SubmitPuzzle, TaskFailed
+from protocol.session import Ack
+from protocol.vault import CancelTask, Complain, PuzzleAnswered, PuzzleOffered, RespondToComplaint, SubmitPuzzle
 from tests.vault_server.people import client, solver
 from tests.vault_server.systems.vault.harness import (
     AGREED,
@@ -23,14 +24,18 @@ from tests.vault_server.systems.vault.harness import (
     COMMITTED,
     COMPUTED,
     HOUR_MS,
+    P,
+    Q,
+    R,
     Vault,
     answer_to,
     settings_for,
 )
 from tests.vault_server.systems.vault.invariants import Rows, check
-from vault_server.core.operation import SERVER, Caller, JobDue
+from tests.vault_server.systems.vault.witness import Witness
+from vault_server.core.operation import Caller
 from vault_server.storage.sqlite import SqliteDatabase
-from vault_server.systems.vault.orders import StartServing
+from vault_server.systems.vault.states import IN_HAND
 
 T = TypeVar("T")
 
@@ -41,9 +46,37 @@ SOLVERS = [solver("ann"), *(solver(name, f"address {number % 3}") for number, na
 PUZZLES = [COMPUTED, BY_JOB, COMMITTED, AGREED]
 RIGHT = {order.t: answer_to(order) for order in PUZZLES}  # by t: base and product are the same
 
+COMPLAINED = {
+    Code.BAD_FIELD,
+    Code.COMPLAINT_EARLY,
+    Code.COMPLAINT_EXISTS,
+    Code.COMPLAINT_LATE,
+    Code.NOTHING_TO_COMPLAIN,
+    Code.NOT_A_FACTOR,
+    Code.TOO_MANY_COMPLAINTS,
+}
+"""What a complaint can meet."""
+
 somebody = st.sampled_from(SOLVERS)
 any_of_them = st.integers(0, 1000)
 """Picks one of what there is, modulo how many there are."""
+some_factor = st.sampled_from([None, None, None, P, Q, R])
+"""What a client reveals with a complaint: nothing, a factor, or no factor."""
+
+
+PARTIES = (
+    "SELECT c.id, c.status, p.response, a.db_key, a.solver_id FROM complaints c"
+    " JOIN complaint_parties p ON p.complaint_id = c.id JOIN task_assignments a ON a.db_key = p.assignment_id"
+    " ORDER BY c.status, c.id, a.db_key"
+)
+"""Who may be heard, those that are asked first."""
+
+
+async def _refused_or_not(doing: Coroutine[Any, Any, T]) -> T | MessageError:
+    try:
+        return await doing
+    except MessageError as refusal:
+        return refusal
 
 
 class EverythingAtOnce(RuleBasedStateMachine):
@@ -54,19 +87,23 @@ class EverythingAtOnce(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(prefix="vault-everything-")
         self.orders: dict[str, SubmitPuzzle] = {}
-        self.given: dict[str, list[int]] = {}
+        self.witness = Witness(RIGHT)
         self.online: set[str] = set()
         self.vault: Vault
 
-    @initialize(assignments_max=st.integers(2, 5), open_tasks_max=st.integers(2, 6))
-    def start(self, assignments_max: int, open_tasks_max: int) -> None:
+    @initialize(assignments_max=st.integers(2, 5), open_tasks_max=st.integers(2, 6), rejected_max=st.integers(1, 9))
+    def start(self, assignments_max: int, open_tasks_max: int, rejected_max: int) -> None:
         chosen = settings_for(
-            Path(self.folder.name), assignments_max=assignments_max, open_tasks_max=open_tasks_max, capacity_max=3
+            Path(self.folder.name),
+            assignments_max=assignments_max,
+            open_tasks_max=open_tasks_max,
+            capacity_max=3,
+            complaints_rejected_max=rejected_max,
         )
         self.vault = Vault(SqliteDatabase(chosen.database), chosen)
         self.do(self.vault.database.start())
-        for one in SOLVERS[1:3]:
-            self.join(one, 2)
+        for one in SOLVERS[1:4]:
+            self.join(one, 3)
 
     def teardown(self) -> None:
         if hasattr(self, "vault"):
@@ -90,11 +127,18 @@ class EverythingAtOnce(RuleBasedStateMachine):
     # clients
 
     @rule(who=st.sampled_from(CLIENTS), order=st.sampled_from(PUZZLES))
-    def submit(self, who: Caller, order: SubmitPuzzle) -> None:
-        if self.count_open(who) < self.vault.settings.open_tasks_max:
-            self.orders[self.do(self.vault.submit(who, order)).task] = order
-        else:
+    def ask(self, who: Caller, order: SubmitPuzzle) -> None:
+        self.submit(who, order)
+
+    def submit(self, who: Caller, order: SubmitPuzzle) -> str | None:
+        """The task, if its client may have one more."""
+        if self.count_open(who) == self.vault.settings.open_tasks_max:
             assert self.refused(self.vault.submit(who, order)) is Code.TOO_MANY_OPEN_TASKS
+            return None
+        reply = self.do(self.vault.submit(who, order))
+        self.orders[reply.task] = order
+        self.witness.accepted[reply.task] = reply, order.t
+        return reply.task
 
     def count_open(self, who: Caller) -> int:
         of_client = "SELECT * FROM tasks WHERE client_id = :client AND status IN ('waiting', 'assigned')"
@@ -110,18 +154,69 @@ class EverythingAtOnce(RuleBasedStateMachine):
     def cancel(self, which: int) -> None:
         task = list(self.orders)[which % len(self.orders)]
         row = self.do(self.vault.task(task))
-        [who] = [one for one in CLIENTS if one.fingerprint == row["client_id"]]
-        cancelling = self.vault.give(who, CancelTask(task=task))
+        cancelling = self.vault.give(self.client_of(row), CancelTask(task=task))
         if row["status"] in ("waiting", "assigned"):
             self.do(cancelling)
         else:
             assert self.refused(cancelling) is Code.TASK_ENDED
 
-    @rule(who=st.sampled_from([*CLIENTS, *SOLVERS]))
-    def acknowledge(self, who: Caller) -> None:
-        offers = self.do(self.vault.offers(who))
-        self.do(self.vault.acknowledge(who))
-        assert self.do(self.vault.pushes(who)) == offers
+    @rule(who=st.sampled_from([*CLIENTS, *SOLVERS]), every=st.integers(1, 3))
+    def acknowledge(self, who: Caller, every: int) -> None:
+        """Some of what waits; what a solver is to work on stays."""
+        waiting = [(seq, push) for seq, push in self.do(self.vault.waiting(who)) if seq % every == 0]
+        for seq, push in waiting:
+            self.do(self.vault.give(who, Ack(push=seq)))
+            if not isinstance(push, PuzzleOffered):
+                self.witness.acknowledged[seq] = who.subject, who.endpoint.value, push
+        left = dict(self.do(self.vault.waiting(who)))
+        assert all((seq in left) == isinstance(push, PuzzleOffered) for seq, push in waiting)
+
+    @rule(
+        who=st.sampled_from(CLIENTS),
+        mistake=st.sampled_from([0, 1]),
+        complains=st.booleans(),
+        factor=st.sampled_from([None, P, Q]),
+    )
+    def agree(self, who: Caller, mistake: int, complains: bool, factor: int | None) -> None:
+        """Solvers come and agree on a task at once, rightly or not, and its client may complain."""
+        for one in SOLVERS[1:]:
+            self.join(one, 3)
+        if (task := self.submit(who, AGREED)) is None:
+            return
+        for key in [row["db_key"] for row in self.do(self.vault.assignments(task))]:
+            row = self.do(self.vault.row("SELECT * FROM task_assignments WHERE db_key = :key", key=key))
+            if row["status"] in IN_HAND:
+                self.answer_it(row, RIGHT[AGREED.t] + mistake)
+        if complains:
+            self.complain_of(self.do(self.vault.task(task)), "wrong_answer", factor)
+
+    @precondition(lambda self: self.orders)
+    @rule(which=any_of_them, kind=st.sampled_from(["late", "no_answer", "wrong_answer"]), factor=some_factor)
+    def complain(self, which: int, kind: str, factor: int | None) -> None:
+        rows = self.do(self.vault.rows("SELECT * FROM tasks ORDER BY db_key"))
+        self.complain_of(rows[which % len(rows)], kind, factor)
+
+    @rule(which=any_of_them, factor=some_factor)
+    def complain_of_an_answer(self, which: int, factor: int | None) -> None:
+        if rows := self.do(self.vault.rows("SELECT * FROM tasks WHERE status = 'answered' ORDER BY db_key")):
+            self.complain_of(rows[which % len(rows)], "wrong_answer", factor)
+
+    def complain_of(self, row: dict[str, Any], kind: str, factor: int | None) -> None:
+        until = row["complaint_deadline"]
+        is_over = row["status"] in ("cancelled", "settled") or (until is not None and self.vault.now_ms > until)
+        complaining = self.vault.give(self.client_of(row), Complain(task=row["fingerprint"], kind=kind, factor=factor))
+        taken = self.do(_refused_or_not(complaining))
+        if isinstance(taken, MessageError):
+            assert taken.code in COMPLAINED
+            assert not is_over or taken.code in (Code.COMPLAINT_LATE, Code.BAD_FIELD, Code.NOT_A_FACTOR)
+        else:
+            assert not is_over
+            assert factor in (None, P, Q)
+            self.witness.complaints[taken.complaint] = taken
+
+    def client_of(self, row: dict[str, Any]) -> Caller:
+        [who] = [one for one in CLIENTS if one.fingerprint == row["client_id"]]
+        return who
 
     # solvers
 
@@ -154,14 +249,33 @@ class EverythingAtOnce(RuleBasedStateMachine):
     @rule(which=any_of_them, mistake=st.sampled_from([0, 0, 0, 1, 1, 2]))
     def answer(self, which: int, mistake: int) -> None:
         if row := self.in_hand(which):
-            answer = RIGHT[self.orders[row["task_id"]].t] + mistake
-            self.do(self.vault.answer(self.holder(row), row["db_key"], answer))
-            self.given.setdefault(row["task_id"], []).append(answer)
+            self.answer_it(row, RIGHT[self.orders[row["task_id"]].t] + mistake)
+
+    def answer_it(self, row: dict[str, Any], answer: int) -> None:
+        verdict = self.do(self.vault.answer(self.holder(row), row["db_key"], answer))
+        self.witness.sent[row["db_key"]] = answer
+        if verdict != "pending":
+            self.witness.replied[row["db_key"]] = verdict
 
     @rule(which=any_of_them)
     def hand_back(self, which: int) -> None:
         if row := self.in_hand(which):
             self.do(self.vault.hand_back(self.holder(row), row["db_key"]))
+            self.witness.replied[row["db_key"]] = "released"
+
+    @rule(which=any_of_them, response=st.sampled_from(["stands_by", "stands_by", "withdraws"]))
+    def respond(self, which: int, response: str) -> None:
+        parties = self.do(self.vault.rows(PARTIES))
+        if not parties:
+            return
+        party = parties[which % min(4, len(parties))]
+        order = RespondToComplaint(complaint=party["id"], assignment=party["db_key"], response=response)
+        responding = self.vault.give(self.holder(party), order)
+        if party["response"] == response or (party["response"] is None and party["status"] == "asked"):
+            self.do(responding)
+            self.witness.words[party["id"], party["db_key"]] = response
+        else:
+            assert self.refused(responding) is Code.COMPLAINT_ENDED
 
     @rule(which=any_of_them, status=st.sampled_from(["expired", "released", "valid", "invalid", "unproved"]))
     def answer_what_has_ended(self, which: int, status: str) -> None:
@@ -176,22 +290,20 @@ class EverythingAtOnce(RuleBasedStateMachine):
 
     # the server
 
-    @rule(which=any_of_them)
-    def judge_one(self, which: int) -> None:
-        if jobs := self.vault.jobs:
-            self.do(self.vault.judge_one(jobs.pop(which % len(jobs))))
+    @rule(which=any_of_them, count=st.integers(1, 4))
+    def judge(self, which: int, count: int) -> None:
+        """Some of what waits for arithmetic, in any order."""
+        for _ in range(min(count, len(self.vault.jobs))):
+            self.do(self.vault.judge_one(self.vault.jobs.pop(which % len(self.vault.jobs))))
 
-    @rule(ms=st.sampled_from([1, 1000, 61_000, HOUR_MS, 20 * HOUR_MS]))
+    @rule(ms=st.sampled_from([1, 1000, 1000, 61_000, HOUR_MS, HOUR_MS, 17 * HOUR_MS]))
     def wait(self, ms: int) -> None:
         self.do(self.vault.wait(ms))
 
-    @rule()
-    def restart(self) -> None:
-        self.do(self.vault.database.stop())
-        self.do(self.vault.database.start())
-        self.do(self.vault.give(SERVER, StartServing()))
+    @rule(down_ms=st.sampled_from([0, 0, 1000, 1000, HOUR_MS, 17 * HOUR_MS]))
+    def restart(self, down_ms: int) -> None:
+        self.do(self.vault.restart(down_ms))
         self.online.clear()
-        self.vault.jobs = [JobDue("judge_answer", key) for key in self.do(self.vault.pending_jobs())]
 
     # what stays true
 
@@ -208,18 +320,23 @@ class EverythingAtOnce(RuleBasedStateMachine):
             )
 
     @invariant()
+    def what_was_said_is_so(self) -> None:
+        if hasattr(self, "vault"):
+            self.do(self.witness.look(self.vault))
+
+    @invariant()
     def clients_are_told_the_truth(self) -> None:
         if not hasattr(self, "vault"):
             return
         for who in CLIENTS:
             for push in self.do(self.vault.pushes(who)):
-                assert isinstance(push, (PuzzleAnswered, TaskFailed))
                 if isinstance(push, PuzzleAnswered):
                     self.is_right(push)
 
     def is_right(self, push: PuzzleAnswered) -> None:
         if push.judged_by == "agreed":
-            assert self.given[push.task].count(push.answer) >= 2
+            rows = self.do(self.vault.assignments(push.task))
+            assert [self.witness.sent.get(row["db_key"]) for row in rows].count(push.answer) >= 2
         else:
             assert push.answer == RIGHT[self.orders[push.task].t]
 
