@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import ipaddress
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as dial_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, NegotiationError
-from websockets.typing import Subprotocol as SubprotocolName
+from websockets.exceptions import ConnectionClosed
 
 from protocol.address import Address, PinMismatch
-from protocol.closing import reason_of, retry_after
+from protocol.closing import reason_of
 from protocol.envelope import Envelope, Message
 from protocol.errors import ERRORS, Close, Code, MessageError
 from protocol.identity import Identity
 from protocol.peer import (
-    FRAME_BYTES_MAX,
     SEALED,
     Acknowledged,
     DiallingPeer,
@@ -40,34 +35,13 @@ from vault_client.errors import (
     Refused,
     ServerNotTrusted,
 )
+from vault_client.losses import Broken, KeptOut
 from vault_client.pins import Pins
+from vault_client.sockets import CLOSE_SECONDS_MAX, OPEN_SECONDS_MAX, open_socket
 
 AGENT = f"vault-client/{importlib.metadata.version('vault-server')}"
-OPEN_SECONDS_MAX = 10.0
-"""For opening the socket, and again for the handshake."""
-CLOSE_SECONDS_MAX = 2.0
 
 Sealed = TypeVar("Sealed")
-
-
-class Broken(Exception):
-    """This connection did not come about or is gone; another attempt can succeed. Its text says what happened.
-
-    The next attempt comes after `again_seconds` at the soonest.
-    """
-
-    def __init__(self, text: str, again_seconds: float = 0.0) -> None:
-        super().__init__(text)
-        self.again_seconds = again_seconds
-
-
-class KeptOut(Broken):
-    """The key is banned for `seconds` more. `told` is what the server sealed; without it anybody may have said so."""
-
-    def __init__(self, seconds: float, told: str = "") -> None:
-        super().__init__("the key is banned")
-        self.seconds = seconds
-        self.told = told
 
 
 class Conversation:
@@ -185,7 +159,7 @@ async def dial(address: Address, identity: Identity, pins: Pins, acknowledged: A
 
     Raises Broken, KeptOut, NotAdmitted, ServerNotTrusted, ConnectionEnded, FileError.
     """
-    socket = await _open_socket(address)
+    socket = await open_socket(address)
     try:
         opening = Opening(CLIENT_PATH, (SEALED.name,), SEALED.name)
         peer = DiallingPeer(identity, opening, address.authority, AGENT, pins.check, acknowledged=acknowledged)
@@ -204,47 +178,6 @@ async def dial(address: Address, identity: Identity, pins: Pins, acknowledged: A
         await socket.close()
         raise
     return Conversation(socket, peer)
-
-
-async def _open_socket(address: Address) -> ClientConnection:
-    try:
-        return await dial_websocket(
-            address.url(CLIENT_PATH),
-            subprotocols=[SubprotocolName(SEALED.name)],
-            compression=None,  # sealed frames do not compress
-            proxy=_proxy(address),
-            open_timeout=OPEN_SECONDS_MAX,
-            close_timeout=CLOSE_SECONDS_MAX,
-            max_size=16 * FRAME_BYTES_MAX,
-        )
-    except InvalidStatus as error:
-        status = error.response.status_code
-        if status >= 500 or status == 429:
-            wait = retry_after(error.response.headers.get("Retry-After"))
-            raise Broken(f"the server answered with HTTP status {status}", wait) from None
-        raise _no_vault(address, f"it answered with HTTP status {status}") from None
-    except NegotiationError:
-        raise _no_vault(address, f"it does not speak {SEALED.name}") from None
-    except TimeoutError:
-        raise Broken("the server did not answer in time") from None
-    except InvalidHandshake as error:
-        raise Broken(f"what answers is no WebSocket server ({type(error).__name__})") from None
-    except ssl.SSLCertVerificationError as error:
-        raise ServerNotTrusted(
-            f"The certificate of {address.authority} does not hold: {error.verify_message}.",
-            "Check the address, and this machine's clock and certificates.",
-        ) from None
-    except OSError as error:
-        raise Broken(_network_reason(error)) from None
-
-
-def _proxy(address: Address) -> Literal[True] | None:
-    """The environment's proxy, but never for this machine itself."""
-    try:
-        local = ipaddress.ip_address(address.host.strip("[]")).is_loopback
-    except ValueError:
-        local = address.host == "localhost"
-    return None if local else True
 
 
 async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | None:
@@ -280,13 +213,3 @@ def _closed(closed: ConnectionClosed, peer: DiallingPeer) -> Broken | Connection
             f"No conversation came about: {reason_of(code)}.", "Check the key and the server's address."
         )
     return Broken(reason_of(code))
-
-
-def _no_vault(address: Address, what: str) -> ServerNotTrusted:
-    return ServerNotTrusted(f"What answers at {address.authority} is no vault server: {what}.", "Check the address.")
-
-
-def _network_reason(error: OSError) -> str:
-    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
-        return "nothing listens there"
-    return (error.strerror or type(error).__name__).lower()

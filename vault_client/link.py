@@ -14,7 +14,7 @@ from protocol.errors import Code
 from protocol.identity import Identity
 from protocol.pacing import CLIENT_LIMIT, Pacer
 from protocol.peer import Acknowledged, reconnect_delay
-from vault_client.conversation import Broken, Conversation, KeptOut, dial
+from vault_client.conversation import Conversation, dial
 from vault_client.errors import (
     AnotherServerKey,
     Banned,
@@ -25,6 +25,7 @@ from vault_client.errors import (
     ServerUnreachable,
     VaultClientError,
 )
+from vault_client.losses import Broken, KeptOut
 from vault_client.pins import Pins
 
 REQUESTS_MAX = 16
