@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from protocol.errors import CLOSES, Close, Code, MessageError
 from protocol.identity import Identity
 from protocol.peer import SEALED, AnsweringPeer
 from protocol.sealing import Opening
-from protocol.session import Error, Exit
-from protocol.vault import CLIENT_PATH, AskStatus, TaskState
+from protocol.session import Ack, Error, Exit
+from protocol.vault import CLIENT_PATH, AskStatus, StandingChanged, TaskState
 from tests.vault_client.conftest import Command
 from vault_client import Banned, ConnectionEvent, ServerUnreachable, connect
 
 TASK = "ab" * 16
+CHANGED = StandingChanged(standing="client", reputation_score=40.0, score_change=-10.0, reason="x")
 STATE = TaskState(task=TASK, status="waiting", assigned=0, num_assignments=0, created=0)
 
 
@@ -34,6 +36,9 @@ class Whimsical:
         self.closes: list[int] = []
         self.errors: list[MessageError] = []
         self.greeted = 0
+        self.pushes: list[Envelope] = []
+        self.acknowledged: list[int] = []
+        self.acknowledgement = asyncio.Event()
         self._identity = Identity.generate()
 
     async def serve(self, socket: ServerConnection) -> None:
@@ -44,6 +49,8 @@ class Whimsical:
         peer.greet(await socket.recv())
         await socket.send(peer.welcome({}))
         self.greeted += 1
+        if self.pushes:
+            await socket.send(peer.encode(self.pushes.pop(0)))
         if self.errors:
             await socket.send(peer.encode(Envelope(Error.of(self.errors.pop(0)))))
         if self.closes:
@@ -53,6 +60,11 @@ class Whimsical:
             request = peer.decode(frame)
             if isinstance(request.message, AskStatus):
                 await socket.send(peer.encode(Envelope(STATE, re=request.id)))
+                if self.pushes:
+                    await socket.send(peer.encode(self.pushes.pop(0)))
+            elif isinstance(request.message, Ack):
+                self.acknowledged.append(request.message.push)
+                self.acknowledgement.set()
             elif isinstance(request.message, Exit):
                 await socket.close()
 
@@ -92,6 +104,26 @@ async def test_a_ban_that_the_server_signs_is_believed_at_once(whimsical: Whimsi
             await asyncio.wait_for(vault.status(TASK), 5)
     assert caught.value.seconds_left == 90
     assert whimsical.greeted == 1
+
+
+async def test_a_push_is_acknowledged_on_the_connection_that_brought_it_or_brings_it_again(
+    whimsical: Whimsical,
+) -> None:
+    """A server counts an `ack` that it does not await."""
+    push = Envelope(CHANGED, seq=7)
+    whimsical.pushes, whimsical.closes = [push], [int(Close.RENEW)]
+    async with connect(whimsical.url) as vault:
+        while whimsical.greeted < 2:
+            await vault.status(TASK)
+        async with aclosing(vault.events()) as events:
+            assert await anext(events) == CHANGED
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(events), 0.01)  # coming back ends it
+        whimsical.pushes = [push]
+        await vault.status(TASK)  # brings it again
+        await asyncio.wait_for(whimsical.acknowledgement.wait(), 5)
+        await vault.status(TASK)
+    assert whimsical.acknowledged == [7]
 
 
 async def test_a_refused_handshake_is_told_by_its_code(command: Command, tmp_path: Path) -> None:
