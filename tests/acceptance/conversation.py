@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from websockets.asyncio.client import ClientConnection
 
@@ -19,9 +19,11 @@ from protocol.vault import (
     AnswerTaken,
     AssignmentAccepted,
     PuzzleAccepted,
+    PuzzleAnswered,
     PuzzleOffered,
     StatusUpdated,
     SubmitAnswer,
+    SubmitPuzzle,
     UpdateStatus,
 )
 from tests.acceptance import rows
@@ -147,3 +149,16 @@ async def answer(solver: Dialled, offer: PuzzleOffered, value: int | None = None
     """Answer an assignment, rightly unless `value` is given; the verdict."""
     order = SubmitAnswer(assignment=offer.assignment, answer=solve(offer) if value is None else value)
     return (await solver.ask(order, AnswerTaken)).verdict
+
+
+async def agree(client: Dialled, solvers: Sequence[Dialled], order: SubmitPuzzle, value: int | None = None) -> str:
+    """A task of these two solvers, on whose answer they agree: rightly, unless `value` is given; its name."""
+    task = (await client.ask(order, PuzzleAccepted)).task
+    for solver in solvers:
+        offer = await accept(solver)
+        assert offer.task == task
+        await answer(solver, offer, value)
+    told = await client.take(PuzzleAnswered)
+    assert (told.task, told.judged_by) == (task, "agreed")
+    assert value in (None, told.answer)
+    return task
