@@ -163,7 +163,7 @@ class Pump:
         """What a commit has added, in the writer's thread. What fails here is read, and complained of, in `_run`."""
         seen: Seen | None = None
         with suppress(Exception):
-            seen = self._read_new(reader, self._seen_to)
+            seen = self._read_new(reader, max(self._seen_to, self._cursor))
             if seen[0]:
                 self._seen_to = seen[0][-1]["seq"]
         self._seen.append(seen)
