@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.conftest import StartServer, StartSolver
 from tests.dialling import dial
 from tests.processes import Server
 from tests.vault_client.conftest import Client
-from vault_client import Banned, ConnectionEvent, Vault, connect
+from vault_client import Banned, ConnectionEvent, TaskProgress, Vault, connect
 
 SMALL: dict[str, Any] = {"max_requests_per_window_client": 10, "rate_limit_window": 1, "ban_duration": 2}
 
@@ -126,4 +127,10 @@ async def test_a_solver_keeps_the_pace(
         for t in range(1, 16):
             task = await vault.submit(t=t, baseg=3, product=made[0].modulus)
             assert (await task.answer()).y == pow(3, 2**t, made[0].modulus)
+        endless = await vault.submit(t=10**12, baseg=3, product=made[0].modulus)
+        async with asyncio.timeout(20), aclosing(vault.events()) as events:
+            shown = 0
+            while shown < 3:
+                shown += isinstance(await anext(events), TaskProgress)
+        await vault.cancel(endless.id)
     assert not server.find("request.limited")
