@@ -17,7 +17,7 @@ from tests.dialling import Dialled, dial
 from tests.processes import Server, Solver
 
 SQUARINGS = 5_000_000
-"""About half a second of work at 512 bits: enough to be stopped in the middle of it, and much less than the deadline."""
+"""About half a second of work at 512 bits: enough to be stopped in the middle of it, and far less than the deadline."""
 SHORT = 10_000
 """Too many for the server to compute, none to wait for."""
 DEADLINE_MS = 2500
