@@ -22,6 +22,7 @@ from protocol.vault import (
 from tests.vault_server.systems.vault.harness import Vault
 from vault_server.core.operation import Query, Reader
 from vault_server.systems.vault.records import open_assignment_answer
+from vault_server.systems.vault.rules import Evidence
 
 Row = Mapping[str, Any]
 
@@ -54,6 +55,8 @@ class Witness:
     """By seq: receiver, endpoint and what was acknowledged."""
     final: dict[tuple[str, Any], Row] = field(default_factory=dict)
     history: list[Row] = field(default_factory=list)
+    excused: set[tuple[str, str]] = field(default_factory=set)
+    """Whose deadline for which task passed while the server was away."""
     unproved: set[int] = field(default_factory=set)
     """Assignments that have ended so; a factor may prove them right or wrong later."""
 
@@ -115,7 +118,11 @@ class Witness:
             elif complaint["factor"] is not None:
                 assert not any(self._is_right(row) for row in given)
             else:
-                assert "withdraws" in [self.words.get((complaint["id"], key)) for key in keys]
+                assert "withdraws" in [self.words.get((complaint["id"], row["db_key"])) for row in given]
+
+        for row in rows["score_history"]:
+            if row["reason"] in (Evidence.DEADLINE_MISSED, Evidence.COMPLAINT_UPHELD):
+                assert (row["hotkey"], row["task_id"]) not in self.excused
 
     def _is_right(self, row: Row) -> bool:
         _, t = self.accepted[row["task_id"]]
