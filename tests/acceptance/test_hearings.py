@@ -1,0 +1,187 @@
+"""A complaint without a factor: real solvers stand by their answers by themselves, and nobody is convicted by counting.
+
+What is said of it waits for whoever is away, also across kill -9; a factor that was taken is compared after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from protocol.identity import Identity
+from protocol.vault import (
+    AskStatus,
+    Complain,
+    ComplaintHeard,
+    ComplaintRaised,
+    ComplaintRuled,
+    ComplaintTaken,
+    PuzzleAccepted,
+    PuzzleAnswered,
+    RespondToComplaint,
+    StandingChanged,
+    StatusUpdated,
+    SubmitPuzzle,
+    TaskFailed,
+    TaskState,
+    UpdateStatus,
+)
+from tests.acceptance import rows
+from tests.acceptance.conversation import accept, agree, answer, dial_solver
+from tests.acceptance.operators import is_sound
+from tests.acceptance.puzzles import Maker
+from tests.acceptance.test_flood import fresh
+from tests.conftest import StartServer, StartSolver
+from tests.dialling import Dialled, dial
+from tests.processes import Server, Solver
+
+AGREED = 100_000
+"""Squarings that no server here computes: what two solvers agree on is the answer."""
+COMPUTED_MAX = 65_536
+CALIBRATION = ("--calibration", "0.02")
+
+
+async def leave(server: Server, client: Dialled, me: Identity) -> None:
+    """Go as a pulled cable does, and wait until the server has noticed."""
+    closed = len(server.find("connection.closed", fingerprint=me.fingerprint))
+    client.drop()
+    await server.event("connection.closed", fingerprint=me.fingerprint, count=closed + 1)
+
+
+# real solvers
+
+
+async def answered(client: Dialled, order: SubmitPuzzle, right: int) -> str:
+    """A task that the solvers who are online answer."""
+    task = (await client.ask(order, PuzzleAccepted)).task
+    told = await client.take(PuzzleAnswered)
+    assert (told.task, told.answer, told.judged_by) == (task, right, "agreed")
+    return task
+
+
+async def heard_and_ruled(solver: Solver, task: str) -> int:
+    """The solver says in its log that it stood by its answer and what came of it; the number of the complaint."""
+    ruled = await solver.event("complaint.ruled", task=task, ruling="undecided")
+    heard = solver.find("complaint.heard", complaint=ruled["complaint"])
+    assert [event["response"] for event in heard] == ["stands_by"]
+    return int(ruled["complaint"])
+
+
+async def test_solvers_respond_by_themselves_and_one_that_is_away_is_waited_for_only_so_long(
+    start_server: StartServer, start_solver: StartSolver, maker: Maker
+) -> None:
+    server = await start_server(complaint_response_ms=1500)
+    present, absent = await asyncio.gather(*(start_solver(server, arguments=CALIBRATION) for _ in range(2)))
+    async with await dial(server.url) as client:
+        first = await answered(client, *maker.order(AGREED, committed=False))
+        second = await answered(client, *maker.order(AGREED, committed=False))
+
+        taken = await client.ask(Complain(task=first, kind="wrong_answer"), ComplaintTaken)
+        assert taken.status == "asked"
+        assert taken.ruling_by is not None
+        told = await client.take(ComplaintRuled)
+        assert time.time() * 1000 < taken.ruling_by, "both have spoken: nobody is waited for"
+        assert (told.task, told.ruling) == (first, "undecided")
+        assert "factor" in told.reason, "it says what would settle the matter"
+        for solver in (present, absent):
+            assert await heard_and_ruled(solver, first) == taken.complaint
+
+        await absent.terminate()
+        taken = await client.ask(Complain(task=second, kind="wrong_answer"), ComplaintTaken)
+        told = await client.take(ComplaintRuled)
+        assert taken.ruling_by is not None
+        assert time.time() * 1000 >= taken.ruling_by
+        assert (told.task, told.ruling) == (second, "undecided")
+        assert await heard_and_ruled(present, second) == taken.complaint
+        await absent.start()
+        await absent.event("complaint.ruled", task=second, ruling="undecided")
+        assert len(absent.find("complaint.raised")) == 1, "it is told the ruling, and asked no more"
+        states = [await client.ask(AskStatus(task=task), TaskState) for task in (first, second)]
+        assert [state.status for state in states] == ["answered", "answered"]
+        assert all(state.answer for state in states)
+    await rows.until_none(server.database, "SELECT kind FROM outbox")
+    assert rows.look(server.database, "SELECT * FROM score_history") == [], "counting answers moves nobody's score"
+    is_sound(server)
+
+
+# away, and killed
+
+
+async def test_a_client_that_was_away_gets_its_answer_and_its_ruling_once_across_kill_9(
+    server: Server, maker: Maker
+) -> None:
+    me, solvers = Identity.generate(), [Identity.generate(), Identity.generate()]
+    order, right = maker.order(AGREED, committed=False)
+    client = await dial(server.url, identity=me)
+    task = (await client.ask(order, PuzzleAccepted)).task
+    await leave(server, client, me)
+    for solver in solvers:
+        async with await dial_solver(server, solver) as dialled:
+            await answer(dialled, await accept(dialled))
+    await server.kill()
+    await server.start()
+
+    client = await dial(server.url, identity=me)
+    assert (await client.take(PuzzleAnswered)).answer == right
+    await rows.until_none(server.database, "SELECT seq FROM outbox WHERE kind = 'tlp_response'")
+    complaint = (await client.ask(Complain(task=task, kind="wrong_answer"), ComplaintTaken)).complaint
+    await leave(server, client, me)
+    await server.kill()
+    await server.start()
+
+    for solver in solvers:
+        async with await dial_solver(server, solver) as dialled:
+            raised, seq = await dialled.receive(ComplaintRaised)
+            assert raised.complaint == complaint
+            word = RespondToComplaint(complaint=complaint, assignment=raised.assignment, response="stands_by")
+            await dialled.ask(word, ComplaintHeard)
+            assert seq is not None
+            await dialled.acknowledge(seq)
+    await server.event("complaint.ruled", complaint=complaint)
+    await server.kill()
+    await server.start()
+
+    client = await dial(server.url, identity=me)
+    [seen] = await client.silence()
+    assert isinstance(seen.message, ComplaintRuled), "the answer was acknowledged and does not come again"
+    assert (seen.message.task, seen.message.ruling) == (task, "undecided")
+    await leave(server, client, me)
+    await server.kill()
+    await server.start()
+    async with await dial(server.url, identity=me) as client:
+        assert await client.receive(ComplaintRuled) == (seen.message, seen.seq), "not acknowledged: it comes again"
+        assert seen.seq is not None
+        await client.acknowledge(seen.seq)
+        await rows.until_none(server.database, "SELECT seq FROM outbox WHERE endpoint = 'client'")
+    async with await dial(server.url, identity=me) as client:
+        assert await client.silence() == []
+    is_sound(server)
+
+
+async def test_a_factor_that_was_taken_is_compared_after_kill_9(start_server: StartServer) -> None:
+    server, maker = await start_server(modulus_bits_max=8192, computed_squarings_max=COMPUTED_MAX), Maker()
+    me, liars = Identity.generate(), [Identity.generate(), Identity.generate()]
+    async with (
+        await dial(server.url, identity=me) as client,
+        await dial_solver(server, liars[0]) as one,
+        await dial_solver(server, liars[1]) as two,
+        await dial_solver(server) as third,
+    ):
+        await third.ask(UpdateStatus(state="paused", capacity=1, speeds={}), StatusUpdated)
+        task = await agree(client, [one, two], maker.order(AGREED, committed=False)[0], 12_345)
+        # The only judge is given more than half a second of work, and the factor has to wait behind it.
+        await third.ask(UpdateStatus(state="ready", capacity=1, speeds={"8192": 10**5}), StatusUpdated)
+        await client.ask(SubmitPuzzle(t=COMPUTED_MAX, baseg=3, product=fresh(8192)), PuzzleAccepted)
+        assert await answer(third, await accept(third), 5) == "pending"
+        taken = await client.ask(Complain(task=task, kind="wrong_answer", factor=maker.trapdoor.p), ComplaintTaken)
+        assert taken.status == "open"
+        await server.kill()
+    left = rows.look(server.database, "SELECT status, factor IS NOT NULL FROM complaints")
+    assert left == [("open", 1)], "killed before it was compared"
+    await server.start()
+    async with await dial(server.url, identity=me) as client, await dial_solver(server, liars[0]) as liar:
+        told = await client.take(ComplaintRuled)
+        assert (told.complaint, told.task, told.ruling) == (taken.complaint, task, "upheld")
+        assert (await client.take(TaskFailed)).task == task
+        assert (await liar.take(StandingChanged)).reason == "answer proved wrong"
+    is_sound(server)
