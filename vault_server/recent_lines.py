@@ -43,7 +43,8 @@ class RecentLines:
     def leave(self, follower: Follower) -> None:
         """No more lines for it."""
         with self._lock:
-            self._followers = tuple(other for other in self._followers if other is not follower)
+            # By equality: each look at an object's method makes a new one.
+            self._followers = tuple(other for other in self._followers if other != follower)
 
     def beside(self, render: Processor) -> Processor:
         """`render` for a log in another shape: what it renders is kept as JSON."""

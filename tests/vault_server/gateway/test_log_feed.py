@@ -38,6 +38,15 @@ def test_who_follows_gets_each_line_until_it_leaves() -> None:
     assert seen == [b"1"]
 
 
+async def test_a_feed_that_has_left_gets_nothing_more() -> None:
+    recent, feed = RecentLines(), LogFeed(asyncio.get_running_loop(), 1000)
+    recent.follow(feed.put, 0)
+    recent.leave(feed.put)
+    recent.add([b"1"])
+    feed.put(b"2")
+    assert await taken(feed) == [b"2"]
+
+
 async def test_lines_come_from_any_thread() -> None:
     feed = LogFeed(asyncio.get_running_loop(), 1000)
     threading.Thread(target=feed.put, args=(b"a",)).start()
