@@ -47,7 +47,6 @@ COMPLAINT = Transitions(
         ("open", "ask"): "asked",
         ("open", "uphold"): "upheld",
         ("open", "reject"): "rejected",
-        ("open", "leave"): "undecided",
         ("asked", "reveal"): "open",
         ("asked", "uphold"): "upheld",
         ("asked", "leave"): "undecided",

@@ -40,7 +40,7 @@ COMPLAINT_STATES = ("open", "asked", "upheld", "rejected", "undecided")
 COMPLAINT_EVENTS = ("ask", "reveal", "uphold", "reject", "leave")
 COMPLAINT_TABLE = """
             ask    reveal  uphold  reject    leave
-open        asked  -       upheld  rejected  undecided
+open        asked  -       upheld  rejected  -
 asked       -      open    upheld  -         undecided
 upheld      -      -       -       -         -
 rejected    -      -       -       -         -
