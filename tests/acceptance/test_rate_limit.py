@@ -37,6 +37,7 @@ from protocol.vault import (
 )
 from tests.acceptance import rows
 from tests.acceptance.conversation import dial_solver, look_at, next_envelope
+from tests.acceptance.operators import is_sound
 from tests.acceptance.puzzles import COMPUTED, Maker, solve
 from tests.conftest import StartServer
 from tests.dialling import Dialled, dial
@@ -100,6 +101,7 @@ async def test_limited_then_banned_then_kept_out_across_kill_9_then_free_again(s
         for _ in range(LIMIT):
             await free.ask(Ping(), Pong)
     assert rows.look(server.database, "SELECT count(*) FROM bans") == [(1,)]
+    is_sound(server)
 
 
 async def test_a_ban_is_for_the_key_on_every_endpoint_and_connection(start_server: StartServer) -> None:
@@ -195,6 +197,8 @@ async def test_the_second_ban_in_a_day_is_twice_as_long_and_costs_reputation(sta
             await solver.send(Ping())
             await shown_out(solver)
         until = (await server.event("key.banned", count=count))["until"]
+        await server.kill()  # it is the file that remembers the first one
+        await server.start()
         await asyncio.sleep(max(0.0, until / 1000 - time.time()))
     [(first,), (second,)] = rows.look(server.database, "SELECT until - created_at FROM bans ORDER BY id")
     assert (first, second) == (1000, 2000)
@@ -204,6 +208,7 @@ async def test_the_second_ban_in_a_day_is_twice_as_long_and_costs_reputation(sta
     assert change < 0
     async with await dial_solver(server, me, capacity=1) as solver:
         assert (await solver.take(StandingChanged)).score_change == change
+    is_sound(server)
 
 
 # what is free
