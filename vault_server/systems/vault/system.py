@@ -8,7 +8,7 @@ from typing import Any
 
 from protocol import vault as wire
 from vault_server.core.operation import Door, Endpoint, Operation, SealedColumn, System
-from vault_server.systems.vault import allowances, complaints, orders, rulings
+from vault_server.systems.vault import allowances, complaints, hearings, orders, rulings
 from vault_server.systems.vault import operations as does
 from vault_server.systems.vault.assigning import EXPIRE
 from vault_server.systems.vault.evidence import PENALTIES, forget_good_days
@@ -74,7 +74,7 @@ def vault(parts: Parts) -> System:
                 check=partial(complaints.check_factor, parts),
                 checked=complaints.has_no_factor,
             ),
-            operation(wire.RespondToComplaint, SOLVER, complaints.respond_to_complaint),
+            operation(wire.RespondToComplaint, SOLVER, hearings.respond_to_complaint),
             operation(wire.UpdateStatus, SOLVER, does.update_status),
             operation(wire.AcceptAssignment, SOLVER, does.accept_assignment),
             operation(wire.ReportProgress, SOLVER, does.report_progress),
@@ -86,7 +86,7 @@ def vault(parts: Parts) -> System:
             operation(orders.ExpireAssignment, ITSELF, does.expire_assignment),
             operation(orders.SettleTask, ITSELF, does.settle_task),
             operation(orders.RecordJudgement, ITSELF, does.record_judgement),
-            operation(orders.RuleComplaint, ITSELF, complaints.rule_complaint),
+            operation(orders.RuleComplaint, ITSELF, hearings.rule_complaint),
             operation(orders.RecordComparison, ITSELF, rulings.record_comparison),
         ],
         pushes=pushes(parts),
@@ -94,7 +94,7 @@ def vault(parts: Parts) -> System:
         deadlines={
             EXPIRE: lambda subject: orders.ExpireAssignment(int(subject)),
             SETTLE: orders.SettleTask,
-            complaints.RULE: lambda subject: orders.RuleComplaint(int(subject)),
+            hearings.RULE: lambda subject: orders.RuleComplaint(int(subject)),
         },
         penalties=PENALTIES,
         sealed=SEALED,
