@@ -345,6 +345,6 @@ class EverythingAtOnce(RuleBasedStateMachine):
 
 
 EverythingAtOnce.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=50, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEverythingAtOnce = EverythingAtOnce.TestCase
