@@ -31,5 +31,5 @@ def is_sound(server: Server) -> None:
     result = CliRunner(env={name: value for name, value in settings.items() if name.startswith("VAULT_")}).invoke(
         cli, ["check", "--database", str(server.database)]
     )
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, f"{result.output}{result.exception!r}"
     assert result.stdout.startswith("sound: ")
