@@ -62,7 +62,8 @@ class App:
         self._dispatcher = Dispatcher(settings, self._clock, self._database, router, self._carry_out)
         self._jobs = Jobs(settings, self._database, self._dispatcher, [j for s in systems for j in s.jobs])
         deadlines = {name: order for system in systems for name, order in system.deadlines.items()}
-        self._alarm = Alarm(self._clock, self._database, self._dispatcher, deadlines)
+        waking = [order for system in systems for order in system.waking]
+        self._alarm = Alarm(self._clock, self._database, self._dispatcher, deadlines, waking)
         self._starting = [order for system in systems for order in system.starting]
         doors = [door for system in systems for door in system.doors]
         admission = Admission(settings, operations)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 EVENTS: dict[str, str] = {
     "server.ready": "Connections are accepted; with the address, the ports and the server's public key.",
+    "server.woke": "Nothing due was done for so long (ms): the machine slept, its clock was set, or its disk was full.",
     "server.draining": "SIGTERM or ctrl-C: nothing new is accepted, replies still go out.",
     "server.stopped": "Everything is written and closed.",
     "connection.opened": "A peer has proved its key.",
@@ -31,7 +32,7 @@ EVENTS: dict[str, str] = {
     "assignment.answered": "An answer and its verdict; pending while it waits to be judged.",
     "assignment.released": "A solver is let go without blame: the task has ended.",
     "assignment.returned": "A solver handed its work back.",
-    "assignment.excused": "Deadlines passed while the server was down: solvers get more time and no blame.",
+    "assignment.excused": "Deadlines passed while the server was down or stood still: more time, and no blame.",
     "assignment.expired": "A deadline passed; another solver is asked. With whether it counts against the solver.",
     "standing.changed": "A score moved; with the change, the score after it and why.",
     "complaint.made": "A client complains of a task.",

@@ -98,10 +98,11 @@ class Relay(NamedTuple):
 
 
 class JobDue(NamedTuple):
-    """Slow work that the new rows ask for."""
+    """Slow work that the new rows ask for; owners take turns."""
 
     job: str
     key: str
+    owner: str = ""
 
 
 class BanChanged(NamedTuple):
@@ -253,3 +254,5 @@ class System:
     """What is done once a day: tidy(tx, now_ms) drops rows that have served their time and says how many."""
     starting: Sequence[Any] = ()
     """Orders given once before the first connection is accepted."""
+    waking: Sequence[Any] = ()
+    """Orders given when the server stood still for a while, before anything falls due."""

@@ -1,9 +1,13 @@
-"""Passing time: each row of `deadlines` that is due becomes its order, at most once, also after a restart."""
+"""Passing time: each row of `deadlines` that is due becomes its order, at most once, also after a restart.
+
+A server that stood still (its machine was suspended, its clock set forward, its disk full) first gives the orders of
+who wakes: nobody is to be blamed for what it did not hear.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,23 +26,35 @@ LOOK_AGAIN_MS = 1000
 """The longest sleep: a deadline that was just set is not missed by more, whoever set it."""
 POSTPONED_MS = 60_000
 """A deadline whose operation failed is tried again after this."""
+STOOD_STILL_MS = 10_000
+"""Who has not done for so long what was due was not there."""
 
 
 class Alarm:
-    """`orders` names what each deadline leads to: its subject -> an order of the server."""
+    """`orders` names what each deadline leads to: its subject -> an order of the server. `waking` are given before
+    anything falls due when the server stood still.
+    """
 
     def __init__(
-        self, clock: Clock, database: Database, dispatcher: Dispatcher, orders: Mapping[str, Callable[[str], Any]]
+        self,
+        clock: Clock,
+        database: Database,
+        dispatcher: Dispatcher,
+        orders: Mapping[str, Callable[[str], Any]],
+        waking: Sequence[Any] = (),
     ) -> None:
         self._clock = clock
         self._database = database
         self._dispatcher = dispatcher
         self._orders = orders
+        self._waking = waking
+        self._present_ms = clock.now_ms()
         self._runner: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """What fell due while the server was down happens now."""
         if self._runner is None:
+            self._present_ms = self._clock.now_ms()
             self._runner = asyncio.create_task(self._run(), name="alarm")
 
     async def stop(self) -> None:
@@ -53,7 +69,7 @@ class Alarm:
             pause_ms = LOOK_AGAIN_MS
             try:
                 pause_ms = await self._ring()
-            except StorageError as error:
+            except (StorageError, MessageError) as error:
                 logger.error("storage.failed", order="deadlines", reason=str(error))
             except Exception:
                 logger.exception("alarm.failed")
@@ -62,11 +78,24 @@ class Alarm:
 
     async def _ring(self) -> int:
         """Carry out what is due; milliseconds until the next look, 0 when there may be more at once."""
-        rows = await self._database.read(partial(deadlines.due, now_ms=self._clock.now_ms()))
+        now_ms = self._clock.now_ms()
+        await self._wake(now_ms)
+        rows = await self._database.read(partial(deadlines.due, now_ms=now_ms))
         done = await asyncio.gather(*(self._carry_out(row["name"], row["subject"]) for row in rows))
         if not all(done):
             return LOOK_AGAIN_MS  # it is still due if even the postponement failed: a full disk must not make us spin
+        self._present_ms = now_ms
         return 0 if len(rows) == deadlines.BATCH else await self._pause_ms()
+
+    async def _wake(self, now_ms: int) -> None:
+        """Give the orders of who wakes, if what was due has not been done for long."""
+        still_ms = now_ms - self._present_ms
+        if still_ms <= STOOD_STILL_MS:
+            return
+        for order in self._waking:
+            await self._dispatcher.call(SERVER, order)
+        logger.warning("server.woke", still_ms=still_ms)
+        self._present_ms = now_ms
 
     async def _carry_out(self, name: str, subject: str) -> bool:
         def guard(tx: Transaction) -> bool:

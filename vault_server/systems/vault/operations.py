@@ -33,7 +33,7 @@ from vault_server.systems.vault.rules import SLOTS, Evidence, Judgement, judgeme
 from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, OPEN, TASK
 
 JOIN_AGAIN_MS = 1000
-SETTLE_AGAIN_MS = 1000
+SETTLE_AGAIN_MS = 60_000
 
 # clients
 
@@ -325,12 +325,17 @@ def _ask_others(parts: Parts, tx: Transaction, row: Row, now_ms: int, *, returne
 # the server itself
 
 
-def start_serving(parts: Parts, tx: Transaction, _caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
-    """Nobody is online before they connect; a deadline that passed while the server was down is nobody's fault.
+def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
+    """Nobody is online before they connect, and nobody is to blame for a server that was down."""
+    tx.run(q.all_solvers_offline)
+    excuse_solvers(parts, tx, caller, orders.ExcuseSolvers(), now_ms)
+
+
+def excuse_solvers(parts: Parts, tx: Transaction, _caller: Caller, _order: orders.ExcuseSolvers, now_ms: int) -> None:
+    """A deadline that passed while the server was down, or suspended, is nobody's fault.
 
     Solvers get `restart_grace_ms` to come back with what they have.
     """
-    tx.run(q.all_solvers_offline)
     until = now_ms + parts.settings.restart_grace_ms
     excused = tx.run(q.excuse_assignments, until=until)
     if excused:

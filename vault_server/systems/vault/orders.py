@@ -13,6 +13,11 @@ class StartServing:
 
 
 @dataclass(frozen=True, slots=True)
+class ExcuseSolvers:
+    """The server was not there for a while, so nobody could deliver."""
+
+
+@dataclass(frozen=True, slots=True)
 class JoinSolver:
     """A solver's connection is open and its first frame has opened; the caller is the solver."""
 

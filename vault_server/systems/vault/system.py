@@ -81,6 +81,7 @@ def vault(parts: Parts) -> System:
             operation(wire.SubmitAnswer, SOLVER, does.submit_answer),
             operation(wire.ReturnAssignment, SOLVER, does.return_assignment),
             operation(orders.StartServing, ITSELF, does.start_serving),
+            operation(orders.ExcuseSolvers, ITSELF, does.excuse_solvers),
             operation(orders.JoinSolver, SOLVER, does.join_solver),
             operation(orders.LeaveSolver, SOLVER, does.leave_solver),
             operation(orders.ExpireAssignment, ITSELF, does.expire_assignment),
@@ -103,4 +104,5 @@ def vault(parts: Parts) -> System:
         gauges=GAUGES,
         tidying=[forget_good_days],
         starting=[orders.StartServing()],
+        waking=[orders.ExcuseSolvers()],
     )
