@@ -19,7 +19,7 @@ from tests.vault_server.dispatch.conftest import (
 from tests.vault_server.storage.rows import committed, numbers
 from vault_server.clock import Clock
 from vault_server.dispatch import alarm as module
-from vault_server.dispatch.alarm import POSTPONED_MS, Alarm
+from vault_server.dispatch.alarm import POSTPONED_MS, STOOD_STILL_MS, Alarm
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.exchange import deadlines
 from vault_server.storage.sqlite import SqliteDatabase
@@ -125,6 +125,73 @@ async def test_on_a_disk_that_cannot_be_written_it_waits_and_then_happens(
             await allow_writing(notes)
             await eventually(lambda: have(notes, [1]))
     assert {line["event"] for line in log} == {"storage.failed", "deadline.postponed"}
+
+
+class Sleepy(Clock):
+    """A clock that can be set forward, as the time of a machine that was suspended is."""
+
+    slept_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.slept_ms
+
+
+@asynccontextmanager
+async def sleepy(dispatcher: Dispatcher, notes: SqliteDatabase, waking: list[Any]) -> AsyncIterator[Sleepy]:
+    clock = Sleepy()
+    alarm = Alarm(clock, notes, dispatcher, ORDERS, waking)
+    await alarm.start()
+    yield clock
+    await alarm.stop()
+
+
+@pytest.mark.parametrize(("slept_ms", "wakes"), [(STOOD_STILL_MS + 1, True), (STOOD_STILL_MS - 1000, False)])
+async def test_who_stood_still_says_so_before_anything_falls_due(
+    dispatcher: Dispatcher,
+    notes: SqliteDatabase,
+    log: list[MutableMapping[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    slept_ms: int,
+    wakes: bool,
+) -> None:
+    await put(notes, "note", "1", 5000)
+    with quick(monkeypatch):
+        async with sleepy(dispatcher, notes, [WriteNote(7)]) as clock:
+            await asyncio.sleep(0.1)
+            assert await have(notes, [])
+            clock.slept_ms = slept_ms
+            await eventually(lambda: have(notes, [1, 7] if wakes else [1]))
+            await asyncio.sleep(0.1)  # some more looks: it has woken once
+    assert await have(notes, [1, 7] if wakes else [1])
+    assert [line["event"] for line in log] == (["server.woke"] if wakes else [])
+
+
+async def test_nothing_falls_due_before_the_orders_of_waking_are_carried_out(
+    dispatcher: Dispatcher, notes: SqliteDatabase, log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(notes, "note", "1", 5000)
+    with quick(monkeypatch):
+        async with sleepy(dispatcher, notes, [Refuse()]) as clock:
+            clock.slept_ms = 2 * STOOD_STILL_MS
+            await eventually(lambda: len(log) >= 3)  # it is tried with every look
+            assert await left(notes) == ["1"]
+    assert {line["event"] for line in log} == {"storage.failed"}
+
+
+async def test_a_disk_that_was_full_for_long_counts_as_having_stood_still(
+    dispatcher: Dispatcher, notes: SqliteDatabase, log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(notes, "note", "1", -5)
+    await forbid_writing(notes)
+    with quick(monkeypatch):
+        async with sleepy(dispatcher, notes, [WriteNote(7)]) as clock:
+            for _ in range(4):  # each look is a short while after the one before
+                seen = len(log)
+                await eventually(lambda: len(log) > seen)  # noqa: B023
+                clock.slept_ms += STOOD_STILL_MS // 2
+            await allow_writing(notes)
+            await eventually(lambda: have(notes, [1, 7]))
+    assert "server.woke" in [line["event"] for line in log]
 
 
 async def test_what_was_due_while_nobody_rang_stays_in_its_row(dispatcher: Dispatcher, notes: SqliteDatabase) -> None:
