@@ -10,6 +10,7 @@ from tests.vault_server.systems.vault.conftest import MakeVault
 from tests.vault_server.systems.vault.grievances import moved
 from tests.vault_server.systems.vault.harness import BY_JOB, COMPUTED, HOUR_MS, Vault, answer_to
 from tests.vault_server.systems.vault.stories import A, B, C, ended, start
+from vault_server.core.operation import SERVER
 
 GRACE_MS = 120_000
 
@@ -80,6 +81,19 @@ async def test_work_that_was_given_after_the_restart_is_not_excused(vault: Vault
     await start(vault, COMPUTED)
     await vault.wait(HOUR_MS)
     assert await moved(vault, A) == [(-25.0, "deadline missed")]
+
+
+async def test_a_server_that_stood_still_excuses_likewise_and_knows_who_is_there(vault: Vault) -> None:
+    _, [a, _] = await start(vault, COMPUTED)
+    vault.now_ms += HOUR_MS
+    for order in vault.system.waking:
+        await vault.give(SERVER, order)
+    row = await assignment(vault, a)
+    assert (row["excused"], row["deadline"]) == (1, vault.now_ms + GRACE_MS)
+    assert (await vault.solver(A))["is_online"]
+    await vault.wait(GRACE_MS)
+    assert await vault.status(a) == "expired"
+    assert await moved(vault, A) == []
 
 
 async def test_no_grace_means_none(make_vault: MakeVault) -> None:
