@@ -34,10 +34,20 @@ from protocol.vault import (
 from vault_solver.complaints import Complaints, note_of
 from vault_solver.effects import Acknowledge, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
 from vault_solver.errors import Refused
-from vault_solver.pipe import Crashed, Progressed, Report, Solve, Solved
+from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Report, Solve, Solved
 
 OVER = frozenset({Code.ASSIGNMENT_ENDED, Code.ASSIGNMENT_NOT_FOUND, Code.ALREADY_ANSWERED})
 """Refusals after which nothing more is to be done for an assignment."""
+
+DONE_AGAIN = "a check has found it; the squarings since the last verified state are done again"
+MISCOMPUTES = Note(
+    "machine.errs",
+    {
+        "message": "This machine computes wrongly: the same squarings came out wrong several times.",
+        "suggestion": "Test its memory, cooling and power supply, undo overclocking; until then let it solve nothing.",
+    },
+    "error",
+)
 
 
 @dataclass(slots=True)
@@ -151,7 +161,7 @@ class Agent:
     # what the workers say
 
     def reported(self, report: Report) -> list[Effect]:
-        """Progress, an answer, or that no worker survives this puzzle."""
+        """Progress, an answer, errors, or that no worker survives this puzzle."""
         held = self._held.get(report.assignment)
         if held is None or held.returning:
             return []
@@ -162,8 +172,13 @@ class Agent:
                 held.answer, held.solving = answer, False
                 note = Note("assignment.solved", {"assignment": number, "task": held.offer.task})
                 return [note, *self._answer(held), *self._start_next()]
+            case Erred(assignment=number):
+                return [Note("squarings.erred", {"assignment": number, "consequence": DONE_AGAIN}, "warning")]
+            case Miscomputed():
+                return [MISCOMPUTES, *self._hand_back(held, "machine_errs", "error"), *self._start_next()]
             case Crashed():
                 return [*self._hand_back(held, "worker_died", "error"), *self._start_next()]
+        return []
 
     # what the operator says
 

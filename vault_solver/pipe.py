@@ -5,20 +5,30 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from vault_solver.state import State
+
 
 @dataclass(frozen=True, slots=True)
 class Solve:
-    """Order: compute base^(2^squarings) mod modulus. Its repr shows the number alone."""
+    """Order: compute base^(2^squarings) mod modulus, from `state` on if there is one. It shows its number alone."""
 
     assignment: int
     squarings: int = field(repr=False)
     base: int = field(repr=False)
     modulus: int = field(repr=False)
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
     """Order: stop this one. Answered by `Dropped`, unless `Solved` is on its way already."""
+
+    assignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """Order: verify how far this one is, say so, and stop. Answered as `Cancel`."""
 
     assignment: int
 
@@ -34,6 +44,28 @@ class Progressed:
 
     assignment: int
     done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Report: the squarings up to `state` are checked; it can be gone on with from there."""
+
+    assignment: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Erred:
+    """Report: a check has found an error; the squarings since the last state are done again."""
+
+    assignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Miscomputed:
+    """Report: the same squarings came out wrong again and again, and are given up."""
+
+    assignment: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +90,44 @@ class Crashed:
     assignment: int
 
 
-Report = Progressed | Solved | Crashed
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """Report of the pool: stopped, and `Verified` has told the last state there is."""
+
+    assignment: int
+
+
+Report = Progressed | Verified | Erred | Miscomputed | Solved | Crashed | Suspended
 """What the pool tells of an assignment."""
 
-Line = Solve | Cancel | Ready | Progressed | Solved | Dropped
+Order = Solve | Cancel | Suspend
+Line = Order | Ready | Progressed | Verified | Erred | Miscomputed | Solved | Dropped
 
-_WORDS: dict[str, type[Line]] = {cls.__name__: cls for cls in (Solve, Cancel, Ready, Progressed, Solved, Dropped)}
+_LINES: tuple[type[Line], ...] = (
+    Solve, Cancel, Suspend, Ready, Progressed, Verified, Erred, Miscomputed, Solved, Dropped,
+)  # fmt: skip
+_WORDS = {cls.__name__: cls for cls in _LINES}
 
 
 def write_line(line: Line) -> bytes:
-    """The bytes of one line, its line break included."""
-    numbers = [f"{getattr(line, part.name):x}" for part in dataclasses.fields(line)]
-    return (" ".join([type(line).__name__, *numbers]) + "\n").encode()
+    """The bytes of one line, its line break included; a state comes last, as done, value, and what is kept in turn."""
+    numbers: list[int] = []
+    for part in dataclasses.fields(line):
+        value = getattr(line, part.name)
+        if isinstance(value, State):
+            numbers += [value.done, value.value, *(number for kept in value.kept for number in kept)]
+        elif value is not None:
+            numbers.append(value)
+    return " ".join([type(line).__name__, *(f"{number:x}" for number in numbers)]).encode() + b"\n"
 
 
 def read_line(raw: bytes) -> Line:
     """What `write_line` wrote."""
-    word, *numbers = raw.decode().split()
-    return _WORDS[word](*(int(number, 16) for number in numbers))
+    word, *rest = raw.decode().split()
+    cls, numbers = _WORDS[word], [int(number, 16) for number in rest]
+    plain = sum(part.name != "state" for part in dataclasses.fields(cls))
+    fields: list[int | State] = [*numbers[:plain]]
+    if len(numbers) > plain:
+        done, value, *kept = numbers[plain:]
+        fields.append(State(done, value, tuple(zip(kept[::2], kept[1::2], strict=True))))
+    return cls(*fields)  # type: ignore[arg-type]

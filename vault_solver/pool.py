@@ -10,8 +10,8 @@ import contextlib
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -21,18 +21,30 @@ from vault_solver.pipe import (
     Cancel,
     Crashed,
     Dropped,
+    Erred,
     Line,
+    Miscomputed,
     Progressed,
     Ready,
     Report,
     Solve,
     Solved,
+    Suspend,
+    Suspended,
+    Verified,
     read_line,
     write_line,
 )
+from vault_solver.squaring import CHECK_SECONDS
 
 RESTARTS_MAX = 2
-"""How often an assignment is begun again after its worker died; the fault may be its own."""
+"""How often an assignment is gone on with after its worker died without any state since; the fault may be its own."""
+
+# -P: nothing is imported from the folder one happens to stand in.
+WORKER = (sys.executable, "-P", "-m", "vault_solver.worker")
+
+LINE_BYTES_MAX = 2**24
+"""Of what a worker says: a state with the residues of a proof."""
 
 START_SECONDS_MAX = 30.0
 PIPES_CLOSE_SECONDS = 0.05
@@ -46,6 +58,7 @@ class _Seat:
     process: Process | None = None
     job: Solve | None = None
     cancelled: bool = False
+    suspended: bool = False
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def say(self, line: Line) -> None:
@@ -65,9 +78,16 @@ class _Seat:
 
 
 class Pool:
-    """`size` worker processes; `report` is called with what they say."""
+    """`size` worker processes; `report` is called with what they say. They check their work every `check_seconds`."""
 
-    def __init__(self, size: int, report: Callable[[Report], None]) -> None:
+    def __init__(
+        self,
+        size: int,
+        report: Callable[[Report], None],
+        check_seconds: float = CHECK_SECONDS,
+        worker: Sequence[str] = WORKER,
+    ) -> None:
+        self._command = (*worker, str(check_seconds))
         self._seats = [_Seat() for _ in range(size)]
         self._report = report
         self._backlog: deque[Solve] = deque()
@@ -130,12 +150,22 @@ class Pool:
                 seat.cancelled = True
                 seat.say(Cancel(assignment))
 
+    def suspend(self, assignment: int) -> None:
+        """Stop as soon as the state is verified: that is reported, if there is any, then `Suspended`."""
+        seat = next((seat for seat in self._seats if seat.job is not None and seat.job.assignment == assignment), None)
+        if seat is None:
+            self._backlog = deque(job for job in self._backlog if job.assignment != assignment)
+            self._report(Suspended(assignment))
+        elif not seat.cancelled and not seat.suspended:
+            seat.suspended = True
+            seat.say(Suspend(assignment))
+
     def _hand_out(self) -> None:
         for seat in self._seats:
             if not self._backlog:
                 return
             if seat.job is None and seat.process is not None and seat.ready.is_set():
-                seat.job, seat.cancelled = self._backlog.popleft(), False
+                seat.job, seat.cancelled, seat.suspended = self._backlog.popleft(), False, False
                 seat.say(seat.job)
 
     async def _keep(self, seat: _Seat) -> None:
@@ -149,10 +179,10 @@ class Pool:
 
     async def _run_one(self, seat: _Seat) -> bool:
         """One process from start to end; whether it got as far as being ready."""
-        # -P: nothing is imported from the folder one happens to stand in.
-        command = (sys.executable, "-P", "-m", "vault_solver.worker")
         try:
-            seat.process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+            seat.process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=PIPE, stdout=PIPE, limit=LINE_BYTES_MAX
+            )
         except OSError as error:
             self._log.error("worker.unstartable", reason=str(error))
             return False
@@ -174,21 +204,31 @@ class Pool:
     def _hear(self, seat: _Seat, line: Line) -> None:
         if isinstance(line, Ready):
             seat.ready.set()
-        elif isinstance(line, Progressed) and not seat.cancelled:
+        elif isinstance(line, Progressed | Verified | Erred) and not seat.cancelled:
+            if isinstance(line, Verified) and seat.job is not None:
+                seat.job = replace(seat.job, state=line.state)
+                self._crashes.pop(line.assignment, None)
             self._report(line)
-        elif isinstance(line, Solved | Dropped):
-            cancelled, seat.job = seat.cancelled, None
-            self._crashes.pop(line.assignment, None)
-            if isinstance(line, Solved) and not cancelled:
-                self._report(line)
+        elif isinstance(line, Solved | Miscomputed | Dropped):
+            self._end(seat, line)
         self._hand_out()
+
+    def _end(self, seat: _Seat, line: Solved | Miscomputed | Dropped) -> None:
+        cancelled, seat.job = seat.cancelled, None
+        self._crashes.pop(line.assignment, None)
+        if cancelled:
+            return
+        self._report(Suspended(line.assignment) if isinstance(line, Dropped) else line)
 
     def _rescue(self, seat: _Seat) -> None:
         job, seat.job = seat.job, None
         if job is None or seat.cancelled:
             return
         self._crashes[job.assignment] += 1
-        if self._crashes[job.assignment] > RESTARTS_MAX:
+        if seat.suspended:
+            del self._crashes[job.assignment]
+            self._report(Suspended(job.assignment))
+        elif self._crashes[job.assignment] > RESTARTS_MAX:
             del self._crashes[job.assignment]
             self._report(Crashed(job.assignment))
         else:

@@ -1,46 +1,120 @@
-"""The arithmetic: base^(2^t) mod N by repeated squaring, in chunks between which somebody can look around.
+"""The arithmetic: base^(2^t) mod N by repeated squaring, in blocks that are checked; a wrong one is done again.
 
-Never squares one at a time in Python: a chunk of k squarings is one call of GMP with the exponent 2^k.
+Never squares one at a time in Python: a block of k squarings is one call of GMP with the exponent 2^k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from time import perf_counter
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from time import monotonic
 
 import gmpy2
+from gmpy2 import mpz
 
-CHUNK_SECONDS = 0.08
-"""What a chunk is sized for: the longest a cancelled assignment goes on."""
+from vault_solver.blocks import CHECKED_MIN, block_squarings, next_block
+from vault_solver.gerbicz import Segment, Square
+from vault_solver.state import State
 
-FIRST_CHUNK = 2048
-"""Squarings of the first chunk, which measures the speed: some 2 ms at 2048 bits."""
+CHECK_SECONDS = 30.0
+"""Between two checks: what one error costs at most, and how often there is a state to write down."""
 
-GROWTH_MAX = 16
-"""One mismeasured chunk makes the next at most this much longer."""
+REPEATS_MAX = 3
+"""Errors in a row from one state on, until the machine is believed to compute wrongly."""
 
 
-def square_in_chunks(
-    base: int, squarings: int, modulus: int, *, chunk_seconds: float = CHUNK_SECONDS, first_chunk: int = FIRST_CHUNK
-) -> Iterator[tuple[int, int]]:
-    """Yield (done, base^(2^done) mod modulus) after each chunk, the last with done = squarings.
+class MachineErrs(Exception):
+    """The same squarings came out wrong again and again."""
 
-    GMP's sliding window builds a table for each call: 2^(w-1) products, with w at most 10, so at most 512 products to
-    some 80,000 squarings at 2048 bits (0.6 %), and 256 to 24,000 at 4096 bits (1 %). Against one long call, processor
-    time measured with GMP 6.3 on a busy machine was 0.99 to 1.04 times as much, 1.02 on average.
+
+def gmp_square(value: mpz, squarings: int, modulus: mpz) -> mpz:
+    """value^(2^squarings) mod modulus."""
+    return gmpy2.powmod(value, mpz(1) << squarings, modulus)
+
+
+class Squaring:
+    """One puzzle on its way: `advance` until `finished`, then there is an `answer`.
+
+    `start` is a state of the same puzzle that was verified before. At the numbers of squarings in `marks` (rising) a
+    block ends and the residue is kept in the state. `square` does all squarings, those of the check included.
     """
-    value, done, chunk = gmpy2.mpz(base), 0, first_chunk
-    n = gmpy2.mpz(modulus)
-    while done < squarings:
-        size = min(chunk, squarings - done)
-        started = perf_counter()
-        value = gmpy2.powmod(value, gmpy2.mpz(1) << size, n)
-        elapsed = perf_counter() - started
-        done += size
-        chunk = _next_chunk(size, elapsed, chunk_seconds)
-        yield done, int(value)
 
+    def __init__(
+        self,
+        base: int,
+        squarings: int,
+        modulus: int,
+        *,
+        start: State | None = None,
+        marks: Sequence[int] = (),
+        check_seconds: float = CHECK_SECONDS,
+        square: Square = gmp_square,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self._n = mpz(modulus)
+        self._squarings = squarings
+        self._ends = [mark for mark in marks if mark < squarings]
+        self._block = block_squarings(squarings, modulus.bit_length(), check_seconds)
+        self._check_seconds = check_seconds
+        self._square, self._now = square, now
+        self._done, self._value = 0, mpz(base)
+        self._kept: list[tuple[int, int]] = []
+        self._segment = Segment(self._value, self._n, square)
+        self._checked_at = 0.0
+        self._errors_here = 0
+        self.errors = 0
+        self.checked = squarings >= CHECKED_MIN and math.gcd(base, modulus) == 1  # else the check cannot tell anything
+        self.verified = start or State(0, base)
+        self._go_on_from_verified()
 
-def _next_chunk(size: int, elapsed: float, chunk_seconds: float) -> int:
-    fitting = int(size * chunk_seconds / max(elapsed, 1e-6))
-    return max(1, min(fitting, size * GROWTH_MAX))
+    @property
+    def done(self) -> int:
+        """Squarings behind us, the last of them not checked yet."""
+        return self._done
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is there, and checked."""
+        return (self.verified.done if self.checked else self._done) == self._squarings
+
+    @property
+    def answer(self) -> int:
+        """base^(2^squarings) mod modulus."""
+        assert self.finished, "there is no answer before the last squaring is checked"
+        return int(self._value)
+
+    def advance(self) -> None:
+        """One block, and the check when it is time. Raises MachineErrs."""
+        mark = bisect_right(self._ends, self._done)
+        end = self._ends[mark] if mark < len(self._ends) else self._squarings
+        squarings = next_block(self._done, end, self._block)
+        self._value = self._square(self._value, squarings, self._n)
+        self._done += squarings
+        if self._done == end and end != self._squarings:
+            self._kept.append((end, int(self._value)))
+        if self.checked:
+            self._segment.add(squarings, self._value)
+            if self._done == self._squarings or self._now() - self._checked_at >= self._check_seconds:
+                self.check()
+
+    def check(self) -> None:
+        """Verify what was done since the last time, or go back there. Raises MachineErrs."""
+        if not self.checked or self._done == self.verified.done:
+            return
+        if self._segment.holds():
+            self._errors_here = 0
+            self.verified = State(self._done, int(self._value), tuple(self._kept))
+        else:
+            self.errors += 1
+            self._errors_here += 1
+            if self._errors_here > REPEATS_MAX:
+                raise MachineErrs
+        self._go_on_from_verified()
+
+    def _go_on_from_verified(self) -> None:
+        self._done = self.verified.done
+        self._value = mpz(self.verified.value)
+        self._kept = list(self.verified.kept)
+        self._segment = Segment(self._value, self._n, self._square)
+        self._checked_at = self._now()

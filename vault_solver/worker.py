@@ -1,7 +1,8 @@
 """A worker process: takes one puzzle at a time from standard input and reports on standard output.
 
 It ends when its parent does (end of file on the pipe), and leaves signals of the terminal to its parent. It never
-opens a socket or a file. A proof that goes with the answer will be computed in `_solve`, from the same values.
+opens a socket or a file: verified states go to the parent, who writes them down. A proof that goes with the answer will
+be computed in `_solve`, from the residues that the last state has kept.
 """
 
 from __future__ import annotations
@@ -11,10 +12,26 @@ import select
 import signal
 import sys
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 
-from vault_solver.pipe import Cancel, Dropped, Line, Progressed, Ready, Solve, Solved, read_line, write_line
-from vault_solver.squaring import square_in_chunks
+from vault_solver.gerbicz import Square
+from vault_solver.pipe import (
+    Cancel,
+    Dropped,
+    Erred,
+    Line,
+    Miscomputed,
+    Progressed,
+    Ready,
+    Solve,
+    Solved,
+    Suspend,
+    Verified,
+    read_line,
+    write_line,
+)
+from vault_solver.squaring import CHECK_SECONDS, MachineErrs, Squaring, gmp_square
 
 PROGRESS_SECONDS = 1.0
 
@@ -37,17 +54,18 @@ class Inbox:
             self._read()
         return self._orders.popleft()
 
-    def cancels(self, assignment: int) -> bool:
-        """Whether this assignment has been cancelled; looks at what has arrived, waits for nothing.
+    def stops(self, assignment: int) -> Cancel | Suspend | None:
+        """Whether this assignment is to stop, and how; looks at what has arrived, waits for nothing.
 
         Raises ParentGone.
         """
         while select.select([self._fd], [], [], 0)[0]:
             self._read()
-        if Cancel(assignment) not in self._orders:
-            return False
-        self._orders.remove(Cancel(assignment))
-        return True
+        for order in (Cancel(assignment), Suspend(assignment)):
+            if order in self._orders:
+                self._orders.remove(order)
+                return order
+        return None
 
     def _read(self) -> None:
         arrived = os.read(self._fd, 65_536)
@@ -63,37 +81,76 @@ def _say(fd: int, line: Line) -> None:
         unsent = unsent[os.write(fd, unsent) :]
 
 
-def _solve(order: Solve, inbox: Inbox, out: int) -> Line:
-    reported = monotonic()
-    for done, value in square_in_chunks(order.base, order.squarings, order.modulus):
-        if done == order.squarings:
-            return Solved(order.assignment, value)
-        if inbox.cancels(order.assignment):
-            return Dropped(order.assignment)
-        if monotonic() - reported >= PROGRESS_SECONDS:
-            reported = monotonic()
-            _say(out, Progressed(order.assignment, done))
-    raise AssertionError("the last chunk ends at the number of squarings")
+class Worker:
+    """Orders in, reports out. `square` does the squarings."""
+
+    def __init__(self, fd_in: int, fd_out: int, check_seconds: float = CHECK_SECONDS, square: Square = gmp_square):
+        self._inbox = Inbox(fd_in)
+        self._out = fd_out
+        self._check_seconds = check_seconds
+        self._square = square
+
+    def serve(self) -> None:
+        """Work through orders until the parent is gone."""
+        try:
+            _say(self._out, Ready())
+            while True:
+                order = self._inbox.next()
+                if isinstance(order, Solve):  # a Cancel for what is finished already needs nothing
+                    _say(self._out, self._solve(order))
+        except (ParentGone, BrokenPipeError):
+            return
+
+    def _solve(self, order: Solve) -> Line:
+        number = order.assignment
+        squaring = Squaring(
+            order.base,
+            order.squarings,
+            order.modulus,
+            start=order.state,
+            check_seconds=self._check_seconds,
+            square=self._square,
+        )
+        reported = monotonic()
+        try:
+            while True:
+                self._tell(number, squaring, squaring.advance)
+                if squaring.finished:
+                    return Solved(number, squaring.answer)
+                stop = self._inbox.stops(number)
+                if isinstance(stop, Suspend):
+                    self._tell(number, squaring, squaring.check)
+                if stop is not None:
+                    return Dropped(number)
+                if monotonic() - reported >= PROGRESS_SECONDS:
+                    reported = monotonic()
+                    _say(self._out, Progressed(number, squaring.done))
+        except MachineErrs:
+            return Miscomputed(number)
+
+    def _tell(self, number: int, squaring: Squaring, act: Callable[[], None]) -> None:
+        """Do it, and say what it has found out."""
+        errors, verified = squaring.errors, squaring.verified
+        try:
+            act()
+        finally:
+            if squaring.errors > errors:
+                _say(self._out, Erred(number))
+        if squaring.verified is not verified and not squaring.finished:
+            _say(self._out, Verified(number, squaring.verified))
 
 
-def serve(fd_in: int, fd_out: int) -> None:
-    """Work through orders until the parent is gone."""
-    inbox = Inbox(fd_in)
-    try:
-        _say(fd_out, Ready())
-        while True:
-            order = inbox.next()
-            if isinstance(order, Solve):  # a Cancel for what is finished already needs nothing
-                _say(fd_out, _solve(order, inbox, fd_out))
-    except (ParentGone, BrokenPipeError):
-        return
+def ignore_signals() -> None:
+    """Ctrl-C reaches the whole group; the parent decides."""
+    for group_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(group_signal, signal.SIG_IGN)
 
 
 def main() -> None:
-    """Entry of the process."""
-    for group_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(group_signal, signal.SIG_IGN)  # ctrl-C reaches the whole group; the parent decides
-    serve(sys.stdin.fileno(), sys.stdout.fileno())
+    """Entry of the process; its argument are the seconds between two checks."""
+    ignore_signals()
+    check_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else CHECK_SECONDS
+    Worker(sys.stdin.fileno(), sys.stdout.fileno(), check_seconds).serve()
 
 
 if __name__ == "__main__":

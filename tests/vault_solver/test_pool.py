@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from protocol.puzzle import make_modulus
-from vault_solver.pipe import Crashed, Progressed, Report, Solve, Solved
-from vault_solver.pool import RESTARTS_MAX, Pool
+from tests.vault_solver.watched_worker import command, squarings_done
+from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Report, Solve, Solved, Suspended, Verified
+from vault_solver.pool import RESTARTS_MAX, WORKER, Pool
 
 MODULUS, TRAPDOOR = make_modulus(512)
 ENDLESS = 1 << 50
@@ -26,15 +28,20 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 class Watched:
-    def __init__(self) -> None:
+    def __init__(self, check_seconds: float = 30.0, worker: Sequence[str] = WORKER) -> None:
         self.reports: asyncio.Queue[Report] = asyncio.Queue()
-        self.pool = Pool(1, self.reports.put_nowait)
+        self.pool = Pool(1, self.reports.put_nowait, check_seconds, worker)
 
-    async def next(self) -> Report:
+    async def next(self, *passed_over: type[Report]) -> Report:
         async with asyncio.timeout(10):
-            while isinstance(report := await self.reports.get(), Progressed):
+            while isinstance(report := await self.reports.get(), (Progressed, *passed_over)):
                 pass
             return report
+
+    async def verified(self) -> Verified:
+        report = await self.next()
+        assert isinstance(report, Verified)
+        return report
 
     async def kill_worker(self) -> None:
         await until(lambda: len(self.pool.pids) == 1)
@@ -104,3 +111,95 @@ async def test_stopping_takes_a_worker_from_its_work(watched: Watched) -> None:
     async with asyncio.timeout(2):
         await watched.pool.stop()
     assert watched.pool.pids == []
+
+
+# states and errors
+
+
+@pytest.fixture
+async def watch(tmp_path: Path) -> AsyncIterator[Callable[[int], Awaitable[Watched]]]:
+    """Starts a pool whose worker checks itself all the time, tallies, and errs in every so manyth call."""
+    started: list[Watched] = []
+
+    async def start(wrong: int) -> Watched:
+        started.append(Watched(0.02, command(tmp_path / "tally", wrong)))
+        await started[-1].pool.start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        await each.pool.stop()
+
+
+async def test_a_dead_workers_puzzle_goes_on_from_its_last_state(
+    watch: Callable[[int], Awaitable[Watched]], tmp_path: Path
+) -> None:
+    watched, squarings = await watch(0), 4_000_000
+    watched.pool.solve(Solve(1, squarings, 3, MODULUS))
+    while (verified := await watched.verified()).state.done < squarings // 3:
+        pass
+    assert verified.state.value == TRAPDOOR.power(3, verified.state.done)
+    (pid,) = watched.pool.pids
+    os.kill(pid, signal.SIGKILL)
+    before_death = squarings_done(tmp_path / "tally")
+    assert await watched.next(Verified) == Solved(1, TRAPDOOR.power(3, squarings))
+    after = squarings_done(tmp_path / "tally") - before_death
+    assert after < (squarings - verified.state.done) * 1.2
+
+
+async def test_a_puzzle_that_advances_survives_more_deaths_than_one_that_does_not(
+    watch: Callable[[int], Awaitable[Watched]],
+) -> None:
+    watched = await watch(0)
+    watched.pool.solve(Solve(1, ENDLESS, 3, MODULUS))
+    last = 0
+    for _ in range(RESTARTS_MAX + 2):
+        while (verified := await watched.verified()).state.done <= last:
+            pass
+        last = verified.state.done
+        await watched.kill_worker()
+    watched.pool.cancel(1)
+
+
+async def test_a_flipped_bit_is_told_and_the_answer_is_right(watch: Callable[[int], Awaitable[Watched]]) -> None:
+    watched = await watch(200)
+    watched.pool.solve(Solve(1, 2_000_000, 3, MODULUS))
+    assert await watched.next(Verified) == Erred(1)
+    assert await watched.next(Verified, Erred) == Solved(1, TRAPDOOR.power(3, 2_000_000))
+
+
+async def test_a_machine_that_always_errs_is_told(watch: Callable[[int], Awaitable[Watched]]) -> None:
+    watched = await watch(1)
+    watched.pool.solve(Solve(1, ENDLESS, 3, MODULUS))
+    for _ in range(4):
+        assert await watched.next() == Erred(1)
+    assert await watched.next() == Miscomputed(1)
+
+
+async def test_a_suspended_puzzle_says_where_it_stands_and_goes_on_from_there(
+    watched: Watched, watch: Callable[[int], Awaitable[Watched]], tmp_path: Path
+) -> None:
+    squarings = 6_000_000
+    other = await watch(0)
+    other.pool.solve(Solve(1, squarings, 3, MODULUS))
+    other.pool.solve(Solve(2, squarings, 3, MODULUS))
+    verified = await other.verified()
+    other.pool.suspend(2)
+    other.pool.suspend(1)
+    other.pool.suspend(1)
+    assert await other.next(Verified) == Suspended(2), "it had not been begun"
+    while isinstance(report := await other.next(), Verified):
+        verified = report
+    assert report == Suspended(1)
+    assert squarings_done(tmp_path / "tally") < squarings
+    watched.pool.solve(Solve(1, squarings, 3, MODULUS, verified.state))
+    assert await watched.next() == Solved(1, TRAPDOOR.power(3, squarings))
+
+
+async def test_a_worker_that_dies_while_it_suspends_leaves_the_last_state(watched: Watched) -> None:
+    watched.pool.solve(Solve(1, ENDLESS, 3, MODULUS))
+    (pid,) = watched.pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    watched.pool.suspend(1)
+    os.kill(pid, signal.SIGKILL)
+    assert await watched.next() == Suspended(1)
