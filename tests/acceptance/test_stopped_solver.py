@@ -83,7 +83,7 @@ async def test_a_solver_stopped_at_work_is_blamed_and_replaced_and_works_for_oth
         again, right = await submit(client, maker, SHORT)
         assert name in {(await assigned(server, again, place))[0] for place in (1, 2)}
         assert (await client.take(PuzzleAnswered)).answer == right
-        await victim.event("assignment.verdict", verdict="unproved")
+        await server.event("assignment.answered", task=again, solver=name, verdict="unproved")
     assert not victim.find("assignment.solved", assignment=lost), "it stopped working on what it had lost"
     assert len(server.find("solver.online")) == 3, "all on their first connections"
     is_sound(server)
