@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 
 import gmpy2
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -15,7 +16,9 @@ from protocol.codec import Codec
 from protocol.envelope import Envelope
 from protocol.errors import Code, MessageError
 from protocol.identity import Identity
-from protocol.puzzle import Trapdoor, answer_bytes, commit, difficulty
+from protocol.proof import Challenges, Statement, verify
+from protocol.prover import prove
+from protocol.puzzle import Puzzle, Trapdoor, answer_bytes, commit, difficulty
 
 BINARY = Codec(binary=True, reads=TO_SERVER, strict=True, frame_bytes_max=65_536)
 JSON = Codec(binary=False, reads=TO_SERVER, strict=True, frame_bytes_max=65_536)
@@ -116,7 +119,8 @@ def _sealed(challenge: session.Challenge, hello: session.Hello) -> Iterator[str]
         yield _line(f"{name}_frame", sealer.seal(payload))
 
 
-N = (2**64 - 59) * (2**61 - 1)
+SMALL = Trapdoor(2**64 - 59, 2**61 - 1)
+N = SMALL.p * SMALL.q
 
 OFFER = vault.PuzzleOffered(assignment=7, task=TASK, t=5000, baseg=3, product=N, deadline=1_767_225_660_000)
 SAMPLES = [
@@ -168,12 +172,16 @@ def messages() -> Iterator[str]:
 
 def puzzles() -> Iterator[str]:
     """A small puzzle whose answer begins with a zero byte, and one of 2048 bits above what the server computes."""
-    small = Trapdoor(2**64 - 59, 2**61 - 1)
-    squarings = next(t for t in range(1000, 10_000) if answer_bytes(small.power(3, t), N)[0] == 0)
-    yield from _puzzle("small", small, squarings)
+    squarings = next(t for t in range(1000, 10_000) if answer_bytes(SMALL.power(3, t), N)[0] == 0)
+    yield from _puzzle("small", SMALL, squarings)
     yield ""
-    large = Trapdoor(_prime_3_mod_4(3 << 1022), _prime_3_mod_4(7 << 1021))
-    yield from _puzzle("large", large, 5000)
+    yield from _puzzle("large", large_trapdoor(), 5000)
+
+
+@cache
+def large_trapdoor() -> Trapdoor:
+    """The factors of a fixed modulus of 2048 bits."""
+    return Trapdoor(_prime_3_mod_4(3 << 1022), _prime_3_mod_4(7 << 1021))
 
 
 def _prime_3_mod_4(above: int) -> int:
@@ -192,3 +200,32 @@ def _puzzle(name: str, trapdoor: Trapdoor, squarings: int) -> Iterator[str]:
     yield _line(f"{name}.difficulty", difficulty(squarings, product))
     yield _line(f"{name}.answer_bytes", answer_bytes(answer, product))
     yield _line(f"{name}.commitment", commit(answer, product))
+
+
+def proofs() -> Iterator[str]:
+    """Proofs for the moduli of `puzzles`, with every round of the small one: odd, odd and even."""
+    yield _line("task", TASK)
+    yield _line("solver", PEER.fingerprint)
+    yield ""
+    yield from _proof("small", SMALL, 5003)
+    yield ""
+    yield from _proof("large", large_trapdoor(), 5003)
+
+
+def _proof(name: str, trapdoor: Trapdoor, squarings: int) -> Iterator[str]:
+    product, base = trapdoor.p * trapdoor.q, 3
+    statement = Statement(Puzzle(squarings, base, product), TASK, PEER.fingerprint)
+    proof = prove(statement, [(statement.exponent, trapdoor.power(base, statement.exponent))])
+    yield _line(f"{name}.t", squarings)
+    yield _line(f"{name}.STATEMENT", statement.to_bytes())
+    yield _line(f"{name}.z", answer_bytes(proof.z, product))
+    challenges, x, exponent = Challenges(statement, proof.z), base, statement.exponent
+    for number, midpoint in enumerate(proof.midpoints, 1):
+        challenge = challenges.draw(midpoint)
+        x, exponent = pow(x, 2 if exponent % 2 else 1, product), exponent // 2
+        yield _line(f"{name}.m{number}", answer_bytes(midpoint, product))
+        yield _line(f"{name}.r{number}", challenge.to_bytes(16, "big"))
+        x = pow(x, challenge, product) * midpoint % product
+        yield _line(f"{name}.x{number}", answer_bytes(x, product))
+    yield _line(f"{name}.proof", proof.encode(product))
+    yield _line(f"{name}.answer", answer_bytes(verify(statement, proof), product))
