@@ -251,6 +251,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "vectors-handshake": _text(vectors.handshake),
     "vectors-messages": _text(vectors.messages),
     "vectors-puzzles": _text(vectors.puzzles),
+    "vectors-proofs": _text(vectors.proofs),
 }
 
 
