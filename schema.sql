@@ -148,6 +148,7 @@ CREATE TABLE complaints (              -- what a client holds against a task's s
 
 CREATE UNIQUE INDEX complaints_live_once ON complaints (task_id, kind) WHERE ruled_at IS NULL;
 CREATE INDEX complaints_of_task ON complaints (task_id);
+CREATE INDEX complaints_unruled ON complaints (client_id) WHERE status = 'open';
 CREATE INDEX complaints_rejected ON complaints (client_id, ruled_at) WHERE status = 'rejected';
 
 CREATE TABLE complaint_parties (       -- the assignments a complaint is about

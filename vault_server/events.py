@@ -5,6 +5,7 @@ from __future__ import annotations
 EVENTS: dict[str, str] = {
     "server.ready": "Connections are accepted; with the address, the ports and the server's public key.",
     "server.woke": "Nothing due was done for so long (ms): the machine slept, its clock was set, or its disk was full.",
+    "server.crowded": "connections_max does not fit the file descriptors of this process; fewer get in (ulimit -n).",
     "server.draining": "SIGTERM or ctrl-C: nothing new is accepted, replies still go out.",
     "server.stopped": "Everything is written and closed.",
     "connection.opened": "A peer has proved its key.",

@@ -6,7 +6,7 @@ A lone order waits for nobody; a burst costs one wait for the disk. Nothing is r
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from protocol.errors import Code, MessageError
 from vault_server.clock import Clock
 from vault_server.core.operation import Caller, Effect, Operation, Refusal, Transaction
 from vault_server.dispatch.router import Router
+from vault_server.dispatch.turns import Turns
 from vault_server.settings import Settings
 from vault_server.storage.database import Database, Outcome, StorageError
 
@@ -64,7 +65,7 @@ class Dispatcher:
         self._runner: asyncio.Task[None] | None = None
         self._checkers: ThreadPoolExecutor | None = None
         self._checking: set[asyncio.Future[None]] = set()
-        self._unchecked = _Turns()
+        self._unchecked: Turns[_Waiting] = Turns()
 
     async def start(self) -> None:
         """Ready to take orders."""
@@ -219,39 +220,6 @@ class Dispatcher:
             "Try again; if it stays, tell the operator the time and the type of the message.",
             retry_after_ms=RETRY_AFTER_MS,
         )
-
-
-class _Turns:
-    """Orders that wait for their check; keys take turns, so that one key's many hold up nobody else's one."""
-
-    def __init__(self) -> None:
-        self._queues: OrderedDict[str, deque[_Waiting]] = OrderedDict()
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def count(self, key: str) -> int:
-        """How many of one key wait."""
-        return len(self._queues.get(key, ()))
-
-    def add(self, key: str, waiting: _Waiting) -> None:
-        """Behind the key's others."""
-        self._queues.setdefault(key, deque()).append(waiting)
-        self._count += 1
-
-    def next(self) -> _Waiting:
-        """The oldest of the key whose turn it is."""
-        key, queue = self._queues.popitem(last=False)
-        waiting = queue.popleft()
-        if queue:
-            self._queues[key] = queue
-        self._count -= 1
-        return waiting
-
-    def clear(self) -> list[_Waiting]:
-        """All of them, taken out."""
-        return [self.next() for _ in range(self._count)]
 
 
 def _check(operation: Operation, order: Any) -> None:

@@ -15,6 +15,7 @@ import structlog
 from protocol.errors import MessageError
 from vault_server.core.operation import SERVER, Job, JobDue, Reader
 from vault_server.dispatch.dispatcher import Dispatcher, release_the_gil_in_gmpy2
+from vault_server.dispatch.turns import Turns
 from vault_server.settings import Settings
 from vault_server.storage.database import Database, StorageError
 
@@ -23,15 +24,31 @@ logger = structlog.get_logger()
 RETRY_SECONDS = 1.0
 
 
+class _Line:
+    """What waits of one kind of job."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._waiting: Turns[JobDue] = Turns()
+        self._count = asyncio.Semaphore(0)
+
+    def add(self, due: JobDue) -> None:
+        self._waiting.add(due.owner, due)
+        self._count.release()
+
+    async def next(self) -> JobDue:
+        await self._count.acquire()
+        return self._waiting.next()
+
+
 class Jobs:
-    """Runs `judge_threads` jobs at once, oldest first."""
+    """Runs `judge_threads` jobs of each kind at once: no kind holds up another, and owners take turns."""
 
     def __init__(self, settings: Settings, database: Database, dispatcher: Dispatcher, jobs: Sequence[Job]) -> None:
         self._threads_max = settings.judge_threads
         self._database = database
         self._dispatcher = dispatcher
-        self._jobs = {job.name: job for job in jobs}
-        self._queue: asyncio.Queue[JobDue] = asyncio.Queue()
+        self._lines = {job.name: _Line(job) for job in jobs}
         self._threads: ThreadPoolExecutor | None = None
         self._runners: list[asyncio.Task[None]] = []
 
@@ -39,11 +56,16 @@ class Jobs:
         """Take up what was left undone."""
         if self._runners:
             return
-        self._threads = ThreadPoolExecutor(self._threads_max, "judge", initializer=release_the_gil_in_gmpy2)
-        for job in self._jobs.values():
-            for key in await self._database.read(partial(_pending, job=job)):
-                self.add(JobDue(job.name, key))
-        self._runners = [asyncio.create_task(self._run(), name=f"jobs-{number}") for number in range(self._threads_max)]
+        threads = max(1, self._threads_max * len(self._lines))
+        self._threads = ThreadPoolExecutor(threads, "judge", initializer=release_the_gil_in_gmpy2)
+        for name, line in self._lines.items():
+            for key in await self._database.read(partial(_pending, job=line.job)):
+                self.add(JobDue(name, key))
+        self._runners = [
+            asyncio.create_task(self._run(line), name=f"{name}-{number}")
+            for name, line in self._lines.items()
+            for number in range(self._threads_max)
+        ]
 
     async def stop(self) -> None:
         """Finish what is being computed; the rest is found in the rows at the next start."""
@@ -57,13 +79,13 @@ class Jobs:
 
     def add(self, due: JobDue) -> None:
         """Queue one."""
-        self._queue.put_nowait(due)
+        self._lines[due.job].add(due)
 
-    async def _run(self) -> None:
+    async def _run(self, line: _Line) -> None:
         while True:
-            due = await self._queue.get()
+            due = await line.next()
             try:
-                await self._do(self._jobs[due.job], due.key)
+                await self._do(line.job, due.key)
             except (StorageError, MessageError) as error:
                 logger.error("job.postponed", job=due.job, key=due.key, reason=str(error))
                 await asyncio.sleep(RETRY_SECONDS)

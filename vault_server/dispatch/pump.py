@@ -36,6 +36,9 @@ class Subscriber(Protocol):
     def push(self, seq: int, message: Message) -> None:
         """Send one push; never blocks, never raises."""
 
+    def revoke(self, allowances: Iterable[Hashable]) -> None:
+        """These would answer something that has ended."""
+
     def grant(self, allowances: Iterable[Hashable]) -> None:
         """What the push that comes next lets the receiver do beside its rate limit."""
 
@@ -224,9 +227,11 @@ class Pump:
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True
         self._tally.pushed[row["kind"]] += 1
-        grants = self._pushes[row["kind"]].grants
-        if grants is not None:
-            line.subscriber.grant(grants(message))
+        kind = self._pushes[row["kind"]]
+        if kind.grants is not None:
+            line.subscriber.grant(kind.grants(message))
+        if kind.revokes is not None:
+            line.subscriber.revoke(kind.revokes(message))
         if not row["standing"]:
             line.subscriber.grant((outbox.acknowledgement(seq),))
         line.subscriber.push(seq, message)

@@ -52,6 +52,11 @@ class Allowances:
         while len(self._granted) > self._count_max:
             del self._granted[next(iter(self._granted))]
 
+    def revoke(self, allowances: Iterable[Hashable]) -> None:
+        """What they would answer has ended: the dead must not push out the living."""
+        for allowance in allowances:
+            self._granted.pop(allowance, None)
+
     def take(self, allowance: Hashable) -> bool:
         """Use one; whether it was there."""
         if allowance not in self._granted:

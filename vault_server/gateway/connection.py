@@ -94,6 +94,10 @@ class Connection(Arrival):
         """A push gives its receiver orders that do not count."""
         self._granted.grant(allowances)
 
+    def revoke(self, allowances: Iterable[Hashable]) -> None:
+        """What they would have answered has ended."""
+        self._granted.revoke(allowances)
+
     def banish(self, refusal: MessageError) -> None:
         """Say until when the key is banned, and close."""
         self._refuse(refusal, Close.BANNED)

@@ -22,6 +22,7 @@ from vault_server.dispatch.pump import Pump
 from vault_server.exchange.admission import Admission
 from vault_server.gateway.addresses import AddressBook
 from vault_server.gateway.connection import Connection
+from vault_server.gateway.descriptors import connections_that_fit
 from vault_server.gateway.guard import Guard
 from vault_server.gateway.handshake import FrontDoor
 from vault_server.gateway.log_quota import LogQuota
@@ -63,6 +64,7 @@ class Listener:
         self.refused_addresses = LogQuota()
         self.refused_hellos = LogQuota()
         self.is_draining = False
+        self._connections_max = self.settings.connections_max
         self.port = 0
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
@@ -75,6 +77,9 @@ class Listener:
         if self._server is not None:
             return
         s = self.settings
+        self._connections_max = connections_that_fit(s.connections_max)
+        if self._connections_max < s.connections_max:
+            logger.warning("server.crowded", connections_max=s.connections_max, fit=self._connections_max)
         tls = self._tls()
         # A connection begins behind the TLS handshake: until then the loop itself has to hang up on who is silent.
         patience = None if tls is None else s.handshake_ms_max / 1000
@@ -132,8 +137,8 @@ class Listener:
 
     @property
     def is_full(self) -> bool:
-        """Whether `connections_max` is reached."""
-        return len(self._connections) > self.settings.connections_max
+        """Whether `connections_max` is reached, or what the process's file descriptors allow."""
+        return len(self._connections) > self._connections_max
 
     def relay(self, relay: Relay) -> None:
         """Send a message that need not arrive to whoever is connected."""

@@ -30,6 +30,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.got: list[tuple[int, Message]] = []
+        self.revoked: list[Hashable] = []
         self.granted: list[Hashable] = []
 
     def push(self, seq: int, message: Message) -> None:
@@ -37,6 +38,9 @@ class Connection:
 
     def grant(self, allowances: Iterable[Hashable]) -> None:
         self.granted += [(len(self.got), allowance) for allowance in allowances]
+
+    def revoke(self, allowances: Iterable[Hashable]) -> None:
+        self.revoked += allowances
 
     @property
     def seqs(self) -> list[int]:
@@ -115,6 +119,17 @@ async def test_a_push_grants_its_answer_and_its_acknowledgement_just_before_it_i
     again = connect(pump)
     await eventually(lambda: again.seqs == [first, second])
     assert again.granted == expected, "a new connection is granted the same"
+    await pump.stop()
+
+
+async def test_a_push_revokes_what_it_ends(database: SqliteDatabase, send: Send) -> None:
+    pump = Pump(Settings(), database, {"note": Push("note", render, revokes=lambda message: (message, "more"))})
+    await pump.start()
+    connection = connect(pump)
+    await send(1)
+    pump.wake()
+    await eventually(lambda: connection.got)
+    assert connection.revoked == [reply(1), "more"]
     await pump.stop()
 
 

@@ -202,3 +202,21 @@ def test_who_has_served_a_ban_begins_anew(admission: Admission, granted: Allowan
     refusal(lambda: admission.admit(ANN, Ping(), granted, 0))
     admission.forget(ANN.fingerprint)
     fill(admission, ANN, LIMIT)
+
+
+def test_what_has_ended_pushes_out_nothing_that_lives() -> None:
+    granted = Allowances(4)
+    granted.grant([("tlp_response", 1)])
+    for ended in range(2, 20):
+        granted.grant([("accept", ended), ("tlp_response", ended)])
+        granted.revoke([("accept", ended), ("tlp_response", ended)])
+    assert granted.take(("tlp_response", 1))
+    assert not granted.take(("tlp_response", 19))
+
+
+def test_the_oldest_grant_gives_way_at_the_bound() -> None:
+    granted = Allowances(2)
+    granted.grant([1, 2])
+    assert granted.take(1)
+    granted.grant([1, 3])
+    assert [granted.take(number) for number in (1, 2, 3)] == [True, False, True]

@@ -18,9 +18,15 @@ def of_complaint(push: wire.ComplaintRaised) -> Iterable[Hashable]:
     return (("complaint_response", push.complaint, push.assignment),)
 
 
+def of_ended(push: wire.AssignmentEnded) -> Iterable[Hashable]:
+    """There is nothing left to accept or to answer."""
+    return ("accept", push.assignment), ("tlp_response", push.assignment)
+
+
 USES: Mapping[type, Callable[[Any], Hashable]] = {
     wire.AcceptAssignment: lambda order: ("accept", order.assignment),
     wire.SubmitAnswer: lambda order: ("tlp_response", order.assignment),
+    wire.ReturnAssignment: lambda order: ("tlp_response", order.assignment),  # instead of an answer
     wire.RespondToComplaint: lambda order: ("complaint_response", order.complaint, order.assignment),
 }
 """What an order uses up."""

@@ -17,8 +17,11 @@ from vault_server.systems.vault import rules
 from vault_server.systems.vault.evidence import is_blamed_for
 from vault_server.systems.vault.hearings import RULE, ask
 from vault_server.systems.vault.records import Parts, Task, open_modulus, q, seal_factor, task_of_client
-from vault_server.systems.vault.rulings import FACTOR_JOB, Ruling, ask_no_more, given_answer, rule
+from vault_server.systems.vault.rulings import FACTOR_JOB, Ruling, answers_in_question, ask_no_more, rule
 from vault_server.systems.vault.states import COMPLAINT, OPEN
+
+RULING_MS = 1000
+"""About how long a comparison may take to get its turn."""
 
 
 def has_no_factor(order: wire.Complain) -> bool:
@@ -46,6 +49,7 @@ def complain(parts: Parts, tx: Transaction, caller: Caller, order: wire.Complain
     """Take a client's complaint; what the record settles is ruled at once."""
     row = task_of_client(tx, caller, order.task)
     _check_window(row, order, now_ms)
+    _check_matter(tx, row, order)
     _check_rejections(parts, tx, caller, now_ms)
     if order.factor is not None and not _divides(parts, row, order.factor):
         raise _no_factor()
@@ -73,7 +77,7 @@ def _proceed(
         _rule_by_record(parts, tx, row, complaint, now_ms)
         return _taken(_load(tx, complaint["id"]), None)
     answers = tx.all(q.assignments_with_answer, task_id=order.task)
-    given = given_answer(parts, row, answers)
+    given = answers_in_question(parts, row, answers)
     _name_parties(tx, complaint, [answer for answer in answers if answer["db_key"] in given])
     settled = rules.rule_wrong_answer(row["judged_by"], has_factor=order.factor is not None)
     if settled is not None:
@@ -109,11 +113,13 @@ def _check_window(row: Row, order: wire.Complain, now_ms: int) -> None:
             f"Task {order.task} is {status} and takes no complaint any more.",
             "Complain before complaint_deadline, which task_state names.",
         )
-    if order.kind == "wrong_answer" and status != "answered":
+    may_be_wrong = status == "answered" or (status == "failed" and order.factor is not None)
+    if order.kind == "wrong_answer" and not may_be_wrong:
         raise Refusal(
             Code.NOTHING_TO_COMPLAIN,
             f"Task {order.task} is {status}: there is no answer to complain of.",
-            "Complain of late or no_answer once its promised time has passed.",
+            "Complain of late or no_answer once its promised time has passed. After a failure a factor of product "
+            "shows which answers were wrong.",
         )
     waits = status in OPEN or (status == "failed" and order.kind == "late")
     if waits and row["answered_at"] is None and now_ms <= row["promised_by"]:
@@ -125,11 +131,41 @@ def _check_window(row: Row, order: wire.Complain, now_ms: int) -> None:
         )
 
 
+def _check_matter(tx: Transaction, row: Row, order: wire.Complain) -> None:
+    """A task that failed: the complaint has to be about somebody who missed a deadline, or who answered."""
+    if row["status"] != "failed":
+        return
+    if order.kind == "no_answer" and not tx.all(q.missed_assignments, task_id=order.task):
+        raise Refusal(
+            Code.NOTHING_TO_COMPLAIN,
+            f"Every solver that was asked for task {order.task} answered or handed it back in time.",
+            "Reveal a factor of product with wrong_answer: it shows which answers were wrong.",
+        )
+    if order.kind == "wrong_answer" and not tx.all(q.assignments_with_answer, task_id=order.task):
+        raise Refusal(
+            Code.NOTHING_TO_COMPLAIN,
+            f"Nobody has answered task {order.task}.",
+            "Complain of no_answer instead.",
+        )
+
+
 def _check_rejections(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
-    """Too many rejected complaints limit a client."""
+    """Too many rejected complaints limit a client; one that waits for its ruling may be rejected yet."""
     limit, window_ms = parts.settings.complaints_rejected_max, parts.settings.complaints_rejected_window_ms
+    unruled = tx.one(q.unruled_complaints, client_id=caller.fingerprint)
+    assert unruled is not None, "an aggregate has a row"
+    if unruled["number"] >= limit:
+        raise Refusal(
+            Code.TOO_MANY_COMPLAINTS,
+            f"{unruled['number']} of your complaints wait to be compared with their factor.",
+            f"Complain again when they have their ruling; {limit} may wait (complaints_rejected_max).",
+            retry_after_ms=RULING_MS,
+        )
     oldest = tx.one(  # of the newest that make the limit: when it no longer counts, there is room for one more
-        q.rejected_complaint, client_id=caller.fingerprint, since=now_ms - window_ms, newer=limit - 1
+        q.rejected_complaint,
+        client_id=caller.fingerprint,
+        since=now_ms - window_ms,
+        newer=limit - 1 - unruled["number"],
     )
     if oldest is not None:
         raise Refusal(
@@ -188,7 +224,7 @@ def _reveal(
     ask_no_more(tx, complaint["id"], tx.all(q.parties_of_complaint, complaint_id=complaint["id"]))
     deadlines.clear(tx, RULE, str(complaint["id"]))
     _name_parties(tx, complaint, tx.all(q.assignments_with_answer, task_id=order.task))  # arithmetic judges them all
-    tx.after(JobDue(FACTOR_JOB, str(complaint["id"])))
+    tx.after(JobDue(FACTOR_JOB, str(complaint["id"]), row["client_id"]))
     return _taken({**complaint, "status": after}, now_ms)
 
 

@@ -52,7 +52,8 @@ def count_valid_answer(
     """
     row = tx.one(q.count_valid_answer, solver_id=solver_id)
     assert row is not None, "an assignment's solver exists"
-    _trust(tx, solver_id, row, rules.trusted_more(row["trusted"]))
+    if is_credible:
+        _trust(tx, solver_id, row, rules.trusted_more(row["trusted"]))
     day = now_ms // DAY_MS
     if is_credible and tx.run(q.count_good_day, solver_id=solver_id, client_id=client_id, day=day):
         _weigh_solver(tx, solver_id, row, Evidence.VALID_ANSWER, task, now_ms)

@@ -50,7 +50,7 @@ def judge(parts: Parts, tx: Transaction, row: Row, puzzle: Puzzle, raw: bytes, n
         _follow(parts, tx, task, assignment, raw, now_ms)
         return status
     if task.judging is Judgement.COMPUTED:
-        tx.after(JobDue(JUDGE, str(assignment["db_key"])))
+        tx.after(JobDue(JUDGE, str(assignment["db_key"]), row["solver_id"]))
         return "pending"
     return _compare(parts, tx, task, assignment, raw, now_ms)
 

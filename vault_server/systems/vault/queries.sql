@@ -195,6 +195,9 @@ SELECT * FROM complaints WHERE id = :id /*for update*/;
 -- name: complaints_of_task
 SELECT * FROM complaints WHERE task_id = :task_id ORDER BY id;
 
+-- name: unruled_complaints^
+SELECT count(*) AS number FROM complaints WHERE client_id = :client_id AND status = 'open';
+
 -- name: rejected_complaint^
 SELECT ruled_at FROM complaints WHERE client_id = :client_id AND status = 'rejected' AND ruled_at > :since
 ORDER BY ruled_at DESC LIMIT 1 OFFSET :newer;

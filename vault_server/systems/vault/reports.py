@@ -10,11 +10,12 @@ from vault_server.systems.vault.states import TASK
 
 SOLVERS_MAX = 100_000
 """Rows of one answer, when the question names no number."""
+COUNT_DIGITS_MAX = 9
 
 
 def solvers(reader: Reader, about: str, _now_ms: int) -> list[dict[str, Any]] | None:
     """Solvers by standing, best first; `about` may say how many."""
-    if about and not about.isdecimal():
+    if about and not (about.isdecimal() and len(about) <= COUNT_DIGITS_MAX):
         return None
     count = min(int(about or SOLVERS_MAX), SOLVERS_MAX)
     return [_solver(row) for row in reader.all(q.solvers_by_standing, count=count)]

@@ -53,8 +53,9 @@ class Candidate:
 
 
 def band(reputation: float, valid_answers: int) -> int:
-    """The band of ten points a solver ranks in, 0 to 10."""
-    return NEWCOMER_BAND if valid_answers < NEWCOMER_ANSWERS else int(reputation // BAND_WIDTH)
+    """The band of ten points a solver ranks in, 0 to 10; a newcomer that has failed does not rank above its score."""
+    own = int(reputation // BAND_WIDTH)
+    return min(NEWCOMER_BAND, own) if valid_answers < NEWCOMER_ANSWERS else own
 
 
 def rank(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -151,8 +152,6 @@ def rule_by_record(
     if kind == "no_answer":
         if answered_ms is not None and status != "failed":
             return "reject", "the task has an answer"
-        if status == "failed" and not missed:
-            return "reject", "every solver that was asked answered or handed the task back in time"
         return "uphold", f"no answer in the promised time; {missed} of its solvers missed their deadline"
     if answered_ms is not None and answered_ms <= promised_by_ms:
         return "reject", "the answer came before the promised time"

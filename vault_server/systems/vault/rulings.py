@@ -173,8 +173,8 @@ def record_comparison(parts: Parts, tx: Transaction, _caller: Caller, order: Rec
         reason = "the factor only seemed to be prime, and says nothing of the answer"
         rule(parts, tx, row, complaint, Ruling("reject", reason), now_ms)
         return
-    given = given_answer(parts, row, tx.all(q.parties_of_complaint, complaint_id=complaint["id"]))
-    if any(key in found.right for key in given):
+    given = answers_in_question(parts, row, tx.all(q.parties_of_complaint, complaint_id=complaint["id"]))
+    if (row["status"] != "failed" and any(key in found.right for key in given)) or not found.wrong:
         reason = "the factor shows the answer to be right" + ("" if found.is_whole else ", as far as it reaches")
         ruling = Ruling("reject", reason, refuted=found.wrong, confirmed=found.right if found.is_whole else ())
     else:
@@ -183,8 +183,10 @@ def record_comparison(parts: Parts, tx: Transaction, _caller: Caller, order: Rec
     rule(parts, tx, row, complaint, ruling, now_ms)
 
 
-def given_answer(parts: Parts, row: Row, answers: Sequence[Row]) -> frozenset[int]:
-    """Which of a task's assignments have the answer that its client was given."""
+def answers_in_question(parts: Parts, row: Row, answers: Sequence[Row]) -> frozenset[int]:
+    """Which of a task's assignments have the answer that its client was given; all of them when none stood."""
+    if row["answer"] is None:
+        return frozenset(one["db_key"] for one in answers)
     given = open_task_answer_bytes(parts.cipher, row)
     same = frozenset(
         one["db_key"]

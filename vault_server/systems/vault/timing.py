@@ -40,7 +40,7 @@ class DeadlineBounds:
 def deadline_ms(
     squarings: int, modulus_bits: int, speeds: Mapping[str, int], observed_speed: float, bounds: DeadlineBounds
 ) -> int:
-    """Time a solver gets: what its speed asks for, with slack, within bounds; `unknown_ms` when nothing is known of it.
+    """Time a solver gets: what its speed asks for, with slack, within bounds; `promise_ms` when nothing is known of it.
 
     What was observed counts before what was announced. Who announces more than any kernel can do gets what the fastest
     needs; who announces a crawl gets `unknown_ms`, or what a machine SLOWEST times slower than the reference needs: a
@@ -48,14 +48,15 @@ def deadline_ms(
     """
     announced = squarings_per_second(speeds, modulus_bits)
     rate = observed_speed * (OBSERVED_BITS / modulus_bits) ** 2 if observed_speed else announced
-    needed_ms = None if rate is None else max(1000 * squarings / rate, fastest_ms(squarings, modulus_bits))
-    wanted = bounds.unknown_ms if needed_ms is None else int(bounds.slack * needed_ms)
+    if rate is None:
+        return promise_ms(squarings, modulus_bits, bounds)
+    wanted = int(bounds.slack * max(1000 * squarings / rate, fastest_ms(squarings, modulus_bits)))
     patience = max(bounds.unknown_ms, int(1000 * SLOWEST * effort_seconds(squarings, modulus_bits)))
     return max(bounds.min_ms, min(bounds.max_ms, patience, wanted))
 
 
 def promise_ms(squarings: int, modulus_bits: int, bounds: DeadlineBounds) -> int:
-    """What a client is promised while nobody is there to take its task: as for a solver that is not known."""
+    """What a solver gets whose speed nobody knows, and what a client is promised while nobody is there."""
     reference_ms = int(1000 * bounds.slack * effort_seconds(squarings, modulus_bits))
     return max(bounds.min_ms, min(bounds.max_ms, max(bounds.unknown_ms, reference_ms)))
 

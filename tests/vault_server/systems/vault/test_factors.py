@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.vault_server.systems.vault.grievances import (
     ruled,
     score,
 )
-from tests.vault_server.systems.vault.harness import AGREED, HOUR_MS, MODULUS, P, Q, R, Vault, answer_to
+from tests.vault_server.systems.vault.harness import AGREED, COMMITTED, HOUR_MS, MODULUS, P, Q, R, Vault, answer_to
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, start
 from vault_server.core.operation import SERVER
 from vault_server.systems.vault.orders import RecordComparison
@@ -114,7 +115,46 @@ async def test_two_that_agreed_on_a_wrong_answer_are_convicted(vault: Vault, fac
         assert (await vault.solver(who))["trusted"] == 512
     assert await ruled(vault, ANN) == [PROVED_WRONG]
     assert await score(vault, ANN) == 50.0
-    assert (await refusal(vault, task, factor=factor)).code is Code.NOTHING_TO_COMPLAIN
+    assert (await refusal(vault, task, factor=factor)).code is Code.COMPLAINT_EXISTS
+    assert (await refusal(vault, task)).code is Code.NOTHING_TO_COMPLAIN
+
+
+async def test_liars_that_used_up_a_task_are_convicted_by_a_factor(make_vault: MakeVault) -> None:
+    vault = await make_vault(assignments_max=2)
+    task, keys = await start(vault, COMMITTED)
+    for who, key in zip((A, B), keys, strict=True):
+        await vault.answer(who, key, WRONG)
+    assert (await vault.task(task))["status"] == "failed"
+    assert (await refusal(vault, task)).code is Code.NOTHING_TO_COMPLAIN
+    await complain(vault, task, factor=P)
+    await vault.judge()
+    assert await ruled(vault, ANN) == [PROVED_WRONG]
+    assert [await vault.status(key) for key in keys] == ["invalid", "invalid"]
+    assert [await moved(vault, who) for who in (A, B)] == [[REFUTED], [REFUTED]]
+    assert (await vault.task(task))["status"] == "failed"
+
+
+async def test_solvers_that_were_right_against_a_wrong_commitment_are_confirmed(make_vault: MakeVault) -> None:
+    vault = await make_vault(assignments_max=2)
+    task, keys = await start(vault, replace(COMMITTED, commitment=b"\0" * 32))
+    for who, key in zip((A, B), keys, strict=True):
+        await vault.answer(who, key, answer_to(COMMITTED))
+    assert (await vault.task(task))["status"] == "failed"
+    await complain(vault, task, factor=Q)
+    await vault.judge()
+    assert await ruled(vault, ANN) == [("rejected", "the factor shows the answer to be right")]
+    assert [await vault.status(key) for key in keys] == ["valid", "valid"]
+    assert await score(vault, ANN) == 25.0
+
+
+async def test_a_factor_says_nothing_of_a_task_that_nobody_answered(make_vault: MakeVault) -> None:
+    vault = await make_vault(assignments_max=2)
+    task, _ = await start(vault, COMMITTED)
+    await vault.wait(30 * 24 * 3_600_000)
+    row = await vault.task(task)
+    assert row["status"] == "failed"
+    vault.now_ms = row["complaint_deadline"]
+    assert (await refusal(vault, task, factor=P)).code is Code.NOTHING_TO_COMPLAIN
 
 
 async def test_an_answer_that_was_not_fetched_is_not_given_any_more_once_it_is_proved_wrong(vault: Vault) -> None:

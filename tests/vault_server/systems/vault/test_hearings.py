@@ -238,7 +238,7 @@ async def test_a_task_settles_only_after_the_ruling(vault: Vault) -> None:
     assert (await vault.task(task))["status"] == "answered"
     await vault.wait(1)
     assert (await complaint(vault, taken.complaint))["status"] == "undecided"
-    await vault.wait(1000)
+    await vault.wait(60_000)
     assert (await vault.task(task))["status"] == "settled"
     assert await vault.rows("SELECT * FROM deadlines") == []
 

@@ -23,7 +23,7 @@ from vault_server.systems.vault.orders import RecordJudgement
 async def test_a_judges_verdict_is_told_by_a_push(vault: Vault) -> None:
     task, [a, b] = await start(vault, BY_JOB)
     assert await vault.answer(A, a, answer_to(BY_JOB)) == "pending"
-    assert vault.jobs == [JobDue("judge_answer", str(a))]
+    assert vault.jobs == [JobDue("judge_answer", str(a), A.fingerprint)]
     assert await vault.status(a) == "delivered"
     assert (await vault.solver(A))["in_hand"] == 0
     assert await vault.pushes(ANN) == []

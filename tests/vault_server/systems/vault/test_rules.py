@@ -93,7 +93,8 @@ def test_ranking_loses_and_invents_nobody(given_candidates: list[Candidate]) -> 
         (99.999, 50, 9),
         (100.0, 5, 10),
         (100.0, NEWCOMER_ANSWERS - 1, NEWCOMER_BAND),
-        (0.0, NEWCOMER_ANSWERS - 1, NEWCOMER_BAND),
+        (29.999, NEWCOMER_ANSWERS - 1, NEWCOMER_BAND),
+        (19.999, NEWCOMER_ANSWERS - 1, 1),  # a new key that has failed
         (100.0, 0, NEWCOMER_BAND),
     ],
 )

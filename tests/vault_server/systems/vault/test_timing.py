@@ -56,7 +56,8 @@ BOUNDS = DeadlineBounds(unknown_ms=28_800_000, min_ms=60_000, max_ms=86_400_000,
         (1_000_000_000, {"2048": 40_000}, 52_000_000),  # fifty times the reference's 1,040 seconds
         (2**53 - 1, {"2048": 1}, 86_400_000),
         (1, {}, 28_800_000),
-        (2**53 - 1, {"2048": 0}, 28_800_000),
+        (2**53 - 1, {"2048": 0}, 86_400_000),  # nobody is given less than the work takes
+        (20_000_000_000, {}, 62_400_000),
     ],
 )
 def test_deadlines_have_slack_and_bounds(squarings: int, speeds: dict[str, int], expected: int) -> None:
