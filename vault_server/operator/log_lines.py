@@ -116,6 +116,7 @@ def _order(line: Line) -> list[str]:
 
 
 def _field(name: str, value: object) -> str:
+    name = _printable(name)
     if isinstance(value, str):
         is_key = len(value) == 32 and all(digit in "0123456789abcdef" for digit in value)
         text = value[:SHORT] if is_key else _printable(value)

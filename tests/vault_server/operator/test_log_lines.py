@@ -99,4 +99,5 @@ def test_no_text_of_a_stranger_moves_the_cursor() -> None:
         pretty(200)(b"", {**line(event=f"e{evil}", agent=evil, x=[evil]), "node": evil, "timestamp": evil * 9})
     )
     assert shown.isprintable()
+    assert plain(pretty(200)(b"", line() | {f"n{evil}": "text", evil: 1})).isprintable()
     assert plain(pretty(200)(f"no json {evil}".encode(), None)).isprintable()
