@@ -332,15 +332,19 @@ def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.
 
 
 def excuse_solvers(parts: Parts, tx: Transaction, _caller: Caller, _order: orders.ExcuseSolvers, now_ms: int) -> None:
-    """A deadline that passed while the server was down, or suspended, is nobody's fault.
+    """A deadline that passed while the server was down, or stood still, is nobody's fault.
 
-    Solvers get `restart_grace_ms` to come back with what they have.
+    Solvers get `restart_grace_ms` to come back with what they have, and to respond; clients as long to complain.
     """
     until = now_ms + parts.settings.restart_grace_ms
     excused = tx.run(q.excuse_assignments, until=until)
     if excused:
         tx.run(q.postpone_expiries, until=until)
         log(tx, "assignment.excused", count=excused, until=until)
+    if tx.run(q.prolong_hearings, until=until):
+        tx.run(q.postpone_rulings, until=until)
+    if tx.run(q.prolong_complaint_windows, until=until):
+        tx.run(q.postpone_settling, until=until)
 
 
 def join_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.JoinSolver, now_ms: int) -> None:

@@ -72,7 +72,7 @@ ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/
 SELECT * FROM tasks
 WHERE open_slots > 0 AND modulus_bits <= :modulus_bits_max AND client_id <> :solver_id
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = tasks.fingerprint AND a.solver_id = :solver_id)
-ORDER BY open_slots DESC, db_key LIMIT :count /*for update skip locked*/;
+ORDER BY db_key LIMIT :count /*for update skip locked*/;
 
 -- name: insert_assignment^
 INSERT INTO task_assignments (task_id, task_key, solver_id, slot, status, deadline, complaint_deadline, ranking,
@@ -181,6 +181,21 @@ WHERE db_key IN (SELECT CAST(subject AS BIGINT) FROM deadlines WHERE name = 'exp
 
 -- name: postpone_expiries!
 UPDATE deadlines SET due = :until WHERE name = 'expire_assignment' AND due < :until;
+
+-- name: prolong_hearings!
+UPDATE complaints SET respond_by = :until
+WHERE id IN (SELECT CAST(subject AS BIGINT) FROM deadlines WHERE name = 'rule_complaint' AND due < :until);
+
+-- name: postpone_rulings!
+UPDATE deadlines SET due = :until WHERE name = 'rule_complaint' AND due < :until;
+
+-- name: prolong_complaint_windows!
+UPDATE tasks SET complaint_deadline = :until
+WHERE fingerprint IN (SELECT subject FROM deadlines WHERE name = 'settle_task' AND due <= :until)
+  AND complaint_deadline + 1 = (SELECT due FROM deadlines WHERE name = 'settle_task' AND subject = tasks.fingerprint);
+
+-- name: postpone_settling!
+UPDATE deadlines SET due = :until + 1 WHERE name = 'settle_task' AND due <= :until;
 
 -- name: any_open_task^
 SELECT db_key FROM tasks WHERE open_slots > 0 LIMIT 1;

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from protocol.errors import Code
 from tests.vault_server.systems.vault.conftest import MakeVault
-from tests.vault_server.systems.vault.grievances import moved
-from tests.vault_server.systems.vault.harness import BY_JOB, COMPUTED, HOUR_MS, Vault, answer_to
+from tests.vault_server.systems.vault.grievances import agreed, complain, complaint, moved, raised, refusal, respond
+from tests.vault_server.systems.vault.harness import BY_JOB, COMPUTED, HOUR_MS, P, Vault, answer_to
 from tests.vault_server.systems.vault.stories import A, B, C, ended, start
 from vault_server.core.operation import SERVER
 
@@ -124,3 +125,60 @@ async def test_many_restarts_move_a_deadline_as_often(vault: Vault) -> None:
         assert row["deadline"] == vault.now_ms + GRACE_MS
         assert row["complaint_deadline"] == row["deadline"] + vault.settings.complaint_ms
     assert await vault.status(a) == "offered"
+
+
+# complaints
+
+
+async def test_who_is_asked_about_a_complaint_is_heard_after_the_server_was_down(vault: Vault) -> None:
+    task, [a, b] = await agreed(vault)
+    taken = await complain(vault, task)
+    assert taken.ruling_by is not None
+    await vault.restart(down_ms=taken.ruling_by - vault.now_ms + HOUR_MS)
+    until = vault.now_ms + GRACE_MS
+    row = await complaint(vault, taken.complaint)
+    assert (row["status"], row["respond_by"]) == ("asked", until)
+    assert [push.respond_by for push in await raised(vault, A)] == [until]
+    await respond(vault, A, taken.complaint, a, "withdraws")
+    await vault.wait(GRACE_MS - 1)
+    assert (await complaint(vault, taken.complaint))["status"] == "asked"
+    await vault.wait(1)
+    assert (await complaint(vault, taken.complaint))["status"] == "upheld"
+    assert await vault.status(b) == "unproved"
+
+
+async def test_a_client_may_complain_when_its_time_passed_while_the_server_was_down(vault: Vault) -> None:
+    task, _ = await agreed(vault)
+    closes = (await vault.task(task))["complaint_deadline"]
+    await vault.restart(down_ms=closes - vault.now_ms + HOUR_MS)
+    until = vault.now_ms + GRACE_MS
+    row = await vault.task(task)
+    assert (row["status"], row["complaint_deadline"]) == ("answered", until)
+    await vault.wait(GRACE_MS)
+    taken = await complain(vault, task, factor=P)
+    await vault.judge()
+    assert (await complaint(vault, taken.complaint))["status"] == "upheld"
+    other, _ = await agreed(vault)
+    assert (await vault.task(other))["complaint_deadline"] > until
+
+
+async def test_nobody_complains_after_the_grace_and_the_task_settles(vault: Vault) -> None:
+    task, _ = await agreed(vault)
+    closes = (await vault.task(task))["complaint_deadline"]
+    await vault.restart(down_ms=closes - vault.now_ms + HOUR_MS)
+    await vault.wait(GRACE_MS)
+    assert (await vault.task(task))["status"] == "answered"
+    await vault.wait(1)
+    assert (await vault.task(task))["status"] == "settled"
+
+
+async def test_a_window_that_had_closed_before_is_not_opened_again(vault: Vault) -> None:
+    task, _ = await agreed(vault)
+    closes = (await vault.task(task))["complaint_deadline"]
+    vault.now_ms = closes
+    taken = await complain(vault, task)
+    await vault.wait(1)
+    await vault.restart(down_ms=1000)
+    assert (await vault.task(task))["complaint_deadline"] == closes
+    assert (await refusal(vault, task, "late")).code is Code.COMPLAINT_LATE
+    assert (await complaint(vault, taken.complaint))["respond_by"] == taken.ruling_by, "nobody needs more time"
