@@ -1,7 +1,8 @@
 """Tasks per second, end to end through real sockets, beside a bare echo of messages of the same sizes.
 
 A task's messages are counted as they pass; one echo is worth two of them. Floor and server take turns, medians are
-reported, and the server's CPU time is split by thread. Loads go to 127.0.0.1, bounded in time.
+reported, and the server's CPU time is split by thread. Loads go to 127.0.0.1, bounded in time. With --proofs: what
+proofs of repeated squaring cost, instead.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import psutil
 import uvloop
 
 from protocol import vault as wire
+from scripts import proving
 from scripts.load import EchoClient, InstantSolver, LoadClient, Tally, a_few_moduli, dial
 
 HOST = "127.0.0.1"
@@ -190,7 +192,13 @@ def main() -> None:
     parser.add_argument("--solvers", type=int, default=4, help="solver connections")
     parser.add_argument("--under-way", type=int, default=64, help="tasks each client keeps under way")
     parser.add_argument("--bits", type=int, default=2048, help="size of the moduli")
+    parser.add_argument(
+        "--proofs", type=int, nargs="*", metavar="T", help="what checking proofs costs, and making them for these t"
+    )
     options = parser.parse_args()
+    if options.proofs is not None:
+        proving.report(options.proofs, options.bits, options.runs)
+        return
     shape = Shape(options.seconds, options.clients, options.solvers, options.under_way, options.bits)
     moduli = a_few_moduli(MODULI, shape.bits)
     servers: list[ServerRun] = []
