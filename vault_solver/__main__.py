@@ -20,9 +20,10 @@ from vault_solver.calibration import SECONDS_PER_SIZE, SIZES, measure
 from vault_solver.errors import SolverError
 from vault_solver.keyfile import default_key_path
 from vault_solver.logs import LogFormat
-from vault_solver.options import CAPACITY_MAX, GRACE_SECONDS, WORKERS_MAX, Options, usable_cpus
+from vault_solver.options import CAPACITY_MAX, CHECKPOINT_MIB, GRACE_SECONDS, WORKERS_MAX, Options, usable_cpus
 from vault_solver.pins import default_known_servers_path
 from vault_solver.solver import run as run_solver
+from vault_solver.squaring import CHECK_SECONDS
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,6 +135,33 @@ def run(
             help="Seconds to measure the speed at each size.",
         ),
     ] = SECONDS_PER_SIZE,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VAULT_SOLVER_CHECKPOINTS",
+            help="Folder of the checkpoints that long work is resumed from after a crash or a restart.",
+            show_default="beside the key: solver.checkpoints",
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=3600,
+            metavar="SECONDS",
+            envvar="VAULT_SOLVER_CHECKPOINT_EVERY",
+            help="Seconds between two checks of the squarings; what has been checked is written down.",
+        ),
+    ] = CHECK_SECONDS,
+    checkpoint_mib: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="MIB",
+            envvar="VAULT_SOLVER_CHECKPOINT_MIB",
+            help="Mebibytes that all checkpoints may have together.",
+        ),
+    ] = CHECKPOINT_MIB,
     log_format: Annotated[
         LogFormat,
         typer.Option(
@@ -164,6 +192,9 @@ def run(
             subprotocol=SUBPROTOCOLS[subprotocol],
             grace_seconds=grace,
             calibration_seconds=calibration,
+            checkpoints_folder=checkpoints,
+            checkpoint_seconds=checkpoint_every,
+            checkpoint_bytes_max=checkpoint_mib * 2**20,
         )
         asyncio.run(run_solver(options))
     except BadAddress as error:

@@ -32,7 +32,7 @@ from protocol.vault import (
     UpdateStatus,
 )
 from vault_solver.complaints import Complaints, note_of
-from vault_solver.effects import Acknowledge, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
+from vault_solver.effects import Acknowledge, Discard, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
 from vault_solver.errors import Refused
 from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Report, Solve, Solved
 
@@ -233,7 +233,8 @@ class Agent:
             if not held.solving and held.answer is None and not held.returning:
                 held.solving = True
                 solving += 1
-                effects.append(Start(Solve(number, held.offer.t, held.offer.baseg, held.offer.product)))
+                job = Solve(number, held.offer.t, held.offer.baseg, held.offer.product)
+                effects.append(Start(job, held.offer.task))
         return effects
 
     def _accept(self, held: Held) -> list[Effect]:
@@ -256,16 +257,16 @@ class Agent:
         stop: list[Effect] = [Stop(number)] if held.solving else []
         held.solving = False
         note = Note("assignment.handed_back", {"assignment": number, "reason": reason}, level)
-        return [*stop, note, Request(ReturnAssignment(assignment=number))]
+        return [*stop, Discard(number), note, Request(ReturnAssignment(assignment=number))]
 
     def _drop(self, number: int) -> list[Effect]:
         held = self._held.pop(number, None)
         if held is None:
-            return []
+            return [Discard(number)]  # one of an earlier process of ours
         for kind in (AcceptAssignment, SubmitAnswer, ReturnAssignment):
             self._refusals.pop((kind, number), None)
         stop: list[Effect] = [Stop(number)] if held.solving else []
-        return [*stop, Forget(held.seq), *([] if self._draining else self._start_next())]
+        return [*stop, Discard(number), Forget(held.seq), *([] if self._draining else self._start_next())]
 
     def _refused(self, request: Message, error: Error) -> list[Effect]:
         number = getattr(request, "assignment", 0)

@@ -47,14 +47,29 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Have this solved."""
+    """Have this solved, which is of that task, from where an earlier process left it if one did."""
 
     job: Solve
+    task: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Solve this no longer."""
+
+    assignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """Verify how far this is and stop; what comes next is `Suspended`."""
+
+    assignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """This has ended: nothing of it needs to be kept."""
 
     assignment: int
 
@@ -68,4 +83,4 @@ class Note:
     level: str = "info"
 
 
-Effect = Request | Signal | Acknowledge | Forget | Retry | Start | Stop | Note
+Effect = Request | Signal | Acknowledge | Forget | Retry | Start | Stop | Suspend | Discard | Note

@@ -73,14 +73,15 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise _failed("write", path, error) from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk when it returns. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -88,10 +89,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when there is no room."""
 
 
 def _failed(action: str, path: Path, error: OSError) -> BadFile:
     reason = (error.strerror or "the system refused").lower()
-    remedy = "Free some space" if error.errno in _FULL else "Check the path and its permissions, or name another path"
+    remedy = "Free some space" if error.errno in FULL else "Check the path and its permissions, or name another path"
     return BadFile(f"Cannot {action} {path}: {reason}.", f"{remedy}, and start again.")

@@ -11,10 +11,12 @@ from protocol.address import Address
 from protocol.peer import SEALED, Subprotocol
 from vault_solver.calibration import SECONDS_PER_SIZE
 from vault_solver.errors import Refused
+from vault_solver.squaring import CHECK_SECONDS
 
 GRACE_SECONDS = 30.0
 WORKERS_MAX = 512
 CAPACITY_MAX = 1024
+CHECKPOINT_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,14 @@ class Options:
     subprotocol: Subprotocol = SEALED
     grace_seconds: float = GRACE_SECONDS
     calibration_seconds: float = SECONDS_PER_SIZE
+    checkpoints_folder: Path | None = None
+    checkpoint_seconds: float = CHECK_SECONDS
+    checkpoint_bytes_max: int = CHECKPOINT_MIB * 2**20
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints: beside the key unless it was named, since they are of use to that key alone."""
+        return self.checkpoints_folder or self.key_path.with_suffix(".checkpoints")
 
     def __post_init__(self) -> None:
         if not (self.subprotocol.sealed or self.address.secure or is_loopback(self.address)):

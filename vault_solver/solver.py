@@ -17,15 +17,17 @@ from protocol.identity import Identity
 from protocol.peer import Acknowledged, reconnect_delay
 from vault_solver.agent import Agent
 from vault_solver.calibration import calibrate
-from vault_solver.effects import Effect, Forget, Note, Start, Stop
+from vault_solver.effects import Discard, Effect, Forget, Note, Start, Stop, Suspend
 from vault_solver.errors import KeptOut, Unreachable
+from vault_solver.keeper import Keeper
 from vault_solver.keyfile import load_or_make_key
 from vault_solver.link import Link, dial
 from vault_solver.options import Options
 from vault_solver.pins import Pins
-from vault_solver.pipe import Report
+from vault_solver.pipe import Report, Verified
 from vault_solver.pool import Pool
 from vault_solver.sending import Sender
+from vault_solver.store import Store
 
 REFUSALS_MAX = 5
 """Attempts in a row that are refused before the conversation is open, until that is believed."""
@@ -123,7 +125,8 @@ class Solver:
         self._agent = agent
         self._leaving = leaving
         self._pins = Pins(options.known_servers_path, options.server_key)
-        self._pool = Pool(options.workers, self._hear)
+        self._pool = Pool(options.workers, self._hear, options.checkpoint_seconds)
+        self._keeper = Keeper(Store(options.checkpoints, options.checkpoint_bytes_max), identity.fingerprint)
         self._acknowledged = Acknowledged()
         self._link: Link | None = None
         self._sender = Sender(lambda request: self._perform(self._agent.due(request)))
@@ -131,6 +134,7 @@ class Solver:
 
     async def work(self) -> None:
         """Until everything is in order to leave. Raises SolverError."""
+        await self._keeper.start()
         await self._pool.start()
         parts = [self._stay_connected(), self._pool.watch(), self._leave_when_asked(), self._leaving.over.wait()]
         tasks = [asyncio.ensure_future(part) for part in parts]
@@ -148,6 +152,7 @@ class Solver:
     async def stop(self) -> None:
         """No process and no connection is left when it returns. Safe twice."""
         await self._pool.stop()
+        await self._keeper.stop()
 
     def pause(self, paused: bool) -> None:
         """Take nothing new, or go on doing so; what is in hand is finished in both cases."""
@@ -184,6 +189,7 @@ class Solver:
         """One connection to its end. Raises Unreachable, SolverError."""
         self._link = link
         self._sender.connect(link)
+        self._keeper.meet(link.server_key)
         self._log.info("solver.connected", server=self._options.address.authority, server_key=link.server_key)
         try:
             self._perform(self._agent.opened())
@@ -211,6 +217,8 @@ class Solver:
         self._leaving.over.set()
 
     def _hear(self, report: Report) -> None:
+        if isinstance(report, Verified):
+            self._keeper.keep(report.assignment, report.state)
         self._perform(self._agent.reported(report))
 
     def _cannot_read(self, error: MessageError) -> None:
@@ -219,9 +227,15 @@ class Solver:
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Start(job):
-                    self._pool.solve(job)
+                case Start(job, task):
+                    self._keeper.begin(job, task, self._pool.solve)
+                case Suspend(assignment):
+                    self._keeper.cancel(assignment)
+                    self._pool.suspend(assignment)
+                case Discard(assignment):
+                    self._keeper.discard(assignment)
                 case Stop(assignment):
+                    self._keeper.cancel(assignment)
                     self._pool.cancel(assignment)
                     self._sender.stopped(assignment)
                 case Forget(seq):

@@ -21,7 +21,7 @@ from protocol.vault import (
     UpdateStatus,
 )
 from vault_solver.agent import OVER, Agent
-from vault_solver.effects import Acknowledge, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
+from vault_solver.effects import Acknowledge, Discard, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
 from vault_solver.errors import Refused
 from vault_solver.pipe import Crashed, Progressed, Solve, Solved
 
@@ -45,7 +45,7 @@ def ready_agent(capacity: int = 2, workers: int = 1) -> Agent:
 
 
 def acts(effects: list[Effect]) -> list[Effect]:
-    return [effect for effect in effects if not isinstance(effect, Note)]
+    return [effect for effect in effects if not isinstance(effect, Note | Discard)]
 
 
 def accept(number: int) -> Request:
@@ -61,7 +61,7 @@ def answer(number: int, value: int = 9) -> Request:
 
 
 def start(number: int) -> Start:
-    return Start(Solve(number, 1000, 3, N))
+    return Start(Solve(number, 1000, 3, N), f"{number:032x}")
 
 
 # the plain course
@@ -97,7 +97,7 @@ def test_a_taken_answer_is_forgotten_with_its_push(verdict: str) -> None:
     agent.reported(Solved(1, 9))
     taken = AnswerTaken(assignment=1, verdict=verdict)
     effects = agent.replied(SubmitAnswer(assignment=1, answer=9), taken)
-    assert effects == [Note("assignment.verdict", {"assignment": 1, "verdict": verdict}), Forget(77)]
+    assert effects == [Note("assignment.verdict", {"assignment": 1, "verdict": verdict}), Discard(1), Forget(77)]
     assert agent.holding == 0
 
 

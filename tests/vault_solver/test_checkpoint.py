@@ -1,0 +1,123 @@
+"""A checkpoint's bytes: read back as they were written, refused when anything about them is not right."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault_solver.checkpoint import VERSION, BadCheckpoint, Bound, bind, prefix, read, write
+from vault_solver.pipe import Solve
+from vault_solver.state import State
+
+N = (1 << 511) + 111
+SERVER, SOLVER, TASK = "ab" * 32, "cd" * 16, "ef" * 16
+JOB = Solve(7, 1000, 3, N)
+BOUND = bind(SERVER, SOLVER, TASK, JOB)
+STATE = State(600, 12345, ((100, 5), (600, 12345)))
+RAW = write(BOUND, STATE)
+
+
+def summed(data: bytes) -> bytes:
+    return data + hashlib.sha256(data).digest()
+
+
+@given(
+    done=st.integers(1, 1000),
+    value=st.integers(1, N - 1),
+    kept=st.dictionaries(st.integers(1, 1000), st.integers(1, N - 1), max_size=9),
+)
+def test_what_is_written_is_read(done: int, value: int, kept: dict[int, int]) -> None:
+    state = State(done, value, tuple(sorted((mark, residue) for mark, residue in kept.items() if mark <= done)))
+    assert read(BOUND, write(BOUND, state)) == state
+
+
+def test_its_size_is_what_the_layout_says() -> None:
+    assert len(RAW) == 24 + 4 + 8 + (32 + 8 + 4 + 64 + 4 + 2 * (8 + 64)) + 32
+
+
+@given(at=st.integers(0, len(RAW) - 1), bit=st.integers(0, 7))
+def test_any_flipped_bit_is_noticed(at: int, bit: int) -> None:
+    damaged = bytearray(RAW)
+    damaged[at] ^= 1 << bit
+    with pytest.raises(BadCheckpoint):
+        read(BOUND, bytes(damaged))
+
+
+@given(st.integers(0, len(RAW) - 1))
+def test_any_end_that_is_missing_is_noticed(length: int) -> None:
+    with pytest.raises(BadCheckpoint):
+        read(BOUND, RAW[:length])
+
+
+@given(st.binary(max_size=400))
+def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(BadCheckpoint):
+        read(BOUND, data)
+
+
+def test_more_than_there_should_be_is_refused() -> None:
+    with pytest.raises(BadCheckpoint, match="length"):
+        read(BOUND, RAW + b"\0")
+
+
+def test_a_newer_format_is_named() -> None:
+    newer = summed(RAW[:24] + struct.pack(">I", VERSION + 1) + RAW[28:-32])
+    with pytest.raises(BadCheckpoint, match="format 2, and this program knows format 1"):
+        read(BOUND, newer)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        bind("aa" * 32, SOLVER, TASK, JOB),
+        bind(SERVER, "aa" * 16, TASK, JOB),
+        bind(SERVER, SOLVER, "aa" * 16, JOB),
+        bind(SERVER, SOLVER, TASK, Solve(8, 1000, 3, N)),
+        bind(SERVER, SOLVER, TASK, Solve(7, 1001, 3, N)),
+        bind(SERVER, SOLVER, TASK, Solve(7, 1000, 4, N)),
+        bind(SERVER, SOLVER, TASK, Solve(7, 1000, 3, N + 2)),
+    ],
+)
+def test_one_of_anything_else_is_refused(other: Bound) -> None:
+    assert other.name != BOUND.name
+    with pytest.raises(BadCheckpoint, match="another puzzle"):
+        read(other, RAW)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        State(1001, 5),
+        State(600, 0),
+        State(600, N),
+        State(600, 5, ((0, 5),)),
+        State(600, 5, ((601, 5),)),
+        State(600, 5, ((200, 5), (100, 5))),
+        State(600, 5, ((100, 5), (100, 5))),
+        State(600, 5, ((100, 0),)),
+    ],
+)
+def test_impossible_numbers_are_refused(state: State) -> None:
+    with pytest.raises(BadCheckpoint, match="impossible"):
+        read(BOUND, write(BOUND, state))
+
+
+def test_a_count_that_lies_is_refused() -> None:
+    at = 24 + 4 + 8 + 32 + 8 + 4 + 64
+    for count in (1, 3, 2**32 - 1):
+        with pytest.raises(BadCheckpoint):
+            read(BOUND, summed(RAW[:at] + struct.pack(">I", count) + RAW[at + 4 : -32]))
+    with pytest.raises(BadCheckpoint, match="too short"):
+        read(BOUND, summed(RAW[:24] + struct.pack(">IQ", VERSION, 10) + RAW[36:46]))
+
+
+def test_its_name_begins_with_the_assignment_and_shows_nothing() -> None:
+    assert BOUND.name.startswith(prefix(SERVER, 7))
+    assert not prefix(SERVER, 71).startswith(prefix(SERVER, 7))
+    for number in (JOB.squarings, JOB.modulus):
+        assert str(number) not in BOUND.name + repr(BOUND)
+        assert f"{number:x}" not in BOUND.name + repr(BOUND)

@@ -1,0 +1,40 @@
+"""The real solver with watched workers, as a process: `python watched_solver.py TALLY WRONG run …`."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import vault_solver.solver
+from tests.processes import Server, Solver
+from tests.vault_solver.watched_worker import command, squarings_done
+from vault_solver.__main__ import main
+from vault_solver.pool import Pool
+
+
+class WatchedSolver(Solver):
+    """Counts the squarings of all its lives, and flips a bit in every so manyth call (0: never)."""
+
+    def __init__(self, server: Server, folder: Path, arguments: Sequence[str] = (), wrong: int = 0) -> None:
+        super().__init__(server, folder, "watched", ["--calibration", "0.02", *arguments])
+        self.wrong = wrong
+        self.tally = folder / "tally"
+        self.checkpoints = self.key_path.with_suffix(".checkpoints")
+
+    def command(self) -> Sequence[str | Path]:
+        _, _, *arguments = super().command()
+        return ["-m", "tests.vault_solver.watched_solver", self.tally, str(self.wrong), *arguments]
+
+    @property
+    def squarings(self) -> int:
+        """Done so far, by workers that were killed too, those of the checks included."""
+        return squarings_done(self.tally)
+
+
+if __name__ == "__main__":
+    worker = command(Path(sys.argv[1]), int(sys.argv[2]))
+    vars(vault_solver.solver)["Pool"] = functools.partial(Pool, worker=worker)
+    sys.argv[1:] = sys.argv[3:]
+    main()
