@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,13 @@ app = typer.Typer(
 
     Start with `vault-solver run --server ws://HOST:PORT`. Everything it needs is made on first start.""",
 )
+
+
+class OnStop(StrEnum):
+    """What becomes of unfinished work."""
+
+    RETURN = "return"
+    KEEP = "keep"
 
 
 def _server_key(value: str | None) -> str | None:
@@ -125,6 +133,15 @@ def run(
             "A second signal hands back everything at once.",
         ),
     ] = GRACE_SECONDS,
+    on_stop: Annotated[
+        OnStop,
+        typer.Option(
+            metavar="WHAT",
+            envvar="VAULT_SOLVER_ON_STOP",
+            help="What becomes of work that does not end within --grace: return hands it back; keep suspends it, and a "
+            "restart with the same key resumes it. Kept work misses its deadline unless you come back.",
+        ),
+    ] = OnStop.RETURN,
     calibration: Annotated[
         float,
         typer.Option(
@@ -175,8 +192,9 @@ def run(
 
     The solver reconnects by itself and keeps computing meanwhile; answers wait until the server has them on disk.
 
-    SIGTERM or ctrl-C drains: what is begun is finished, the rest handed back, then it ends. SIGUSR1 pauses: nothing
-    new is taken, what is in hand is finished. SIGUSR2 goes on.
+    SIGTERM or ctrl-C drains: what is begun is finished, the rest handed back, then it ends; with --on-stop keep what
+    takes longer than --grace is suspended, for a restart. SIGUSR1 pauses: nothing new is taken, what is in hand is
+    finished. SIGUSR2 goes on.
 
         vault-solver run --server ws://127.0.0.1:8765 --workers 2
     """
@@ -191,6 +209,7 @@ def run(
             capacity=capacity or workers or usable_cpus(),
             subprotocol=SUBPROTOCOLS[subprotocol],
             grace_seconds=grace,
+            kept_on_stop=on_stop is OnStop.KEEP,
             calibration_seconds=calibration,
             checkpoints_folder=checkpoints,
             checkpoint_seconds=checkpoint_every,

@@ -32,9 +32,21 @@ from protocol.vault import (
     UpdateStatus,
 )
 from vault_solver.complaints import Complaints, note_of
-from vault_solver.effects import Acknowledge, Discard, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
+from vault_solver.effects import (
+    Acknowledge,
+    Discard,
+    Effect,
+    Forget,
+    Note,
+    Request,
+    Retry,
+    Signal,
+    Start,
+    Stop,
+    Suspend,
+)
 from vault_solver.errors import Refused
-from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Report, Solve, Solved
+from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Report, Solve, Solved, Suspended, Verified
 
 OVER = frozenset({Code.ASSIGNMENT_ENDED, Code.ASSIGNMENT_NOT_FOUND, Code.ALREADY_ANSWERED})
 """Refusals after which nothing more is to be done for an assignment."""
@@ -61,21 +73,25 @@ class Held:
     answer: int | None = None
     answer_sent: bool = False
     returning: bool = False
+    suspended: bool = False
+    done: int = 0
 
 
 class Agent:
     """Takes up to `capacity` assignments and has `workers` of them solved at once.
 
     `speeds`: squarings a second by modulus bits, as announced; a modulus above the largest size is handed back.
+    `kept_on_stop`: what is not finished when it stops is suspended instead of handed back, for a restart of this key.
     """
 
-    def __init__(self, *, capacity: int, workers: int, speeds: Mapping[str, int]) -> None:
+    def __init__(self, *, capacity: int, workers: int, speeds: Mapping[str, int], kept_on_stop: bool = False) -> None:
         self._capacity = capacity
         self._workers = workers
         self._speeds = dict(speeds)
         self._bits_max = max(int(bits) for bits in speeds)
         self._held: dict[int, Held] = {}
         self._refusals: Counter[tuple[type[Message], int]] = Counter()
+        self._kept_on_stop = kept_on_stop
         self._draining = False
         self._paused = False
         self._complaints = Complaints()
@@ -87,8 +103,8 @@ class Agent:
 
     @property
     def finished(self) -> bool:
-        """Whether it drains and has nothing left."""
-        return self._draining and not self._held
+        """Whether it drains and has nothing left, or nothing that goes on before a restart."""
+        return self._draining and all(held.suspended for held in self._held.values())
 
     # the connection
 
@@ -166,7 +182,15 @@ class Agent:
         if held is None or held.returning:
             return []
         match report:
+            case Verified(state=state):
+                held.done = state.done
+                return []
+            case Suspended(assignment=number):
+                held.solving, held.suspended = False, True
+                percent = round(100 * held.done / held.offer.t, 1)
+                return [Note("assignment.suspended", {"assignment": number, "percent": percent})]
             case Progressed(assignment=number, done=done):
+                held.done = done
                 return [Signal(ReportProgress(assignment=number, done=done))]
             case Solved(assignment=number, answer=answer):
                 held.answer, held.solving = answer, False
@@ -178,7 +202,6 @@ class Agent:
                 return [MISCOMPUTES, *self._hand_back(held, "machine_errs", "error"), *self._start_next()]
             case Crashed():
                 return [*self._hand_back(held, "worker_died", "error"), *self._start_next()]
-        return []
 
     # what the operator says
 
@@ -187,14 +210,24 @@ class Agent:
         self._paused = paused
         return [] if self._draining else [Request(self._status())]
 
-    def drain(self) -> list[Effect]:
-        """Take nothing new, hand back what has not been begun, finish the rest."""
+    def drain(self, seconds: float) -> list[Effect]:
+        """Take nothing new, hand back what has not been begun, finish the rest.
+
+        What is kept on stopping and will not be finished in so many seconds is suspended at once.
+        """
         self._draining = True
-        waiting = [held for held in self._held.values() if not held.solving and held.answer is None]
-        return [Request(self._status()), *(e for held in waiting for e in self._hand_back(held, "draining"))]
+        effects: list[Effect] = [Request(self._status())]
+        for number, held in self._held.items():
+            if held.answer is None and not held.solving:
+                effects += self._hand_back(held, "draining")
+            elif held.solving and self._kept_on_stop and self._seconds_left(held) > seconds:
+                effects.append(Suspend(number))
+        return effects
 
     def give_up(self) -> list[Effect]:
-        """Hand back everything that has no answer."""
+        """Hand back everything that has no answer, or suspend it."""
+        if self._kept_on_stop:
+            return [Suspend(number) for number, held in self._held.items() if held.solving]
         unsolved = [held for held in self._held.values() if held.answer is None]
         return [effect for held in unsolved for effect in self._hand_back(held, "draining")]
 
@@ -203,6 +236,11 @@ class Agent:
     def _status(self) -> UpdateStatus:
         state = "draining" if self._draining else "paused" if self._paused else "ready"
         return UpdateStatus(state=state, capacity=self._capacity, speeds=self._speeds)
+
+    def _seconds_left(self, held: Held) -> float:
+        bits = held.offer.product.bit_length()
+        speed = next(speed for size, speed in self._speeds.items() if int(size) >= bits)
+        return (held.offer.t - held.done) / max(speed, 1)
 
     def _offered(self, offer: PuzzleOffered, seq: int) -> list[Effect]:
         known = self._held.get(offer.assignment)
@@ -230,7 +268,7 @@ class Agent:
         for number, held in self._held.items():
             if solving >= self._workers:
                 break
-            if not held.solving and held.answer is None and not held.returning:
+            if not (held.solving or held.suspended or held.returning) and held.answer is None:
                 held.solving = True
                 solving += 1
                 job = Solve(number, held.offer.t, held.offer.baseg, held.offer.product)

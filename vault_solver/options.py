@@ -32,6 +32,7 @@ class Options:
     subprotocol: Subprotocol = SEALED
     grace_seconds: float = GRACE_SECONDS
     calibration_seconds: float = SECONDS_PER_SIZE
+    kept_on_stop: bool = False
     checkpoints_folder: Path | None = None
     checkpoint_seconds: float = CHECK_SECONDS
     checkpoint_bytes_max: int = CHECKPOINT_MIB * 2**20

@@ -51,7 +51,7 @@ async def run(options: Options) -> None:
     leaving.listen()
     pausing.listen()
     speeds = await asyncio.to_thread(calibrate, options.calibration_seconds)
-    agent = Agent(capacity=options.capacity, workers=options.workers, speeds=speeds)
+    agent = Agent(capacity=options.capacity, workers=options.workers, speeds=speeds, kept_on_stop=options.kept_on_stop)
     solver = Solver(options, identity, agent, leaving)
     pausing.tell(solver.pause)
     log.info(
@@ -209,7 +209,7 @@ class Solver:
     async def _leave_when_asked(self) -> None:
         await self._leaving.asked.wait()
         self._log.info("solver.draining", holding=self._agent.holding, grace_s=self._options.grace_seconds)
-        self._perform(self._agent.drain())
+        self._perform(self._agent.drain(self._options.grace_seconds))
         await self._leaving.pressed.wait()
         self._perform(self._agent.give_up())
         if self._link is not None:

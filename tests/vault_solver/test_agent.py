@@ -21,9 +21,22 @@ from protocol.vault import (
     UpdateStatus,
 )
 from vault_solver.agent import OVER, Agent
-from vault_solver.effects import Acknowledge, Discard, Effect, Forget, Note, Request, Retry, Signal, Start, Stop
+from vault_solver.effects import (
+    Acknowledge,
+    Discard,
+    Effect,
+    Forget,
+    Note,
+    Request,
+    Retry,
+    Signal,
+    Start,
+    Stop,
+    Suspend,
+)
 from vault_solver.errors import Refused
-from vault_solver.pipe import Crashed, Progressed, Solve, Solved
+from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Solve, Solved, Suspended, Verified
+from vault_solver.state import State
 
 SPEEDS = {"512": 9_000_000, "1024": 3_000_000}
 N = (1 << 511) + 1
@@ -178,7 +191,7 @@ def test_a_paused_solver_says_so_goes_on_with_what_it_holds_and_says_when_it_is_
 def test_a_solver_that_drains_is_neither_paused_nor_resumed() -> None:
     agent = ready_agent()
     agent.pushed(offer(1))
-    agent.drain()
+    agent.drain(30.0)
     assert agent.pause(True) == agent.pause(False) == []
     assert agent.opened()[0] == Request(UpdateStatus(state="draining", capacity=2, speeds=SPEEDS))
 
@@ -266,7 +279,7 @@ def test_draining_finishes_what_is_begun_and_hands_back_the_rest() -> None:
     agent.pushed(offer(1))
     agent.pushed(offer(2))
     status = Request(UpdateStatus(state="draining", capacity=2, speeds=SPEEDS))
-    assert acts(agent.drain()) == [status, give_back(2)]
+    assert acts(agent.drain(30.0)) == [status, give_back(2)]
     assert acts(agent.pushed(offer(3))) == [give_back(3)]
     assert acts(agent.reported(Solved(1, 9))) == [answer(1)]
     for number in (2, 3):
@@ -282,7 +295,7 @@ def test_giving_up_hands_back_what_is_begun_and_keeps_answers() -> None:
     agent.pushed(offer(1))
     agent.pushed(offer(2))
     agent.reported(Solved(1, 9))
-    agent.drain()
+    agent.drain(30.0)
     assert acts(agent.give_up()) == [Stop(2), give_back(2)]
     assert agent.opened()[1:] == [answer(1), give_back(2)]
     assert agent.give_up() == []
@@ -291,7 +304,7 @@ def test_giving_up_hands_back_what_is_begun_and_keeps_answers() -> None:
 def test_a_solver_with_nothing_in_hand_is_finished_at_once() -> None:
     agent = ready_agent()
     assert not agent.finished
-    agent.drain()
+    agent.drain(30.0)
     assert agent.finished
 
 
@@ -320,3 +333,93 @@ def test_no_parameter_and_no_answer_is_noted_or_shown() -> None:
     for secret in (big, big - 2, 1000):
         assert str(secret) not in shown
         assert f"{secret:x}" not in shown
+
+
+# what a worker finds out, and what is kept
+
+
+def test_an_error_that_was_found_is_told_and_nothing_else_happens() -> None:
+    agent = ready_agent()
+    agent.pushed(offer(1))
+    [note] = agent.reported(Erred(1))
+    assert isinstance(note, Note)
+    assert (note.event, note.level) == ("squarings.erred", "warning")
+    assert acts(agent.reported(Solved(1, 9))) == [answer(1)]
+
+
+def test_a_machine_that_computes_wrongly_hands_back_and_tells_its_operator() -> None:
+    agent = ready_agent()
+    agent.pushed(offer(1))
+    agent.pushed(offer(2))
+    effects = agent.reported(Miscomputed(1))
+    assert next(effect for effect in effects if isinstance(effect, Note)).event == "machine.errs"
+    assert acts(effects) == [Stop(1), give_back(1), start(2)]
+
+
+@pytest.mark.parametrize("end", ["answered", "returned", "ended"])
+def test_every_end_discards_what_was_kept(end: str) -> None:
+    agent = ready_agent()
+    agent.pushed(offer(1))
+    if end == "answered":
+        agent.reported(Solved(1, 9))
+        effects = agent.replied(SubmitAnswer(assignment=1, answer=9), AnswerTaken(assignment=1, verdict="valid"))
+    elif end == "returned":
+        effects = agent.reported(Crashed(1))
+    else:
+        effects = agent.pushed(Envelope(AssignmentEnded(assignment=1, outcome="expired"), seq=300))
+    assert Discard(1) in effects
+
+
+def test_the_end_of_what_an_earlier_process_held_discards_it_too() -> None:
+    effects = ready_agent().pushed(Envelope(AssignmentEnded(assignment=5, outcome="released"), seq=300))
+    assert effects[0] == Discard(5)
+    assert effects[-1] == Acknowledge(300)
+
+
+def keeping_agent() -> Agent:
+    agent = Agent(capacity=3, workers=2, speeds=SPEEDS, kept_on_stop=True)
+    agent.opened()
+    return agent
+
+
+def long_offer(number: int) -> Envelope:
+    message = PuzzleOffered(assignment=number, task=f"{number:032x}", t=10**9, baseg=3, product=N, deadline=1)
+    return Envelope(message, seq=100 + number)
+
+
+def test_what_is_kept_on_stop_is_suspended_when_it_takes_longer_than_there_is_time() -> None:
+    agent = keeping_agent()
+    for pushed in (offer(1), long_offer(2), offer(3)):
+        agent.pushed(pushed)
+    draining = Request(UpdateStatus(state="draining", capacity=3, speeds=SPEEDS))
+    assert acts(agent.drain(30.0)) == [draining, Suspend(2), give_back(3)], "3 was not begun"
+    agent.replied(ReturnAssignment(assignment=3), AssignmentReturned(assignment=3))
+    agent.reported(Verified(2, State(250_000_000, 5)))
+    [note] = agent.reported(Suspended(2))
+    assert note == Note("assignment.suspended", {"assignment": 2, "percent": 25.0})
+    assert [agent.finished] == [False]
+    assert acts(agent.reported(Solved(1, 9))) == [answer(1)]
+    agent.replied(SubmitAnswer(assignment=1, answer=9), AnswerTaken(assignment=1, verdict="valid"))
+    assert agent.finished
+    assert agent.holding == 1
+
+
+def test_what_is_nearly_done_is_finished_and_suspended_only_when_time_is_over() -> None:
+    agent = keeping_agent()
+    agent.pushed(long_offer(1))
+    agent.reported(Progressed(1, 10**9 - 1000))
+    assert acts(agent.drain(30.0))[1:] == []
+    assert agent.give_up() == [Suspend(1)]
+    agent.reported(Suspended(1))
+    assert agent.finished
+
+
+def test_what_ends_while_it_is_suspended_is_not_begun_again() -> None:
+    agent = keeping_agent()
+    agent.pushed(long_offer(1))
+    agent.drain(0.0)
+    agent.reported(Suspended(1))
+    assert acts(agent.pushed(long_offer(1))) == [accept(1)]
+    ended = Envelope(AssignmentEnded(assignment=1, outcome="released"), seq=300)
+    assert acts(agent.pushed(ended)) == [Forget(101), Acknowledge(300)]
+    assert agent.finished

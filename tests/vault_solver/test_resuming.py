@@ -188,3 +188,28 @@ async def test_nothing_in_its_log_or_its_files_names_tells_of_a_puzzle(server: S
     for secret in (LONG, MODULUS, answer):
         assert str(secret) not in printed
         assert f"{secret:x}" not in printed.lower()
+
+
+# stopping in order to come back
+
+
+@pytest.mark.parametrize("stop", ["at once", "when the time is over"])
+async def test_work_that_is_kept_on_stop_goes_on_after_a_restart(server: Server, begin: Begin, stop: str) -> None:
+    grace = "0" if stop == "at once" else "30"
+    solver = await begin("--on-stop", "keep", "--grace", grace)  # no checkpoint before it is asked to stop
+    puzzle, answer = order(LONG)
+    async with await dial(server.url) as client:
+        await client.ask(puzzle, PuzzleAccepted)
+        await until(lambda: solver.squarings >= LONG // 3)
+        solver.send(signal.SIGTERM)
+        await solver.event("solver.draining")
+        solver.send(signal.SIGTERM)
+        assert await solver.wait(5) == 0
+        done = solver.squarings
+        suspended = await solver.event("assignment.suspended")
+        await solver.start()
+        resumed = await solver.event("assignment.resumed")
+        await answered(client, answer)
+    assert suspended["percent"] == resumed["percent"] > 30
+    assert solver.squarings - done < LONG * 0.75
+    assert not server.find("assignment.returned")
