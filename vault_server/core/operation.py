@@ -149,13 +149,14 @@ class Push:
     """How an outbox row of one kind becomes a message, or None when it has no object any more.
 
     Rows that are `standing` are not removed by acknowledgement, but when what they are about ends. Sending one `grants`
-    its receiver orders that are free of the rate limit, once each (see `Operation.allowance`), or `revokes` them.
+    its receiver orders that are free of the rate limit, once each (see `Operation.allowance`), or `retires` them, so that they give
+    way first.
     """
 
     kind: str
     render: Callable[[Reader, Row], Message | None]
     grants: Callable[[Any], Iterable[Hashable]] | None = None
-    revokes: Callable[[Any], Iterable[Hashable]] | None = None
+    retires: Callable[[Any], Iterable[Hashable]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ and the orders that answer it (seed 000 §3.4, design §7). What a violation lea
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
@@ -36,13 +37,13 @@ class Violation(Exception):
 
 
 class Allowances:
-    """What one connection may still send beside its window. Bounded: the oldest grant gives way."""
+    """What one connection may still send beside its window. Bounded: what has ended gives way, then the oldest."""
 
     __slots__ = ("_count_max", "_granted")
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
-        self._granted: dict[Hashable, None] = {}
+        self._granted: OrderedDict[Hashable, None] = OrderedDict()
 
     def grant(self, allowances: Iterable[Hashable]) -> None:
         """Each may be used once; granting again renews it."""
@@ -50,12 +51,15 @@ class Allowances:
             self._granted.pop(allowance, None)
             self._granted[allowance] = None
         while len(self._granted) > self._count_max:
-            del self._granted[next(iter(self._granted))]
+            self._granted.popitem(last=False)
 
-    def revoke(self, allowances: Iterable[Hashable]) -> None:
-        """What they would answer has ended: the dead must not push out the living."""
+    def retire(self, allowances: Iterable[Hashable]) -> None:
+        """What they would answer has ended. They give way first, and are good until then: the answer of who has not
+        heard of the end may be on its way.
+        """
         for allowance in allowances:
-            self._granted.pop(allowance, None)
+            if allowance in self._granted:
+                self._granted.move_to_end(allowance, last=False)
 
     def take(self, allowance: Hashable) -> bool:
         """Use one; whether it was there."""
