@@ -21,7 +21,7 @@ from vault_solver.calibration import SECONDS_PER_SIZE, SIZES, measure
 from vault_solver.errors import SolverError
 from vault_solver.keyfile import default_key_path
 from vault_solver.logs import LogFormat
-from vault_solver.options import CAPACITY_MAX, CHECKPOINT_MIB, GRACE_SECONDS, WORKERS_MAX, Options, usable_cpus
+from vault_solver.options import CAPACITY_MAX, DISK_MIB, GRACE_SECONDS, WORKERS_MAX, Options, usable_cpus
 from vault_solver.pins import default_known_servers_path
 from vault_solver.solver import run as run_solver
 from vault_solver.squaring import CHECK_SECONDS
@@ -160,25 +160,25 @@ def run(
             show_default="beside the key: solver.checkpoints",
         ),
     ] = None,
-    checkpoint_every: Annotated[
+    check_every: Annotated[
         float,
         typer.Option(
             min=0.1,
             max=3600,
             metavar="SECONDS",
-            envvar="VAULT_SOLVER_CHECKPOINT_EVERY",
+            envvar="VAULT_SOLVER_CHECK_EVERY",
             help="Seconds between two checks of the squarings; what has been checked is written down.",
         ),
     ] = CHECK_SECONDS,
-    checkpoint_mib: Annotated[
+    disk_mib: Annotated[
         int,
         typer.Option(
             min=1,
             metavar="MIB",
-            envvar="VAULT_SOLVER_CHECKPOINT_MIB",
+            envvar="VAULT_SOLVER_DISK_MIB",
             help="Mebibytes that all checkpoints may have together.",
         ),
-    ] = CHECKPOINT_MIB,
+    ] = DISK_MIB,
     log_format: Annotated[
         LogFormat,
         typer.Option(
@@ -212,8 +212,8 @@ def run(
             kept_on_stop=on_stop is OnStop.KEEP,
             calibration_seconds=calibration,
             checkpoints_folder=checkpoints,
-            checkpoint_seconds=checkpoint_every,
-            checkpoint_bytes_max=checkpoint_mib * 2**20,
+            check_seconds=check_every,
+            disk_bytes_max=disk_mib * 2**20,
         )
         asyncio.run(run_solver(options))
     except BadAddress as error:

@@ -16,7 +16,7 @@ from vault_solver.squaring import CHECK_SECONDS
 GRACE_SECONDS = 30.0
 WORKERS_MAX = 512
 CAPACITY_MAX = 1024
-CHECKPOINT_MIB = 1024
+DISK_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Options:
     calibration_seconds: float = SECONDS_PER_SIZE
     kept_on_stop: bool = False
     checkpoints_folder: Path | None = None
-    checkpoint_seconds: float = CHECK_SECONDS
-    checkpoint_bytes_max: int = CHECKPOINT_MIB * 2**20
+    check_seconds: float = CHECK_SECONDS
+    disk_bytes_max: int = DISK_MIB * 2**20
 
     @property
     def checkpoints(self) -> Path:

@@ -120,7 +120,7 @@ class Store:
                 used -= status.st_size
         if used + needed > self._bytes_max:
             raise Unwritable(
-                f"{self._folder} would have more than {self._bytes_max} bytes", "Allow more with --checkpoint-mib."
+                f"{self._folder} would have more than {self._bytes_max} bytes", "Allow more with --disk-mib."
             )
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:

@@ -135,7 +135,7 @@ def test_no_more_than_the_limit_is_ever_there(store: Store, folder: Path) -> Non
     assert exactly.bytes() == 2 * BYTES
     with pytest.raises(Unwritable, match="more than") as full:
         Store(folder, 3 * BYTES - 1).save(BOUND, THIRD)
-    assert "--checkpoint-mib" in full.value.suggestion
+    assert "--disk-mib" in full.value.suggestion
 
 
 def test_what_is_at_work_never_makes_room_and_what_was_left_behind_does(store: Store, folder: Path) -> None:
