@@ -125,8 +125,8 @@ class Solver:
         self._agent = agent
         self._leaving = leaving
         self._pins = Pins(options.known_servers_path, options.server_key)
-        self._pool = Pool(options.workers, self._hear, options.checkpoint_seconds)
-        self._keeper = Keeper(Store(options.checkpoints, options.checkpoint_bytes_max), identity.fingerprint)
+        self._pool = Pool(options.workers, self._hear, options.check_seconds)
+        self._keeper = Keeper(Store(options.checkpoints, options.disk_bytes_max), identity.fingerprint)
         self._acknowledged = Acknowledged()
         self._link: Link | None = None
         self._sender = Sender(lambda request: self._perform(self._agent.due(request)))
