@@ -55,7 +55,7 @@ class _Line:
         self.last_seq = 0
         self.is_behind = True
         self.unacknowledged: dict[int, tuple[Hashable, ...]] = {}
-        """What is sent and not acknowledged, with what its acknowledgement revokes."""
+        """What is sent and not acknowledged, with what its acknowledgement retires."""
 
 
 Rendered = tuple[Row, Message | None]
@@ -129,7 +129,7 @@ class Pump:
             return
         revoked = line.unacknowledged.pop(seq, ())
         if revoked:  # not before: what was under way when the push was sent is as free as it was
-            line.subscriber.revoke(revoked)
+            line.subscriber.retire(revoked)
         if line.is_behind and len(line.unacknowledged) <= self._window // 2:
             self._behind[line] = None
             self.wake()
@@ -226,8 +226,8 @@ class Pump:
         if message is None:
             return
         if not row["standing"]:
-            revokes = self._pushes[row["kind"]].revokes
-            line.unacknowledged[seq] = () if revokes is None else tuple(revokes(message))
+            retires = self._pushes[row["kind"]].retires
+            line.unacknowledged[seq] = () if retires is None else tuple(retires(message))
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True
         self._tally.pushed[row["kind"]] += 1
