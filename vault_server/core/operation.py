@@ -156,7 +156,7 @@ class Push:
     kind: str
     render: Callable[[Reader, Row], Message | None]
     grants: Callable[[Any], Iterable[Hashable]] | None = None
-    retires: Callable[[Any], Iterable[Hashable]] | None = None
+    revokes: Callable[[Any], Iterable[Hashable]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

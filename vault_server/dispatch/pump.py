@@ -36,8 +36,8 @@ class Subscriber(Protocol):
     def push(self, seq: int, message: Message) -> None:
         """Send one push; never blocks, never raises."""
 
-    def retire(self, allowances: Iterable[Hashable]) -> None:
-        """These answer something that has ended: they are the first to give way."""
+    def revoke(self, allowances: Iterable[Hashable]) -> None:
+        """These would answer something that has ended."""
 
     def grant(self, allowances: Iterable[Hashable]) -> None:
         """What the push that comes next lets the receiver do beside its rate limit."""
@@ -55,7 +55,7 @@ class _Line:
         self.last_seq = 0
         self.is_behind = True
         self.unacknowledged: dict[int, tuple[Hashable, ...]] = {}
-        """What is sent and not acknowledged, with what its acknowledgement retires."""
+        """What is sent and not acknowledged, with what its acknowledgement revokes."""
 
 
 Rendered = tuple[Row, Message | None]
@@ -129,7 +129,7 @@ class Pump:
             return
         revoked = line.unacknowledged.pop(seq, ())
         if revoked:  # not before: what was under way when the push was sent is as free as it was
-            line.subscriber.retire(revoked)
+            line.subscriber.revoke(revoked)
         if line.is_behind and len(line.unacknowledged) <= self._window // 2:
             self._behind[line] = None
             self.wake()
@@ -226,16 +226,14 @@ class Pump:
         if message is None:
             return
         if not row["standing"]:
-            retires = self._pushes[row["kind"]].retires
-            line.unacknowledged[seq] = () if retires is None else tuple(retires(message))
+            revokes = self._pushes[row["kind"]].revokes
+            line.unacknowledged[seq] = () if revokes is None else tuple(revokes(message))
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True
         self._tally.pushed[row["kind"]] += 1
-        kind = self._pushes[row["kind"]]
-        if kind.grants is not None:
-            line.subscriber.grant(kind.grants(message))
-        if kind.retires is not None:
-            line.subscriber.retire(kind.retires(message))
+        grants = self._pushes[row["kind"]].grants
+        if grants is not None:
+            line.subscriber.grant(grants(message))
         if not row["standing"]:
             line.subscriber.grant((outbox.acknowledgement(seq),))
         line.subscriber.push(seq, message)

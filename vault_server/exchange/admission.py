@@ -6,7 +6,6 @@ and the orders that answer it (seed 000 §3.4, design §7). What a violation lea
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
@@ -37,13 +36,13 @@ class Violation(Exception):
 
 
 class Allowances:
-    """What one connection may still send beside its window. Bounded: what has ended gives way, then the oldest."""
+    """What one connection may still send beside its window. Bounded: the oldest grant gives way."""
 
     __slots__ = ("_count_max", "_granted")
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
-        self._granted: OrderedDict[Hashable, None] = OrderedDict()
+        self._granted: dict[Hashable, None] = {}
 
     def grant(self, allowances: Iterable[Hashable]) -> None:
         """Each may be used once; granting again renews it."""
@@ -51,15 +50,12 @@ class Allowances:
             self._granted.pop(allowance, None)
             self._granted[allowance] = None
         while len(self._granted) > self._count_max:
-            self._granted.popitem(last=False)
+            del self._granted[next(iter(self._granted))]
 
-    def retire(self, allowances: Iterable[Hashable]) -> None:
-        """What they would answer has ended. They give way first, and are good until then: the answer of who has not
-        heard of the end may be on its way.
-        """
+    def revoke(self, allowances: Iterable[Hashable]) -> None:
+        """What they would answer has ended: the dead must not push out the living."""
         for allowance in allowances:
-            if allowance in self._granted:
-                self._granted.move_to_end(allowance, last=False)
+            self._granted.pop(allowance, None)
 
     def take(self, allowance: Hashable) -> bool:
         """Use one; whether it was there."""

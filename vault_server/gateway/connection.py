@@ -94,9 +94,9 @@ class Connection(Arrival):
         """A push gives its receiver orders that do not count."""
         self._granted.grant(allowances)
 
-    def retire(self, allowances: Iterable[Hashable]) -> None:
-        """What they would answer has ended: they are the first to give way."""
-        self._granted.retire(allowances)
+    def revoke(self, allowances: Iterable[Hashable]) -> None:
+        """What they would answer has ended, and the peer knows it."""
+        self._granted.revoke(allowances)
 
     def banish(self, refusal: MessageError) -> None:
         """Say until when the key is banned, and close."""

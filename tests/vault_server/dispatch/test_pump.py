@@ -30,7 +30,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.got: list[tuple[int, Message]] = []
-        self.retired: list[Hashable] = []
+        self.revoked: list[Hashable] = []
         self.granted: list[Hashable] = []
 
     def push(self, seq: int, message: Message) -> None:
@@ -39,8 +39,8 @@ class Connection:
     def grant(self, allowances: Iterable[Hashable]) -> None:
         self.granted += [(len(self.got), allowance) for allowance in allowances]
 
-    def retire(self, allowances: Iterable[Hashable]) -> None:
-        self.retired += allowances
+    def revoke(self, allowances: Iterable[Hashable]) -> None:
+        self.revoked += allowances
 
     @property
     def seqs(self) -> list[int]:
@@ -122,17 +122,14 @@ async def test_a_push_grants_its_answer_and_its_acknowledgement_just_before_it_i
     await pump.stop()
 
 
-async def test_a_push_revokes_what_it_ends_once_it_is_acknowledged(database: SqliteDatabase, send: Send) -> None:
-    pump = Pump(Settings(), database, {"note": Push("note", render, revokes=lambda message: (message, "more"))})
+async def test_a_push_retires_what_it_ends(database: SqliteDatabase, send: Send) -> None:
+    pump = Pump(Settings(), database, {"note": Push("note", render, retires=lambda message: (message, "more"))})
     await pump.start()
     connection = connect(pump)
-    [seq] = await send(1)
+    await send(1)
     pump.wake()
     await eventually(lambda: connection.got)
-    assert connection.revoked == []
-    for _ in range(2):
-        await acknowledge(database, pump, connection, seq)
-    assert connection.revoked == [reply(1), "more"]
+    assert connection.retired == [reply(1), "more"]
     await pump.stop()
 
 

@@ -81,5 +81,5 @@ def pushes(parts: Parts) -> list[Push]:
         Push("tlp_request", offered, grants=allowances.of_offer),
         Push("tlp_response", answered),
         Push("task_failed", failed),
-        Push("assignment_ended", ended, retires=allowances.of_ended),
+        Push("assignment_ended", ended, revokes=allowances.of_ended),
     ]
