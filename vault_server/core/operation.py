@@ -149,8 +149,8 @@ class Push:
     """How an outbox row of one kind becomes a message, or None when it has no object any more.
 
     Rows that are `standing` are not removed by acknowledgement, but when what they are about ends. Sending one `grants`
-    its receiver orders that are free of the rate limit, once each (see `Operation.allowance`), or `retires` them: they
-    give way first.
+    its receiver orders that are free of the rate limit, once each (see `Operation.allowance`), or `revokes` them
+    once it is acknowledged.
     """
 
     kind: str
