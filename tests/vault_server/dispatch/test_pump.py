@@ -122,14 +122,17 @@ async def test_a_push_grants_its_answer_and_its_acknowledgement_just_before_it_i
     await pump.stop()
 
 
-async def test_a_push_retires_what_it_ends(database: SqliteDatabase, send: Send) -> None:
-    pump = Pump(Settings(), database, {"note": Push("note", render, retires=lambda message: (message, "more"))})
+async def test_a_push_revokes_what_it_ends_once_it_is_acknowledged(database: SqliteDatabase, send: Send) -> None:
+    pump = Pump(Settings(), database, {"note": Push("note", render, revokes=lambda message: (message, "more"))})
     await pump.start()
     connection = connect(pump)
-    await send(1)
+    [seq] = await send(1)
     pump.wake()
     await eventually(lambda: connection.got)
-    assert connection.retired == [reply(1), "more"]
+    assert connection.revoked == []
+    for _ in range(2):
+        await acknowledge(database, pump, connection, seq)
+    assert connection.revoked == [reply(1), "more"]
     await pump.stop()
 
 
