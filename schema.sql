@@ -98,7 +98,7 @@ CREATE TABLE tasks (
     CHECK (open_slots = 0 OR status IN ('waiting', 'assigned'))
 );
 
-CREATE INDEX tasks_open ON tasks (open_slots DESC, db_key) WHERE open_slots > 0;
+CREATE INDEX tasks_open ON tasks (db_key) WHERE open_slots > 0;
 CREATE INDEX tasks_of_client ON tasks (client_id, db_key);
 CREATE INDEX tasks_by_status ON tasks (status);                             -- counted for /metrics
 

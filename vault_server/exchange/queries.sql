@@ -85,7 +85,7 @@ VALUES (:subject, :cause, :reason, :created_at, :until);
 
 -- name: count_recent_bans^
 SELECT count(*) AS bans FROM bans
-WHERE subject = :subject AND cause = 'rate_limit' AND lifted_at IS NULL AND created_at > :since;
+WHERE subject = :subject AND cause = 'rate_limit' AND lifted_at IS NULL AND until > :since;
 
 -- name: longest_ban^
 SELECT until, reason FROM bans WHERE subject = :subject AND lifted_at IS NULL AND until > :now

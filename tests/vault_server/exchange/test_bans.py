@@ -113,8 +113,8 @@ async def test_bans_double_within_a_day(world: World) -> None:
     assert await world.offend(NOW + 2_000_000, BOB) == SECONDS * 1000, "each key has its own"
 
 
-@pytest.mark.parametrize(("later_ms", "factor"), [(DAY_MS - 1, 2), (DAY_MS, 1)])
-async def test_a_ban_counts_for_a_day(world: World, later_ms: int, factor: int) -> None:
+@pytest.mark.parametrize(("later_ms", "factor"), [(SECONDS * 1000 + DAY_MS - 1, 2), (SECONDS * 1000 + DAY_MS, 1)])
+async def test_a_ban_counts_until_a_day_after_its_end(world: World, later_ms: int, factor: int) -> None:
     await world.offend(NOW)
     assert await world.offend(NOW + later_ms) == factor * SECONDS * 1000
 

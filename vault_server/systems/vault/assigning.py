@@ -29,11 +29,13 @@ def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     wanted = task.slots_to_open(parts.settings.assignments_max)
     if wanted == 0:
         return 0
+    taken_address = _taken_address(tx, task)
     ranked = rules.rank([candidate(row) for row in _available(tx, task, CANDIDATES_MAX)])
     if not ranked:
         return 0
+    ranked += _elsewhere(tx, task, ranked, taken_address)
     newcomer = _newcomer(tx, task) if task.key % rules.NEWCOMER_TURN == 0 and task.slots[0] is None else None
-    chosen = rules.choose(ranked, count=wanted, taken_address=_taken_address(tx, task), newcomer=newcomer)
+    chosen = rules.choose(ranked, count=wanted, taken_address=taken_address, newcomer=newcomer)
     _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
     return len(chosen)
 
@@ -63,6 +65,21 @@ def _available(tx: Transaction, task: Task, count: int) -> Sequence[Row]:
         task_id=task.fingerprint,
         count=count,
     )
+
+
+def _elsewhere(tx: Transaction, task: Task, ranked: Sequence[Candidate], taken_address: str | None) -> list[Candidate]:
+    """The best solver of another address, when one address fills the whole list: it must not have both slots."""
+    address = ranked[0].address if taken_address is None else taken_address
+    if len(ranked) < CANDIDATES_MAX or any(solver.address != address for solver in ranked):
+        return []
+    row = tx.one(
+        q.available_elsewhere,
+        modulus_bits=task.modulus_bits,
+        client_id=task.client_id,
+        task_id=task.fingerprint,
+        address=address,
+    )
+    return [] if row is None else [candidate(row)]
 
 
 def _newcomer(tx: Transaction, task: Task) -> Candidate | None:

@@ -68,6 +68,14 @@ WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/;
 
+-- name: available_elsewhere^
+SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
+       observed_speed FROM solvers
+WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
+  AND solver_id <> :client_id AND address <> :address
+  AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
+ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/;
+
 -- name: open_tasks_for_solver
 SELECT * FROM tasks
 WHERE open_slots > 0 AND modulus_bits <= :modulus_bits_max AND client_id <> :solver_id

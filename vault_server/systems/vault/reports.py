@@ -10,7 +10,7 @@ from vault_server.systems.vault.states import TASK
 
 SOLVERS_MAX = 100_000
 """Rows of one answer, when the question names no number."""
-COUNT_DIGITS_MAX = 9
+COUNT_DIGITS_MAX = 18
 
 
 def solvers(reader: Reader, about: str, _now_ms: int) -> list[dict[str, Any]] | None:

@@ -82,8 +82,8 @@ def choose(
     if len(chosen) < count:
         others = [c for c in left if all(c.solver_id != taken.solver_id for taken in chosen)]
         if newcomer is not None and all(newcomer.solver_id != taken.solver_id for taken in chosen):
-            chosen.append(newcomer)
-        elif others:
+            others.insert(0, newcomer)
+        if others:
             chosen.append(next((c for c in others if c.address != taken_address), others[0]))
     return chosen
 

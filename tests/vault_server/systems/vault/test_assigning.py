@@ -16,6 +16,7 @@ from tests.vault_server.systems.vault.harness import AGREED, BITS, COMPUTED, HOU
 from vault_server.core.operation import SERVER, Caller, Endpoint, Relay, Transaction
 from vault_server.exchange import standing
 from vault_server.exchange.standing import Standing
+from vault_server.systems.vault.assigning import CANDIDATES_MAX
 from vault_server.systems.vault.orders import JoinSolver, StartServing
 
 ANN = client("ann")
@@ -100,13 +101,23 @@ async def test_a_solver_that_frees_a_slot_gets_the_task_that_has_waited_longest(
     assert [await holders(vault, task) for task in tasks] == [[], [], ["a"]]
 
 
-async def test_tasks_with_two_open_slots_come_before_those_with_one(vault: Vault) -> None:
+async def test_the_oldest_task_comes_first_also_when_it_waits_for_its_second_solver(vault: Vault) -> None:
+    """Else whoever keeps submitting would keep it waiting for ever."""
     await vault.join(A, capacity=1)
     half, empty = [(await vault.submit(ANN)).task for _ in range(2)]
     await vault.join(B, capacity=1)
-    assert await holders(vault, empty) == ["b"]
-    await vault.update(B, 2)
     assert await holders(vault, half) == ["a", "b"]
+    await vault.update(B, 2)
+    assert await holders(vault, empty) == ["b"]
+
+
+async def test_a_crowd_of_one_address_does_not_get_both_slots(vault: Vault) -> None:
+    for number in range(CANDIDATES_MAX + 1):
+        one = solver(f"crowd {number}", "203.0.113.6")
+        await vault.join(one)
+    await vault.join(A)
+    task = (await vault.submit(ANN)).task
+    assert A.fingerprint in {row["solver_id"] for row in await vault.assignments(task)}
 
 
 @pytest.mark.parametrize("capacity", [0, 1, 3])

@@ -208,7 +208,8 @@ class EverythingAtOnce(RuleBasedStateMachine):
         taken = self.do(_refused_or_not(complaining))
         if isinstance(taken, MessageError):
             assert taken.code in COMPLAINED
-            assert not is_over or taken.code in (Code.COMPLAINT_LATE, Code.BAD_FIELD, Code.NOT_A_FACTOR)
+            before = (Code.COMPLAINT_EXISTS, Code.BAD_FIELD, Code.NOT_A_FACTOR)
+            assert not is_over or taken.code in (Code.COMPLAINT_LATE, *before)
         else:
             assert not is_over
             assert factor in (None, P, Q)

@@ -253,8 +253,10 @@ async def test_a_restart_loses_no_hearing(vault: Vault) -> None:
     assert await ruled(vault, ANN) == [WITHDREW]
 
 
-async def test_a_hearing_that_ended_while_the_server_was_down_is_ruled(vault: Vault) -> None:
+async def test_a_hearing_that_ended_while_the_server_was_down_is_ruled_after_the_grace(vault: Vault) -> None:
     task, _ = await agreed(vault)
     taken = await complain(vault, task)
     await vault.restart(down_ms=2 * HOUR_MS)
+    assert (await complaint(vault, taken.complaint))["status"] == "asked"
+    await vault.wait(vault.settings.restart_grace_ms)
     assert (await complaint(vault, taken.complaint))["status"] == "undecided"

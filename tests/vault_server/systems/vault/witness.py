@@ -108,12 +108,16 @@ class Witness:
             if row["status"] in ("valid", "invalid"):
                 assert self._is_right(row) == (row["status"] == "valid")
         assignments = {row["db_key"]: row for row in rows["task_assignments"]}
+        tasks = {row["fingerprint"]: row for row in rows["tasks"]}
         for complaint in rows["complaints"]:
             if complaint["kind"] != "wrong_answer" or complaint["status"] in ("open", "asked", "undecided"):
                 continue
             keys = [row["assignment_id"] for row in rows["complaint_parties"] if row["complaint_id"] == complaint["id"]]
             given = self._given([assignments[key] for key in keys])
-            if complaint["status"] == "rejected":
+            if tasks[complaint["task_id"]]["answered_at"] is None:  # it failed: the factor is about all that was sent
+                own = [self._is_right(assignments[key]) for key in keys]
+                assert all(own) == (complaint["status"] == "rejected")
+            elif complaint["status"] == "rejected":
                 assert all(self._is_right(row) for row in given)
             elif complaint["factor"] is not None:
                 assert not any(self._is_right(row) for row in given)
