@@ -179,6 +179,10 @@ def run(
             help="Mebibytes that all checkpoints may have together.",
         ),
     ] = DISK_MIB,
+    log: Annotated[
+        bool,
+        typer.Option("--log", help="Log lines alone; without this a terminal shows a live screen below them."),
+    ] = False,
     log_format: Annotated[
         LogFormat,
         typer.Option(
@@ -209,6 +213,7 @@ def run(
             capacity=capacity or workers or usable_cpus(),
             subprotocol=SUBPROTOCOLS[subprotocol],
             grace_seconds=grace,
+            live_screen=sys.stdout.isatty() and not log,
             kept_on_stop=on_stop is OnStop.KEEP,
             calibration_seconds=calibration,
             checkpoints_folder=checkpoints,

@@ -76,6 +76,14 @@ class Held:
     suspended: bool = False
     done: int = 0
 
+    @property
+    def stage(self) -> str:
+        """Where it is on its way, in a word."""
+        for stage in ("returning", "suspended", "solving"):
+            if getattr(self, stage):
+                return stage
+        return "waiting" if self.answer is None else "answered"
+
 
 class Agent:
     """Takes up to `capacity` assignments and has `workers` of them solved at once.
@@ -105,6 +113,16 @@ class Agent:
     def finished(self) -> bool:
         """Whether it drains and has nothing left, or nothing that goes on before a restart."""
         return self._draining and all(held.suspended for held in self._held.values())
+
+    @property
+    def state(self) -> str:
+        """What this solver says it is: ready, paused or draining."""
+        return "draining" if self._draining else "paused" if self._paused else "ready"
+
+    @property
+    def in_hand(self) -> list[Held]:
+        """What it holds, oldest first, to be looked at alone."""
+        return list(self._held.values())
 
     # the connection
 
@@ -193,7 +211,7 @@ class Agent:
                 held.done = done
                 return [Signal(ReportProgress(assignment=number, done=done))]
             case Solved(assignment=number, answer=answer):
-                held.answer, held.solving = answer, False
+                held.answer, held.solving, held.done = answer, False, held.offer.t
                 note = Note("assignment.solved", {"assignment": number, "task": held.offer.task})
                 return [note, *self._answer(held), *self._start_next()]
             case Erred(assignment=number):
@@ -234,8 +252,7 @@ class Agent:
     # how
 
     def _status(self) -> UpdateStatus:
-        state = "draining" if self._draining else "paused" if self._paused else "ready"
-        return UpdateStatus(state=state, capacity=self._capacity, speeds=self._speeds)
+        return UpdateStatus(state=self.state, capacity=self._capacity, speeds=self._speeds)
 
     def _seconds_left(self, held: Held) -> float:
         bits = held.offer.product.bit_length()

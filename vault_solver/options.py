@@ -33,6 +33,7 @@ class Options:
     grace_seconds: float = GRACE_SECONDS
     calibration_seconds: float = SECONDS_PER_SIZE
     kept_on_stop: bool = False
+    live_screen: bool = False
     checkpoints_folder: Path | None = None
     check_seconds: float = CHECK_SECONDS
     disk_bytes_max: int = DISK_MIB * 2**20

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import monotonic
 from typing import NoReturn
 
@@ -23,11 +22,15 @@ from vault_solver.keeper import Keeper
 from vault_solver.keyfile import load_or_make_key
 from vault_solver.link import Link, dial
 from vault_solver.options import Options
+from vault_solver.overview import Overview
 from vault_solver.pins import Pins
 from vault_solver.pipe import Report, Verified
 from vault_solver.pool import Pool
+from vault_solver.screen import Screen
 from vault_solver.sending import Sender
+from vault_solver.signals import Leaving, Pausing
 from vault_solver.store import Store
+from vault_solver.view import CONNECTED
 
 REFUSALS_MAX = 5
 """Attempts in a row that are refused before the conversation is open, until that is believed."""
@@ -62,58 +65,12 @@ async def run(options: Options) -> None:
         capacity=options.capacity,
         speeds=speeds,
     )
+    solver.show()
     try:
         await solver.work()
     finally:
         await solver.stop()
         log.info("solver.stopped", holding=agent.holding)
-
-
-class Leaving:
-    """How the end comes: a first signal asks for it, a second one or the end of the grace presses, then it is over."""
-
-    def __init__(self, grace_seconds: float) -> None:
-        self.asked = asyncio.Event()
-        self.pressed = asyncio.Event()
-        self.over = asyncio.Event()
-        self._grace_seconds = grace_seconds
-
-    def listen(self) -> None:
-        """Take SIGTERM and ctrl-C from now on."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self.ask)
-
-    def ask(self) -> None:
-        """One more request to stop."""
-        if self.asked.is_set():
-            self.pressed.set()
-        else:
-            self.asked.set()
-            asyncio.get_running_loop().call_later(self._grace_seconds, self.pressed.set)
-
-
-class Pausing:
-    """SIGUSR1 asks to pause, SIGUSR2 to go on. What comes before there is a solver is told to it then."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._tell: Callable[[bool], object] = lambda _paused: None
-
-    def listen(self) -> None:
-        """Take both signals from now on."""
-        for number, paused in ((signal.SIGUSR1, True), (signal.SIGUSR2, False)):
-            asyncio.get_running_loop().add_signal_handler(number, self.ask, paused)
-
-    def tell(self, tell: Callable[[bool], object]) -> None:
-        """Call this from now on."""
-        self._tell = tell
-        if self._asked:
-            tell(True)
-
-    def ask(self, paused: bool) -> None:
-        """One signal."""
-        self._asked = paused
-        self._tell(paused)
 
 
 class Solver:
@@ -127,6 +84,8 @@ class Solver:
         self._pins = Pins(options.known_servers_path, options.server_key)
         self._pool = Pool(options.workers, self._hear, options.check_seconds)
         self._keeper = Keeper(Store(options.checkpoints, options.disk_bytes_max), identity.fingerprint)
+        self._overview = Overview(options, identity.fingerprint, agent, self._pool, self._keeper)
+        self._screen = Screen(self._overview.look) if options.live_screen else None
         self._acknowledged = Acknowledged()
         self._link: Link | None = None
         self._sender = Sender(lambda request: self._perform(self._agent.due(request)))
@@ -137,6 +96,7 @@ class Solver:
         await self._keeper.start()
         await self._pool.start()
         parts = [self._stay_connected(), self._pool.watch(), self._leave_when_asked(), self._leaving.over.wait()]
+        parts.append(self._overview.sum_up() if self._screen is None else self._screen.run())
         tasks = [asyncio.ensure_future(part) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -148,11 +108,21 @@ class Solver:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._overview.log_summary()
+
+    def show(self) -> None:
+        """Put up the screen, if there is to be one."""
+        if self._screen is not None:
+            self._screen.start()
 
     async def stop(self) -> None:
-        """No process and no connection is left when it returns. Safe twice."""
-        await self._pool.stop()
-        await self._keeper.stop()
+        """No process and no connection is left when it returns, and the terminal as it was. Safe twice."""
+        try:
+            await self._pool.stop()
+            await self._keeper.stop()
+        finally:
+            if self._screen is not None:
+                self._screen.stop()
 
     def pause(self, paused: bool) -> None:
         """Take nothing new, or go on doing so; what is in hand is finished in both cases."""
@@ -170,6 +140,7 @@ class Solver:
                 await self._converse(link)
             except KeptOut as banned:
                 seconds = min(banned.seconds, math.inf if banned.told else UNSIGNED_SECONDS_MAX)
+                self._overview.connection = "banned"
                 self._log.warning("solver.banned", reason=banned.told or str(banned), again_in_s=round(seconds, 3))
             except Unreachable as gone:
                 refusals = 0 if gone.lasting is None else refusals + 1
@@ -177,6 +148,7 @@ class Solver:
                     raise gone.lasting from None
                 failures = 1 if monotonic() - started >= STEADY_SECONDS else failures + 1
                 seconds = max(gone.again_seconds, reconnect_delay(failures))
+                self._overview.connection = f"away: {gone}"
                 if not self._leaving.over.is_set():
                     self._log.warning(event, reason=str(gone), again_in_s=round(seconds, 3))
             await asyncio.sleep(seconds)
@@ -187,7 +159,7 @@ class Solver:
 
     async def _converse(self, link: Link) -> NoReturn:
         """One connection to its end. Raises Unreachable, SolverError."""
-        self._link = link
+        self._link, self._overview.connection = link, CONNECTED
         self._sender.connect(link)
         self._keeper.meet(link.server_key)
         self._log.info("solver.connected", server=self._options.address.authority, server_key=link.server_key)
@@ -217,6 +189,7 @@ class Solver:
         self._leaving.over.set()
 
     def _hear(self, report: Report) -> None:
+        self._overview.tally.reported(report, monotonic())
         if isinstance(report, Verified):
             self._keeper.keep(report.assignment, report.state)
         self._perform(self._agent.reported(report))
@@ -241,6 +214,7 @@ class Solver:
                 case Forget(seq):
                     self._acknowledged.add(seq)
                 case Note(event, fields, level):
+                    self._overview.tally.noted(effect)
                     getattr(self._log, level)(event, **fields)
                 case _:
                     self._sender.send(effect)
