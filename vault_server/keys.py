@@ -35,9 +35,17 @@ def master_key_path(database: Path) -> Path:
 
 
 def load_identity(database: Path) -> tuple[Identity, bool]:
-    """The server's identity, and whether it was made now. Raises KeyFileError."""
+    """The server's identity, and whether it was made now. Raises KeyFileError.
+
+    A database that exists without it is not given a new one: every peer has pinned the old.
+    """
     path = identity_path(database)
     raw = _read(path)
+    if raw is None and database.exists():
+        raise KeyFileError(
+            f"{database} exists but the server's identity {path} does not",
+            "restore it from a backup; peers have pinned it. To begin with a new one, move the database away",
+        )
     if raw is None:
         identity = Identity.generate()
         _write_new(path, identity.to_pem())

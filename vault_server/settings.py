@@ -191,6 +191,21 @@ class Settings(BaseSettings):
             ip_network(name, strict=False)  # its ValueError names what is wrong
         return names
 
+    @field_validator("database")
+    @classmethod
+    def _names_a_file(cls, path: Path) -> Path:
+        if not path.name:
+            raise ValueError(f"{str(path)!r} names no file; give one like vault.db")
+        return path
+
+    @field_validator("public_names")
+    @classmethod
+    def _names_have_ports(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not name.rpartition(":")[0] or not name.rpartition(":")[2].isdigit():
+                raise ValueError(f"{name!r} is no HOST:PORT, as peers dial it")
+        return names
+
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         if self.modulus_bits_min > self.modulus_bits_max:

@@ -348,3 +348,12 @@ def test_keys_from_the_environment_that_make_no_sense(database: Path, text: str)
     message = refused(lambda database: load_master_keys(database, text), database)
     assert "VAULT_MASTER_KEY" in message
     assert "ab" * 32 not in message
+
+
+def test_a_database_that_has_lost_its_identity_is_given_no_other(database: Path) -> None:
+    load_identity(database)
+    database.touch()
+    load_identity(database)
+    identity_path(database).unlink()
+    assert "restore it from a backup; peers have pinned it" in refused(load_identity, database)
+    assert not identity_path(database).exists()

@@ -155,6 +155,10 @@ def test_a_master_key_is_not_shown() -> None:
         ({"tls_key": Path("k.pem")}, "tls_certificate and tls_key come together"),
         ({"plain_frames": "always"}, "needs public_names"),
         ({"deadline_ms_min": 1001, "deadline_ms_max": 1000}, "deadline_ms_min is above deadline_ms_max"),
+        ({"database": Path()}, "'.' names no file"),
+        ({"public_names": ("vault.example",)}, "'vault.example' is no HOST:PORT"),
+        ({"public_names": ("a.example:1", "b.example:x")}, "'b.example:x' is no HOST:PORT"),
+        ({"public_names": (":443",)}, "':443' is no HOST:PORT"),
     ],
 )
 def test_combinations_that_make_no_sense(values: dict[str, object], message: str) -> None:

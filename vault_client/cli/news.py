@@ -40,13 +40,13 @@ class TextNews(News):
 
     def standing_now(self, task: TaskState | TaskLine) -> None:
         if task.status in OPEN:
-            say(f"{task.task}  is {task.status}")
+            self._say(f"{task.task}  is {task.status}")
 
     def progress(self, news: TaskProgress) -> None:
         now = time.monotonic()
         if now - self._said.get(news.task, 0.0) >= LINE_SECONDS:
             self._said[news.task] = now
-            say(f"{news.task}  {news.done / max(1, news.total):.0%} done")
+            self._say(f"{news.task}  {news.done / max(1, news.total):.0%} done")
 
     def answered(self, task: str, answer: Answer) -> None:
         self._ended(task, f"is answered ({answer.judged_by}): {answer.y:#x}")
@@ -58,14 +58,19 @@ class TextNews(News):
         self._ended(task, "is cancelled")
 
     def ruled(self, ruling: ComplaintRuled) -> None:
-        say(f"{ruling.task}  complaint {ruling.complaint} ({ruling.kind}) is {ruling.ruling}: {ruling.reason}")
+        self._say(f"{ruling.task}  complaint {ruling.complaint} ({ruling.kind}) is {ruling.ruling}: {ruling.reason}")
 
     def standing_changed(self, changed: StandingChanged) -> None:
-        say(f"Your standing as a client is {changed.reputation_score:g} ({changed.score_change:+g}): {changed.reason}")
+        self._say(
+            f"Your standing as a client is {changed.reputation_score:g} ({changed.score_change:+g}): {changed.reason}"
+        )
 
     def _ended(self, task: str, how: str) -> None:
         self._said.pop(task, None)
-        say(f"{task}  {how}")
+        self._say(f"{task}  {how}")
+
+    def _say(self, line: str) -> None:
+        say(line)
 
 
 class BarNews(TextNews):
@@ -76,6 +81,7 @@ class BarNews(TextNews):
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         self._bars = Progress(*columns, console=errors, transient=True, speed_estimate_period=60)
         self._rows: dict[str, TaskID] = {}
+        self._over: set[str] = set()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -87,6 +93,8 @@ class BarNews(TextNews):
         self._bars.stop()
 
     def progress(self, news: TaskProgress) -> None:
+        if news.task in self._over:
+            return  # it was under way when the task ended
         if news.task not in self._rows:
             if len(self._rows) >= BARS_MAX:
                 return
@@ -94,9 +102,13 @@ class BarNews(TextNews):
         self._bars.update(self._rows[news.task], completed=news.done)
 
     def _ended(self, task: str, how: str) -> None:
+        self._over.add(task)
         if (row := self._rows.pop(task, None)) is not None:
             self._bars.remove_task(row)
         super()._ended(task, how)
+
+    def _say(self, line: str) -> None:
+        self._bars.console.print(line)  # above the bars, which would be drawn over any other line
 
 
 class JsonNews(News):

@@ -169,6 +169,7 @@ def forget(tx: Transaction, now_ms: int) -> int:
 def report(reader: Reader, fingerprint: str, now_ms: int) -> list[dict[str, Any]]:
     """The bans in force, the last to end first; about one fingerprint all of its bans, the newest first."""
     if fingerprint:
+        _check_fingerprint(fingerprint)
         rows = reader.all(q.bans_of_subject, subject=_subject(fingerprint), count=SHOWN_MAX)
     else:
         rows = list(reversed(reader.all(q.bans_in_force, now=now_ms)))[:SHOWN_MAX]

@@ -89,7 +89,7 @@ def bans(
                 shown.add_row(row["fingerprint"], second(row["until"]), row["cause"], row["reason"] + lifted)
             show(page(), shown)
         else:
-            typer.echo("Nobody is banned." if not fingerprint else f"{fingerprint} was never banned.")
+            typer.echo("Nobody is banned." if not fingerprint else f"{fingerprint} is in no ban.")
 
 
 def status(database: DatabaseOption = None, as_json: JsonOption = False) -> None:

@@ -125,17 +125,18 @@ def _complaint(row: Explained) -> Iterator[RenderableType]:
     factor = "; a factor was revealed" if row["factor_revealed"] else ""
     facts.add_row("made", f"{moment(row['created_at'])}{factor}")
     for party in row["about"]:
-        said = (
-            "has not responded"
-            if party["response"] is None
-            else f"{party['response']}, {moment(party['responded_at'])}"
-        )
-        facts.add_row(f"assignment {party['assignment']}", said)
+        facts.add_row(f"assignment {party['assignment']}", _said(row, party))
     if row["ruled_at"] is not None:
         facts.add_row("ruled", f"{moment(row['ruled_at'])}: {row['ruling']}")
     elif row["respond_by"] is not None:
         facts.add_row("respond by", second(row["respond_by"]))
     yield _indented(facts)
+
+
+def _said(complaint: Explained, party: Explained) -> str:
+    if party["response"] is not None:
+        return f"{party['response']}, {moment(party['responded_at'])}"
+    return "was not asked" if complaint["respond_by"] is None else "has not responded"
 
 
 def _scores(task: Explained) -> Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from protocol.errors import MessageError
 from vault_server import keys
 from vault_server.app import compose
 from vault_server.clock import Clock
@@ -17,7 +18,7 @@ from vault_server.core.operation import System
 from vault_server.exchange.cipher import KEY_BYTES, Cipher
 from vault_server.gateway.control_path import control_path
 from vault_server.operator.control_client import ControlClient
-from vault_server.operator.failures import CannotLook
+from vault_server.operator.failures import CannotLook, Refused
 from vault_server.settings import Settings
 from vault_server.storage.database import StorageError
 from vault_server.storage.snapshot import snapshot
@@ -31,7 +32,9 @@ class Node:
             self.settings = Settings() if database is None else Settings(database=database)
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False)
-            raise CannotLook(f"VAULT_ settings: {'; '.join(problem['msg'] for problem in problems)}") from None
+            raise CannotLook(
+                "; ".join(f"setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+            ) from None
         self.database = self.settings.database
         try:
             with snapshot(self.database):
@@ -64,6 +67,8 @@ class Node:
                 return reports[name].read(reader, about, time.time_ns() // 1_000_000)
         except StorageError as error:
             raise CannotLook(str(error)) from None
+        except MessageError as refusal:
+            raise Refused(f"{refusal.message} {refusal.suggestion}") from None
 
     def cipher(self) -> Cipher:
         """What opens sealed values, with the keys a server would have. Raises KeyStoreError, WrongMasterKey."""

@@ -71,7 +71,11 @@ def _dangling(reader: Reader) -> Iterator[str]:
 
 
 def _check_access(path: Path) -> None:
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except PermissionError:
+        raise StorageError(f"you may not look into {path.parent}; run this as its owner, or {NAME_IT}") from None
+    if not is_there:
         raise StorageError(f"there is no database {path}; {NAME_IT}, or start one: vault-server serve")
     if not path.is_file():
         raise StorageError(f"{path} is no file; {NAME_IT}")

@@ -177,6 +177,11 @@ def _prepare(raw: sqlite3.Connection) -> None:
     tables = raw.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StorageError(f"it has schema version {version}; this server knows {SCHEMA_VERSION}: upgrade the server")
+    if 0 < version < SCHEMA_VERSION:
+        raise StorageError(
+            f"it has schema version {version}, of an older server; this one needs {SCHEMA_VERSION}: "
+            f"keep the older server for it, or {NAME_ANOTHER}"
+        )
     if version == 0 and tables:
         raise StorageError(f"it belongs to another program; {NAME_ANOTHER}")
     raw.execute("PRAGMA journal_mode = WAL").fetchone()

@@ -295,6 +295,14 @@ async def test_a_newer_schema_is_refused(database: SqliteDatabase, tmp_path: Pat
     assert "upgrade" in message
 
 
+async def test_an_older_schema_is_refused(database: SqliteDatabase, tmp_path: Path) -> None:
+    await committed(database, lambda tx: tx.run(sql(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")))
+    await database.stop()
+    message = await refused(tmp_path / "vault.db")
+    assert f"schema version {SCHEMA_VERSION - 1}, of an older server" in message
+    assert "--database" in message
+
+
 async def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "music.db"
     raw = sqlite3.connect(path)
