@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,8 @@ from rich.table import Table
 from protocol.address import BadAddress, parse_address
 from protocol.peer import SEALED, SUBPROTOCOLS
 from vault_solver import logs
+from vault_solver.bench import SIZES as BENCH_SIZES
+from vault_solver.bench import compare, squarings_in
 from vault_solver.calibration import SECONDS_PER_SIZE, SIZES, measure
 from vault_solver.errors import SolverError
 from vault_solver.keyfile import default_key_path
@@ -245,6 +248,41 @@ def calibrate(
         speed = measure(bits, seconds)
         table.add_row(f"{bits}", f"{speed:,}", f"{1e9 / speed:,.0f}")
     Console().print(table)
+
+
+@app.command()
+def bench(
+    bits: Annotated[
+        list[int] | None,
+        typer.Option(min=64, max=16_384, metavar="BITS", help="Modulus size; may be repeated.", show_default="all"),
+    ] = None,
+    seconds: Annotated[
+        float,
+        typer.Option(min=0.01, max=3600, help="Seconds for each measurement; with --squarings it has no meaning."),
+    ] = 1.5,
+    squarings: Annotated[
+        int | None, typer.Option(min=1, metavar="T", help="Squarings of the puzzle.", show_default="by --seconds")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, max=100, help="Measurements of each; the quickest counts.")] = 2,
+) -> None:
+    """Compare the solver, everything on, with a bare call of GMP on the same puzzle.
+
+    Longer puzzles come nearer to it. The processor time of one core is what is measured; it takes about
+    2 × --turns × --seconds for each size.
+
+        vault-solver bench --bits 2048 --squarings 30000000
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing of Python runs within one long call of GMP
+    shown = f"{'modulus bits':>12}  {'squarings':>13}  {'gmpy2 a second':>14}  {'solver a second':>15}  {'ratio':>6}"
+    typer.echo(shown)
+    for size in bits or BENCH_SIZES:
+        result = compare(size, squarings or squarings_in(size, seconds), turns, CHECK_SECONDS)
+        typer.echo(
+            f"{size:>12}  {result.squarings:>13,}  {result.bare:>14,.0f}  {result.solver:>15,.0f}  {result.ratio:>6.3f}"
+        )
+        if not result.agree:
+            typer.echo("The answers differ: this machine computes wrongly. Test its memory and cooling.", err=True)
+            raise typer.Exit(1)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable
 from time import perf_counter
@@ -18,9 +19,12 @@ _SQUARINGS = 1_000_000
 
 
 def random_puzzle(bits: int, squarings: int) -> tuple[int, int, int]:
-    """base, squarings and modulus of a puzzle that nobody asked for; the modulus is odd and of `bits` bits."""
+    """base, squarings and modulus of a puzzle that nobody asked for; the modulus is odd, of `bits` bits, and
+    coprime to the base."""
     modulus = secrets.randbits(bits) | 1 << (bits - 1) | 1
-    return secrets.randbelow(modulus - 2) + 2, squarings, modulus
+    while math.gcd(base := secrets.randbelow(modulus - 2) + 2, modulus) != 1:
+        pass
+    return base, squarings, modulus
 
 
 def measure(bits: int, seconds: float) -> int:

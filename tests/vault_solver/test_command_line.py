@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from protocol.address import parse_address
 from protocol.peer import PLAIN_JSON, PLAIN_MSGPACK, SEALED, Subprotocol
 from tests.processes import environment
+from vault_solver import bench
 from vault_solver.__main__ import app
 from vault_solver.calibration import SIZES
 from vault_solver.errors import Refused
@@ -39,6 +41,28 @@ def test_calibrate_prints_every_size(tmp_path: Path) -> None:
         assert f" {bits} " in shown
 
 
+def test_bench_prints_both_speeds_and_their_ratio(tmp_path: Path) -> None:
+    ended = vault_solver("bench", "--bits", "512", "--bits", "1024", "--squarings", "120000", home=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    for bits, line in zip((512, 1024), ended.stdout.splitlines()[1:], strict=True):
+        size, squarings, bare, solver, ratio = line.replace(",", "").split()
+        assert (int(size), int(squarings)) == (bits, 120_000)
+        assert float(ratio) == pytest.approx(int(solver) / int(bare), abs=0.001)
+
+
+def test_bench_chooses_how_much_by_the_seconds_it_may_take(tmp_path: Path) -> None:
+    ended = vault_solver("bench", "--seconds", "0.02", "--turns", "1", home=tmp_path)
+    assert [line.split()[0] for line in ended.stdout.splitlines()[1:]] == ["1024", "2048", "3072", "4096"]
+
+
+def test_a_machine_whose_answers_differ_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_solve_bare", lambda *_: 0)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own
+    ended = CliRunner().invoke(app, ["bench", "--bits", "512", "--squarings", "1000"])
+    assert ended.exit_code == 1
+    assert "computes wrongly" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -52,6 +76,10 @@ def test_calibrate_prints_every_size(tmp_path: Path) -> None:
         ("--server-key", "zz" * 32),
         ("--subprotocol", "vault.v2"),
         ("--grace", "-1"),
+        ("--on-stop", "forget"),
+        ("--check-every", "0.09"),
+        ("--check-every", "3601"),
+        ("--disk-mib", "0"),
     ],
 )
 def test_a_wrong_option_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str) -> None:
