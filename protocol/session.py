@@ -55,7 +55,7 @@ class Ack(Message):
 
 @message("ping", Kind.REQUEST)
 class Ping(Message):
-    """Answered by `pong`; keeps the connection's status active (seed 000 §4.2)."""
+    """Answered by `pong`; keeps the connection's status active."""
 
 
 @message("pong", Kind.REPLY)

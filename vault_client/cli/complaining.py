@@ -59,6 +59,8 @@ def complain(
 ) -> None:
     """Say what is wrong with a task of yours, until its complaint deadline (`status TASK` tells it).
 
+    A complaint that is rejected lowers your standing.
+
     Exit codes with --wait: 0 upheld, 3 rejected, 4 undecided.
 
     **Examples**

@@ -18,6 +18,8 @@ def keygen(
 ) -> None:
     """Make your key; the other commands do it by themselves on first use.
 
+    Tasks belong to the key that submitted them, and nobody can give you another one for them.
+
     **Examples**
 
         vault-client keygen

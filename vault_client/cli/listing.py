@@ -49,6 +49,8 @@ def list_(
 ) -> None:
     """List your tasks, the newest first; `status TASK` says more of one, with its answer.
 
+    They are the tasks of this key, whatever machine submitted them.
+
     **Examples**
 
         vault-client list

@@ -82,6 +82,8 @@ def status(
 ) -> None:
     """Say how a task of yours stands, with its answer once there is one.
 
+    Only the key that submitted a task may ask for it.
+
     **Examples**
 
         vault-client status 5b1f0c3e9a7d42688e21f6a0b4c9d853
