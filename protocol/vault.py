@@ -174,7 +174,8 @@ class TaskFailed(Message):
 
 @message("complaint_taken", Kind.REPLY)
 class ComplaintTaken(Message):
-    """The complaint is on disk. The ruling follows as the push `complaint_ruled`, at `ruling_by` at the latest."""
+    """The complaint is on disk. The ruling follows as the push `complaint_ruled`: at
+    `ruling_by` at the latest, or, where that is absent, now or as soon as the judges get to it."""
 
     complaint: Annotated[int, COMPLAINT]
     task: Annotated[str, TASK]

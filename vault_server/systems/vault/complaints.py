@@ -55,7 +55,7 @@ def complain(parts: Parts, tx: Transaction, caller: Caller, order: wire.Complain
     if order.factor is not None and not _divides(parts, row, order.factor):
         raise _no_factor()
     if standing is not None:
-        return _reveal(parts, tx, row, standing, order, now_ms)
+        return _reveal(parts, tx, row, standing, order)
     complaint = tx.one(
         q.insert_complaint,
         task_id=order.task,
@@ -84,7 +84,7 @@ def _proceed(
         rule(parts, tx, row, complaint, Ruling("reject", settled), now_ms)
         return _taken(_load(tx, complaint["id"]), None)
     if order.factor is not None:
-        return _reveal(parts, tx, row, complaint, order, now_ms)
+        return _reveal(parts, tx, row, complaint, order)
     respond_by = ask(parts, tx, complaint, now_ms)
     return _taken(_load(tx, complaint["id"]), respond_by)
 
@@ -211,9 +211,7 @@ def _name_parties(tx: Transaction, complaint: Row, assignments: Sequence[Row]) -
         tx.run(q.insert_party, complaint_id=complaint["id"], assignment_id=assignment["db_key"])
 
 
-def _reveal(
-    parts: Parts, tx: Transaction, row: Row, complaint: Row, order: wire.Complain, now_ms: int
-) -> wire.ComplaintTaken:
+def _reveal(parts: Parts, tx: Transaction, row: Row, complaint: Row, order: wire.Complain) -> wire.ComplaintTaken:
     """Keep the factor sealed, and have the answers compared with it: arithmetic, and final."""
     assert order.factor is not None, "called with a factor"
     status = complaint["status"]
@@ -225,7 +223,7 @@ def _reveal(
     deadlines.clear(tx, RULE, str(complaint["id"]))
     _name_parties(tx, complaint, tx.all(q.assignments_with_answer, task_id=order.task))  # arithmetic judges them all
     tx.after(JobDue(FACTOR_JOB, str(complaint["id"]), row["client_id"]))
-    return _taken({**complaint, "status": after}, now_ms)
+    return _taken({**complaint, "status": after}, None)
 
 
 def _load(tx: Transaction, key: int) -> Row:
