@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.vault_solver.test_files import full_disk
-from vault_solver.checkpoint import bind, write
+from vault_solver.checkpoint import VERSION, bind, write
 from vault_solver.pipe import Solve
 from vault_solver.state import State
 from vault_solver.store import UNTOUCHED_DAYS_MAX, Found, Store, Unwritable
@@ -65,6 +66,19 @@ def test_when_the_newest_is_damaged_the_one_before_is_used_and_survives(store: S
     assert names(folder) == [".checkpoint", ".previous", ".refused"]
     (folder / f"{BOUND.name}.checkpoint").unlink()
     assert store.load(BOUND) == Found(FIRST)
+
+
+def test_after_going_back_from_a_newer_program_its_checkpoint_is_set_aside(store: Store, folder: Path) -> None:
+    store.save(BOUND, FIRST)
+    store.save(BOUND, SECOND)
+    newest = folder / f"{BOUND.name}.checkpoint"
+    raw = newest.read_bytes()
+    newer = raw[:24] + (VERSION + 1).to_bytes(4, "big") + raw[28:-32]
+    newest.write_bytes(newer + hashlib.sha256(newer).digest())
+    found = store.load(BOUND)
+    assert found.state == FIRST
+    assert "format 2" in found.refused[0][1]
+    assert (folder / f"{BOUND.name}.refused").read_bytes()[:-32] == newer, "for the newer program to be looked at"
 
 
 def test_when_both_are_damaged_there_is_nothing(store: Store, folder: Path) -> None:
