@@ -1,4 +1,4 @@
-"""What clients, solvers and passing time can ask of the vault: one function, one transaction, top to bottom."""
+"""What clients and solvers can ask of the vault: one function, one transaction, top to bottom."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from protocol.puzzle import Puzzle, answer_bytes, difficulty, effort_seconds
 from protocol.sealing import parts as length_prefixed
 from vault_server.core.operation import Caller, Refusal, Relay, Row, Transaction, log
 from vault_server.core.operation import Endpoint as At
-from vault_server.exchange import deadlines, idempotency, outbox, participants
-from vault_server.systems.vault import orders, timing
+from vault_server.exchange import idempotency, participants
+from vault_server.systems.vault import timing
 from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks
-from vault_server.systems.vault.evidence import against_solver, is_blamed_for
 from vault_server.systems.vault.inspection import puzzle_of
-from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude, judge
-from vault_server.systems.vault.outcomes import SETTLE, look_further
+from vault_server.systems.vault.judging import judge
+from vault_server.systems.vault.outcomes import ask_others
 from vault_server.systems.vault.records import (
     Parts,
     Task,
     assignment_of,
-    open_assignment_answer,
     open_puzzle,
     open_squarings,
     open_task_answer,
@@ -29,11 +27,10 @@ from vault_server.systems.vault.records import (
     seal_puzzle,
     task_of_client,
 )
-from vault_server.systems.vault.rules import SLOTS, Evidence, Judgement, judgement_for
-from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, OPEN, TASK
+from vault_server.systems.vault.rules import SLOTS, Judgement, judgement_for
+from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, TASK
 
 JOIN_AGAIN_MS = 1000
-SETTLE_AGAIN_MS = 60_000
 
 # clients
 
@@ -305,107 +302,5 @@ def return_assignment(
         raise _not_live(row)
     end_assignment(tx, assignment_of(row, row["assignment_status"]), "release", now_ms, tell=False)
     log(tx, "assignment.returned", task=row["fingerprint"], assignment=order.assignment, solver=caller.fingerprint)
-    _ask_others(parts, tx, row, now_ms, returned=1)
+    ask_others(parts, tx, row, now_ms, returned=1)
     return wire.AssignmentReturned(assignment=order.assignment)
-
-
-def _ask_others(parts: Parts, tx: Transaction, row: Row, now_ms: int, *, returned: int = 0) -> None:
-    """A solver gave a task up: others are asked for the task, and the solver gets what waits.
-
-    A returned assignment does not count against `assignments_max`: handing back costs a solver nothing, so it must not
-    cost the client its task.
-    """
-    task = Task.of(row, parts.cipher)
-    task.num_returned += returned
-    assert task.status in OPEN, f"task {task.fingerprint} has ended with a live assignment"
-    look_further(parts, tx, task, [row["assignment_key"]], now_ms)
-    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
-
-
-# the server itself
-
-
-def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
-    """Nobody is online before they connect, and nobody is to blame for a server that was down."""
-    tx.run(q.all_solvers_offline)
-    excuse_solvers(parts, tx, caller, orders.ExcuseSolvers(), now_ms)
-
-
-def excuse_solvers(parts: Parts, tx: Transaction, _caller: Caller, _order: orders.ExcuseSolvers, now_ms: int) -> None:
-    """A deadline that passed while the server was down, or stood still, is nobody's fault.
-
-    Solvers get `restart_grace_ms` to come back with what they have, and to respond; clients as long to complain.
-    """
-    until = now_ms + parts.settings.restart_grace_ms
-    excused = tx.run(q.excuse_assignments, until=until)
-    if excused:
-        tx.run(q.postpone_expiries, until=until)
-        log(tx, "assignment.excused", count=excused, until=until)
-    if tx.run(q.prolong_hearings, until=until):
-        tx.run(q.postpone_rulings, until=until)
-    if tx.run(q.prolong_complaint_windows, until=until):
-        tx.run(q.postpone_settling, until=until)
-
-
-def join_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.JoinSolver, now_ms: int) -> None:
-    """A solver is online; it is offered work once it says that it is ready."""
-    participants.register(tx, caller, now_ms)
-    tx.run(q.insert_solver, solver_id=caller.fingerprint)
-    tx.run(q.solver_online, solver_id=caller.fingerprint, address=caller.address)
-    log(tx, "solver.online", solver=caller.fingerprint)
-
-
-def leave_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.LeaveSolver, _now_ms: int) -> None:
-    """A solver is gone; it keeps its assignments until their deadlines."""
-    tx.run(q.solver_offline, solver_id=caller.fingerprint)
-    log(tx, "solver.offline", solver=caller.fingerprint)
-
-
-def expire_assignment(
-    parts: Parts, tx: Transaction, _caller: Caller, order: orders.ExpireAssignment, now_ms: int
-) -> None:
-    """A deadline has passed: the slot is free for another solver."""
-    row = tx.one(q.assignment, db_key=order.assignment)
-    if row is None or not ASSIGNMENT.allows(row["assignment_status"], "expire"):
-        return
-    task, solver_id = Task.of(row, parts.cipher), row["solver_id"]
-    blamed = is_blamed_for(task, row)
-    end_assignment(tx, assignment_of(row, row["assignment_status"]), "expire", now_ms, tell=True)
-    log(tx, "assignment.expired", task=task.fingerprint, assignment=order.assignment, solver=solver_id, blamed=blamed)
-    if blamed:
-        against_solver(tx, solver_id, Evidence.DEADLINE_MISSED, task.fingerprint, now_ms)
-    _ask_others(parts, tx, row, now_ms)
-
-
-def settle_task(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.SettleTask, now_ms: int) -> None:
-    """The time to complain has passed and every complaint has its ruling: the answer stands."""
-    row = tx.one(q.task, fingerprint=order.task)
-    if row is None or not TASK.allows(row["status"], "settle"):
-        return
-    pending = [c for c in tx.all(q.complaints_of_task, task_id=order.task) if c["ruled_at"] is None]
-    if pending:
-        due = max(complaint["respond_by"] or 0 for complaint in pending)
-        deadlines.put(tx, SETTLE, order.task, max(due, now_ms) + SETTLE_AGAIN_MS)
-        return
-    tx.run(
-        q.end_task,
-        fingerprint=order.task,
-        status=TASK.after(row["status"], "settle"),
-        updated_at=now_ms,
-        expected=row["status"],
-    )
-    log(tx, "task.settled", task=order.task)
-
-
-def record_judgement(
-    parts: Parts, tx: Transaction, _caller: Caller, order: orders.RecordJudgement, now_ms: int
-) -> None:
-    """A judge's thread has computed the answer: write the verdict, and tell the solver that was told "pending"."""
-    row = tx.one(q.assignment, db_key=order.assignment)
-    if row is None or row["assignment_status"] != "delivered":
-        return
-    raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])
-    event = CONFIRM if order.is_right else REFUTE
-    assignment = assignment_of(row, row["assignment_status"])
-    verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, now_ms)
-    outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)

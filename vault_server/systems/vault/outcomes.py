@@ -9,7 +9,7 @@ from vault_server.exchange import deadlines, outbox
 from vault_server.systems.vault.assigning import assign, empty_slots, end_assignment, offer_open_tasks, write_slots
 from vault_server.systems.vault.records import Parts, Task, q, seal_task_answer
 from vault_server.systems.vault.rules import Judgement
-from vault_server.systems.vault.states import IN_HAND, TASK
+from vault_server.systems.vault.states import IN_HAND, OPEN, TASK
 
 SETTLE = "settle_task"
 
@@ -63,6 +63,19 @@ def look_further(parts: Parts, tx: Transaction, task: Task, ended: Sequence[int]
         end_assignment(tx, row, "leave_unproved", now_ms, tell=True)
     reason = f"no answer could be judged right after {task.num_assignments} assignments"
     fail_task(tx, task, "fail", reason, now_ms)
+
+
+def ask_others(parts: Parts, tx: Transaction, row: Row, now_ms: int, *, returned: int = 0) -> None:
+    """A solver gave a task up: others are asked for the task, and the solver gets what waits.
+
+    A returned assignment does not count against `assignments_max`: handing back costs a solver nothing, so it must not
+    cost the client its task.
+    """
+    task = Task.of(row, parts.cipher)
+    task.num_returned += returned
+    assert task.status in OPEN, f"task {task.fingerprint} has ended with a live assignment"
+    look_further(parts, tx, task, [row["assignment_key"]], now_ms)
+    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
 
 
 def fail_task(tx: Transaction, task: Task, event: str, reason: str, now_ms: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from protocol import vault as wire
 from vault_server.core.operation import Door, Endpoint, Operation, SealedColumn, System
-from vault_server.systems.vault import allowances, complaints, hearings, orders, rulings
+from vault_server.systems.vault import allowances, complaints, hearings, orders, rulings, upkeep
 from vault_server.systems.vault import operations as does
 from vault_server.systems.vault.assigning import EXPIRE
 from vault_server.systems.vault.evidence import PENALTIES, forget_good_days
@@ -80,13 +80,13 @@ def vault(parts: Parts) -> System:
             operation(wire.ReportProgress, SOLVER, does.report_progress),
             operation(wire.SubmitAnswer, SOLVER, does.submit_answer),
             operation(wire.ReturnAssignment, SOLVER, does.return_assignment),
-            operation(orders.StartServing, ITSELF, does.start_serving),
-            operation(orders.ExcuseSolvers, ITSELF, does.excuse_solvers),
-            operation(orders.JoinSolver, SOLVER, does.join_solver),
-            operation(orders.LeaveSolver, SOLVER, does.leave_solver),
-            operation(orders.ExpireAssignment, ITSELF, does.expire_assignment),
-            operation(orders.SettleTask, ITSELF, does.settle_task),
-            operation(orders.RecordJudgement, ITSELF, does.record_judgement),
+            operation(orders.StartServing, ITSELF, upkeep.start_serving),
+            operation(orders.ExcuseSolvers, ITSELF, upkeep.excuse_solvers),
+            operation(orders.JoinSolver, SOLVER, upkeep.join_solver),
+            operation(orders.LeaveSolver, SOLVER, upkeep.leave_solver),
+            operation(orders.ExpireAssignment, ITSELF, upkeep.expire_assignment),
+            operation(orders.SettleTask, ITSELF, upkeep.settle_task),
+            operation(orders.RecordJudgement, ITSELF, upkeep.record_judgement),
             operation(orders.RuleComplaint, ITSELF, hearings.rule_complaint),
             operation(orders.RecordComparison, ITSELF, rulings.record_comparison),
         ],

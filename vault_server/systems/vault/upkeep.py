@@ -1,0 +1,109 @@
+"""What the server orders itself: keys come and go, deadlines pass, judges are done."""
+
+from __future__ import annotations
+
+from vault_server.core.operation import Caller, Transaction, log
+from vault_server.core.operation import Endpoint as At
+from vault_server.exchange import deadlines, outbox, participants
+from vault_server.systems.vault import orders
+from vault_server.systems.vault.assigning import end_assignment
+from vault_server.systems.vault.evidence import against_solver, is_blamed_for
+from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude
+from vault_server.systems.vault.outcomes import SETTLE, ask_others
+from vault_server.systems.vault.records import (
+    Parts,
+    Task,
+    assignment_of,
+    open_assignment_answer,
+    q,
+)
+from vault_server.systems.vault.rules import Evidence
+from vault_server.systems.vault.states import ASSIGNMENT, TASK
+
+SETTLE_AGAIN_MS = 60_000
+
+
+def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
+    """Nobody is online before they connect, and nobody is to blame for a server that was down."""
+    tx.run(q.all_solvers_offline)
+    excuse_solvers(parts, tx, caller, orders.ExcuseSolvers(), now_ms)
+
+
+def excuse_solvers(parts: Parts, tx: Transaction, _caller: Caller, _order: orders.ExcuseSolvers, now_ms: int) -> None:
+    """A deadline that passed while the server was down, or stood still, is nobody's fault.
+
+    Solvers get `restart_grace_ms` to come back with what they have, and to respond; clients as long to complain.
+    """
+    until = now_ms + parts.settings.restart_grace_ms
+    excused = tx.run(q.excuse_assignments, until=until)
+    if excused:
+        tx.run(q.postpone_expiries, until=until)
+        log(tx, "assignment.excused", count=excused, until=until)
+    if tx.run(q.prolong_hearings, until=until):
+        tx.run(q.postpone_rulings, until=until)
+    if tx.run(q.prolong_complaint_windows, until=until):
+        tx.run(q.postpone_settling, until=until)
+
+
+def join_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.JoinSolver, now_ms: int) -> None:
+    """A solver is online; it is offered work once it says that it is ready."""
+    participants.register(tx, caller, now_ms)
+    tx.run(q.insert_solver, solver_id=caller.fingerprint)
+    tx.run(q.solver_online, solver_id=caller.fingerprint, address=caller.address)
+    log(tx, "solver.online", solver=caller.fingerprint)
+
+
+def leave_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.LeaveSolver, _now_ms: int) -> None:
+    """A solver is gone; it keeps its assignments until their deadlines."""
+    tx.run(q.solver_offline, solver_id=caller.fingerprint)
+    log(tx, "solver.offline", solver=caller.fingerprint)
+
+
+def expire_assignment(
+    parts: Parts, tx: Transaction, _caller: Caller, order: orders.ExpireAssignment, now_ms: int
+) -> None:
+    """A deadline has passed: the slot is free for another solver."""
+    row = tx.one(q.assignment, db_key=order.assignment)
+    if row is None or not ASSIGNMENT.allows(row["assignment_status"], "expire"):
+        return
+    task, solver_id = Task.of(row, parts.cipher), row["solver_id"]
+    blamed = is_blamed_for(task, row)
+    end_assignment(tx, assignment_of(row, row["assignment_status"]), "expire", now_ms, tell=True)
+    log(tx, "assignment.expired", task=task.fingerprint, assignment=order.assignment, solver=solver_id, blamed=blamed)
+    if blamed:
+        against_solver(tx, solver_id, Evidence.DEADLINE_MISSED, task.fingerprint, now_ms)
+    ask_others(parts, tx, row, now_ms)
+
+
+def settle_task(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.SettleTask, now_ms: int) -> None:
+    """The time to complain has passed and every complaint has its ruling: the answer stands."""
+    row = tx.one(q.task, fingerprint=order.task)
+    if row is None or not TASK.allows(row["status"], "settle"):
+        return
+    pending = [c for c in tx.all(q.complaints_of_task, task_id=order.task) if c["ruled_at"] is None]
+    if pending:
+        due = max(complaint["respond_by"] or 0 for complaint in pending)
+        deadlines.put(tx, SETTLE, order.task, max(due, now_ms) + SETTLE_AGAIN_MS)
+        return
+    tx.run(
+        q.end_task,
+        fingerprint=order.task,
+        status=TASK.after(row["status"], "settle"),
+        updated_at=now_ms,
+        expected=row["status"],
+    )
+    log(tx, "task.settled", task=order.task)
+
+
+def record_judgement(
+    parts: Parts, tx: Transaction, _caller: Caller, order: orders.RecordJudgement, now_ms: int
+) -> None:
+    """A judge's thread has computed the answer: write the verdict, and tell the solver that was told "pending"."""
+    row = tx.one(q.assignment, db_key=order.assignment)
+    if row is None or row["assignment_status"] != "delivered":
+        return
+    raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])
+    event = CONFIRM if order.is_right else REFUTE
+    assignment = assignment_of(row, row["assignment_status"])
+    verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, now_ms)
+    outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)
