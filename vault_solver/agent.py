@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from protocol.envelope import Envelope, Message
@@ -46,6 +45,7 @@ from vault_solver.effects import (
     Suspend,
 )
 from vault_solver.errors import Refused
+from vault_solver.held import Held
 from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Report, Solve, Solved, Suspended, Verified
 
 OVER = frozenset({Code.ASSIGNMENT_ENDED, Code.ASSIGNMENT_NOT_FOUND, Code.ALREADY_ANSWERED})
@@ -60,29 +60,6 @@ MISCOMPUTES = Note(
     },
     "error",
 )
-
-
-@dataclass(slots=True)
-class Held:
-    """One assignment in hand. `answer_sent` speaks of this connection alone."""
-
-    offer: PuzzleOffered
-    seq: int
-    solving: bool = False
-    accepted: bool = False
-    answer: int | None = None
-    answer_sent: bool = False
-    returning: bool = False
-    suspended: bool = False
-    done: int = 0
-
-    @property
-    def stage(self) -> str:
-        """Where it is on its way, in a word."""
-        for stage in ("returning", "suspended", "solving"):
-            if getattr(self, stage):
-                return stage
-        return "waiting" if self.answer is None else "answered"
 
 
 class Agent:

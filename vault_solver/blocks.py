@@ -23,6 +23,9 @@ CHECKED_MIN = 100_000
 
 UNCHECKED_BLOCK = 11_520
 
+BLOCK_MAX = 1_000_000
+"""However small the numbers are: somebody may want to stop it."""
+
 PRODUCT = 1.2
 """Squarings that a product of the table costs, measured at 1024 to 4096 bits with GMP 6.3."""
 
@@ -44,7 +47,7 @@ def block_squarings(squarings: int, bits: int, check_seconds: float) -> int:
     if squarings < CHECKED_MIN:
         return UNCHECKED_BLOCK
     checked = min(squarings, between_checks(bits, check_seconds))
-    without_end = max(_TABLES[-1][0] + 1, math.isqrt(int(PRODUCT * _LARGEST_TABLE * checked)))
+    without_end = min(BLOCK_MAX, max(_TABLES[-1][0] + 1, math.isqrt(int(PRODUCT * _LARGEST_TABLE * checked))))
     lengths = [*_TABLES, (without_end, _LARGEST_TABLE)]
     return min(lengths, key=lambda length: PRODUCT * length[1] / length[0] + length[0] / checked)[0]
 

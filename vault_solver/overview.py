@@ -8,7 +8,8 @@ from time import monotonic, time
 
 import structlog
 
-from vault_solver.agent import Agent, Held
+from vault_solver.agent import Agent
+from vault_solver.held import Held
 from vault_solver.keeper import Keeper
 from vault_solver.options import Options
 from vault_solver.pool import Pool

@@ -110,6 +110,7 @@ def test_blocks_cost_what_the_table_says(squarings: int, most: float) -> None:
 def test_no_block_keeps_a_worker_from_its_orders_for_long(bits: int, squarings: int) -> None:
     per_second = blocks.between_checks(bits, 1.0)
     assert block_squarings(squarings, bits, 30.0) / per_second < 0.2
+    assert block_squarings(squarings, 4, 30.0) <= blocks.BLOCK_MAX
 
 
 # errors
