@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from vault_client.durations import format_duration
 from vault_client.errors import Banned, FileError, NotAdmitted, Refused, VaultClientError
 from vault_client.files import file_error
 
@@ -54,8 +55,10 @@ def ending(*, as_json: bool = False, interrupted: Callable[[], str] | None = str
 def _document(error: VaultClientError) -> dict[str, object]:
     told = {"message": error.message, "suggestion": error.suggestion}
     match error:
-        case Refused(retryable=retryable):
+        case Refused(retryable=retryable, retry_after_ms=None):
             return {"code": error.code, **told, "retryable": retryable}
+        case Refused(retryable=retryable):
+            return {"code": error.code, **told, "retryable": retryable, "retry_after_ms": error.retry_after_ms}
         case Banned():
             return {"code": error.code, **told, "retryable": True, "retry_after_ms": round(error.seconds_left * 1_000)}
         case NotAdmitted():
@@ -72,3 +75,5 @@ def _report(error: VaultClientError, as_json: bool) -> None:
         return
     errors.print(f"error: {error.message}", style="red")
     errors.print(f"       {error.suggestion}")
+    if isinstance(error, Refused) and error.retry_after_ms is not None:
+        errors.print(f"       It can be tried again in {format_duration(error.retry_after_ms / 1000)}.")

@@ -24,6 +24,10 @@ from vault_client.cli.options import (
 )
 from vault_client.cli.submitted import describe, local_time
 from vault_client.tasks import Answer, Task
+from vault_client.watching import OPEN
+
+SLOTS = 2
+"""Solvers of one task."""
 
 app = typer.Typer()
 
@@ -176,11 +180,18 @@ def _state_json(state: TaskState) -> dict[str, Any]:
     }
 
 
+def _solvers(state: TaskState) -> str:
+    if state.status not in OPEN:
+        return f"{state.num_assignments} in all"
+    wanted = "; waits for one that has not had it yet" if state.assigned < SLOTS else ""
+    return f"{state.assigned} at work or waiting to be judged, {state.num_assignments} in all{wanted}"
+
+
 def _state_lines(state: TaskState) -> list[str]:
     lines = [
         f"task      {state.task}",
         f"status    {state.status}",
-        f"solvers   {state.assigned} assigned now, {state.num_assignments} in all",
+        f"solvers   {_solvers(state)}",
         f"created   {local_time(state.created)}",
     ]
     if state.promised_by is not None:

@@ -211,7 +211,9 @@ def _subject(fingerprint: str) -> str:
 def _check_fingerprint(text: str) -> None:
     if not (len(text) == FINGERPRINT_LENGTH and set(text) <= set("0123456789abcdef")):
         raise _bad(
-            "fingerprint", f"is not {FINGERPRINT_LENGTH} lower-case hex digits", "Copy it from the log or from `top`."
+            "fingerprint",
+            f"is not {FINGERPRINT_LENGTH} lower-case hex digits",
+            "Copy it from `vault-server solvers`, or from `tail --json`.",
         )
 
 

@@ -56,6 +56,9 @@ class Arrival(WebSocket):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A socket is there; the peer has `handshake_ms_max` to prove a key."""
         super().connection_made(transport)
+        if self._listener.is_crowded:
+            self.abort()
+            return
         peername = transport.get_extra_info("peername")
         self._address = plain_address(peername[0]) if peername else ""
         self._expect_soon("No valid hello", "Answer the challenge with a hello at once.")

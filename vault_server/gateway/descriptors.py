@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import resource
 
-RESERVED = 128
+TOLD_MAX = 64
+"""Connections beyond those that fit which are told so (503); further ones are hung up on at once."""
+RESERVED = 192 + TOLD_MAX
 """Descriptors for the database, the log, HTTP and operators: peers must not be able to take them."""
 
 

@@ -22,7 +22,7 @@ from vault_server.dispatch.pump import Pump
 from vault_server.exchange.admission import Admission
 from vault_server.gateway.addresses import AddressBook
 from vault_server.gateway.connection import Connection
-from vault_server.gateway.descriptors import connections_that_fit
+from vault_server.gateway.descriptors import TOLD_MAX, connections_that_fit
 from vault_server.gateway.guard import Guard
 from vault_server.gateway.handshake import FrontDoor
 from vault_server.gateway.log_quota import LogQuota
@@ -139,6 +139,11 @@ class Listener:
     def is_full(self) -> bool:
         """Whether `connections_max` is reached, or what the process's file descriptors allow."""
         return len(self._connections) > self._connections_max
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there is not even room to be told that it is full."""
+        return len(self._connections) > self._connections_max + TOLD_MAX
 
     def relay(self, relay: Relay) -> None:
         """Send a message that need not arrive to whoever is connected."""

@@ -18,11 +18,11 @@ print(connections_that_fit({wanted}), resource.getrlimit(resource.RLIMIT_NOFILE)
 @pytest.mark.parametrize(
     ("soft", "hard", "wanted", "fit", "after"),
     [
-        (300, 400, 172, 172, 300),  # fits as it is
-        (300, 400, 173, 173, 301),  # raised by what is missing
-        (300, 400, 272, 272, 400),
-        (300, 400, 273, 272, 400),  # no further than it may be
-        (300, 300, 10_000, 172, 300),
+        (300, 400, 44, 44, 300),  # fits as it is
+        (300, 400, 45, 45, 301),  # raised by what is missing
+        (300, 400, 144, 144, 400),
+        (300, 400, 145, 144, 400),  # no further than it may be
+        (300, 300, 10_000, 44, 300),
         (100, 100, 50, 1, 100),
     ],
 )
