@@ -176,7 +176,7 @@ async def test_a_banned_solver_keeps_away_until_it_is_over_and_goes_on_with_its_
     server: Server, start_solver: StartSolver, maker: Maker
 ) -> None:
     solver = await start_solver(server, arguments=QUICK)
-    order, answer = maker.order(10_000_000)
+    order, answer = maker.order(40_000_000)  # the operator's command takes its time to start
     async with await dial(server.url) as client:
         await submit(client, order)
         await solver.event("assignment.accepted")
