@@ -118,10 +118,10 @@ def test_the_document_and_the_code_agree_on_the_test_vectors() -> None:
     moduli = dict(line.split(" = ") for line in vectors.puzzles() if line)
     for name in ("small", "large"):
         product, base = int(moduli[f"{name}.product"], 16), int(moduli[f"{name}.baseg"], 16)
-        puzzle = Puzzle(int(said[f"{name}.t"]), base, product)
+        puzzle = Puzzle(int(said[f"proof.{name}.t"]), base, product)
         statement = Statement(puzzle, said["task"], said["solver"])
-        raw = bytes.fromhex(said[f"{name}.proof"])
-        answer = int(said[f"{name}.answer"], 16)
+        raw = bytes.fromhex(said[f"proof.{name}.proof"])
+        answer = int(said[f"proof.{name}.answer"], 16)
         assert by_the_book(statement, raw) == answer == pow(base, 2**puzzle.squarings, product)
         assert verify(statement, Proof.decode(raw, puzzle)) == answer
 

@@ -207,9 +207,9 @@ def proofs() -> Iterator[str]:
     yield _line("task", TASK)
     yield _line("solver", PEER.fingerprint)
     yield ""
-    yield from _proof("small", SMALL, 5003)
+    yield from _proof("proof.small", SMALL, 5003)
     yield ""
-    yield from _proof("large", large_trapdoor(), 5003)
+    yield from _proof("proof.large", large_trapdoor(), 5003)
 
 
 def _proof(name: str, trapdoor: Trapdoor, squarings: int) -> Iterator[str]:
