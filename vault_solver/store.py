@@ -136,7 +136,7 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except BadFile as error:
-        raise Unwritable(error.message, error.suggestion) from None
+        raise Unwritable(error.message, "Free some space, or check the folder.") from None
     except OSError as error:
         remedy = (
             "Free some space" if error.errno in FULL else "Check its permissions, or name another with --checkpoints"
