@@ -162,7 +162,7 @@ async def test_a_puzzle_that_advances_survives_more_deaths_than_one_that_does_no
 
 
 async def test_a_flipped_bit_is_told_and_the_answer_is_right(watch: Callable[[int], Awaitable[Watched]]) -> None:
-    watched = await watch(200)
+    watched = await watch(700)
     watched.pool.solve(Solve(1, 2_000_000, 3, MODULUS))
     assert await watched.next(Verified) == Erred(1)
     assert await watched.next(Verified, Erred) == Solved(1, TRAPDOOR.power(3, 2_000_000))

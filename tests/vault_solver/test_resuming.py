@@ -155,7 +155,7 @@ async def test_what_ended_while_the_solver_was_away_leaves_no_file(server: Serve
 
 
 async def test_flipped_bits_are_told_and_the_answer_is_right(server: Server, begin: Begin) -> None:
-    solver = await begin(*OFTEN, wrong=300)
+    solver = await begin(*OFTEN, wrong=1000)
     puzzle, answer = order(LONG)
     async with await dial(server.url) as client:
         await client.ask(puzzle, PuzzleAccepted)
