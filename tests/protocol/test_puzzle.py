@@ -94,7 +94,7 @@ def test_the_short_cut_and_the_long_way_meet(base: int, squarings: int) -> None:
     assert square_repeatedly(base, squarings, MODULUS) == expected
 
 
-@pytest.mark.parametrize("base", [0, 1, P, Q, MODULUS - 1, MODULUS - P])
+@pytest.mark.parametrize("base", [0, 1, P, Q, MODULUS - 1, MODULUS - P], ids=["0", "1", "p", "q", "-1", "-p"])
 def test_the_short_cut_holds_for_bases_that_are_not_coprime(base: int) -> None:
     for squarings in (0, 1, 2, 77):
         assert TRAPDOOR.power(base, squarings) == squared_one_by_one(base, squarings, MODULUS)
@@ -240,7 +240,7 @@ def test_a_perfect_power_is_refused(exponent: int) -> None:
     assert refused_modulus((P * Q) ** exponent) is Code.PRODUCT_PERFECT_POWER
 
 
-@pytest.mark.parametrize("prime", [P, 2**127 - 1, 2**521 - 1])
+@pytest.mark.parametrize("prime", [P, 2**127 - 1, 2**521 - 1], ids=["p", "2^127-1", "2^521-1"])
 def test_a_prime_is_refused(prime: int) -> None:
     assert refused_modulus(prime) is Code.PRODUCT_PRIME
 
@@ -279,7 +279,11 @@ def test_small_numbers_are_prime_or_not(number: int) -> None:
     assert is_prime(number) == (number > 1 and bool(gmpy2.is_prime(number)))
 
 
-@pytest.mark.parametrize("number", [P, Q, 2**521 - 1, 2**521 + 1, P * Q, P * P, 2**64, 561, 3_215_031_751])
+@pytest.mark.parametrize(
+    "number",
+    [P, Q, 2**521 - 1, 2**521 + 1, P * Q, P * P, 2**64, 561, 3_215_031_751],
+    ids=["p", "q", "2^521-1", "2^521+1", "pq", "pp", "2^64", "561", "3215031751"],
+)
 def test_large_numbers_are_prime_or_not(number: int) -> None:
     assert is_prime(number) == bool(gmpy2.is_prime(number, 40))
     assert may_be_prime(number) or not is_prime(number)
@@ -300,7 +304,7 @@ def test_bases_are_in_range() -> None:
         assert caught.value.code is Code.BASE_OUT_OF_RANGE
 
 
-@pytest.mark.parametrize("base", [P, Q, 7 * P, MODULUS - Q])
+@pytest.mark.parametrize("base", [P, Q, 7 * P, MODULUS - Q], ids=["p", "q", "7p", "-q"])
 def test_a_base_that_shares_a_factor_is_refused_and_the_factor_not_told(base: int) -> None:
     with pytest.raises(MessageError) as caught:
         check_base(base, MODULUS)
