@@ -327,7 +327,7 @@ async def test_a_server_that_changes_its_key_ends_the_wait_and_does_not_loop(ser
         assert known.read_text() == server.pin + "\n"
         waiting = asyncio.create_task(task.answer())
         await server.kill()
-        (tmp_path / "server.db.identity").unlink()
+        (tmp_path / "server.db.identity").write_bytes(Identity.generate().to_pem())
         await server.restart()
         with pytest.raises(ServerNotTrusted, match="pinned"):
             await asyncio.wait_for(waiting, 10)
