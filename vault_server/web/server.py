@@ -13,6 +13,7 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from protocol.address import canonical_authority
@@ -111,11 +112,14 @@ class WebServer:
         )
 
     def _bounded(self, app: ASGIApp) -> ASGIApp:
-        """Requests on too many connections are refused, whatever they ask."""
+        """Requests on too many connections, or with too long a head, are refused, whatever they ask."""
+        head_bytes_max = self._settings.http_header_bytes_max
 
         async def bounded_app(scope: Scope, receive: Receive, send: Send) -> None:
             if self._server is not None and self._server.connections > self._settings.http_connections_max:
                 await _too_many(scope, receive, send)
+            elif _head_bytes(scope) > head_bytes_max:
+                await _too_long(head_bytes_max)(scope, receive, send)
             else:
                 await app(scope, receive, send)
 
@@ -181,3 +185,19 @@ async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
     )
     response = refusals.refuse(HTTPStatus.SERVICE_UNAVAILABLE, refusal, {"Connection": "close"})
     await response(scope, receive, send)
+
+
+def _head_bytes(scope: Scope) -> int:
+    """The length of a request's first line and headers. uvicorn bounds them only as long as they are incomplete."""
+    query = scope["query_string"]
+    line = len(scope["method"]) + len(scope["raw_path"]) + len(query) + (1 if query else 0) + len("  HTTP/1.1\r\n")
+    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"]) + len("\r\n")
+
+
+def _too_long(head_bytes_max: int) -> Response:
+    refusal = MessageError(
+        Code.TOO_LARGE,
+        f"The request's first line and headers have more than {head_bytes_max} bytes.",
+        "Send fewer headers (http_header_bytes_max).",
+    )
+    return refusals.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal, {"Connection": "close"})

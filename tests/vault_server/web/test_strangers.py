@@ -137,6 +137,17 @@ async def test_the_longest_head_and_one_byte_more(server: Server, line: OpenLine
     refused(await longer.read(), 400, Code.MALFORMED)
 
 
+@pytest.mark.parametrize("length", [HEADER_BYTES, HEADER_BYTES + 1, 10 * HEADER_BYTES])
+async def test_a_whole_head_that_comes_at_once_is_bounded_too(server: Server, line: OpenLine, length: int) -> None:
+    connection = await line(server.http_port)
+    head = request(headers="X: ").removesuffix(b"\r\n")
+    connection.send(head + b"a" * (length - len(head) - 4) + b"\r\n\r\n")
+    if length == HEADER_BYTES:
+        assert (await connection.read()).status == 200
+    else:
+        refused(await connection.read(), 431, Code.TOO_LARGE)
+
+
 async def test_a_flood_of_headers_is_refused(server: Server, line: OpenLine) -> None:
     connection = await line(server.http_port)
     connection.send(b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(5000)))
