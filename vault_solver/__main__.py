@@ -96,7 +96,8 @@ def run(
             max=CAPACITY_MAX,
             metavar="N",
             envvar="VAULT_SOLVER_CAPACITY",
-            help="Assignments held at once; those above --workers wait their turn.",
+            help="Assignments held at once; those above --workers wait their turn while their deadlines run: for short "
+            "puzzles only.",
             show_default="as --workers",
         ),
     ] = None,
