@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from importlib.resources import files
 from typing import Any
 
@@ -21,10 +23,10 @@ def rows(connection: psycopg.Connection[Any], sql: str) -> set[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def sqlite() -> sqlite3.Connection:
-    raw = sqlite3.connect(":memory:")
-    raw.executescript(sqlite_script())
-    return raw
+def sqlite() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:")) as raw:
+        raw.executescript(sqlite_script())
+        yield raw
 
 
 def test_it_is_postgres_18(postgres: psycopg.Connection[Any]) -> None:
