@@ -159,22 +159,22 @@ async def answered_tasks(server: Server, maker: Maker, me: Identity, count: int)
 
 
 async def test_who_acknowledges_nothing_gets_the_window_and_no_more(start_server: StartServer, maker: Maker) -> None:
-    server = await start_server(push_window=3)
+    server = await start_server(push_window=2)  # refilled when half of it is empty: after each of two
     me, acknowledged = Identity.generate(), Acknowledged()
     tasks = await answered_tasks(server, maker, me, 8)
     async with await dial(server.url, identity=me) as client:
-        first = await receive_just(client, PuzzleAnswered, 3)
+        first = await receive_just(client, PuzzleAnswered, 2)
     async with await dial(server.url, identity=me, acknowledged=acknowledged) as client:
-        assert await receive_just(client, PuzzleAnswered, 3) == first, "the same, with the same numbers"
+        assert await receive_just(client, PuzzleAnswered, 2) == first, "the same, with the same numbers"
         for seq in first:
             await client.acknowledge(seq)
-        second = await receive_just(client, PuzzleAnswered, 3)
+        second = await receive_just(client, PuzzleAnswered, 2)
     async with await dial(server.url, identity=me, acknowledged=acknowledged) as client:
-        later = {push.task: push.answer for push in [await client.take(PuzzleAnswered) for _ in range(5)]}
+        later = {push.task: push.answer for push in [await client.take(PuzzleAnswered) for _ in range(6)]}
         assert await client.silence() == []
     told = {push.task: push.answer for push in (first | second).values()}
     assert told | later == tasks
-    assert len(later) == 5
+    assert len(later) == 6
     await rows.until_none(server.database, "SELECT seq FROM outbox WHERE endpoint = 'client'")
 
 
