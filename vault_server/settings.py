@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         default=64, ge=1, le=1024, description="assignments one solver may hold, whatever it announces"
     )
     deadline_ms_unknown: int = Field(
-        default=8 * HOUR_MS, ge=1, description="deadline when a solver's speed is not known"
+        default=8 * HOUR_MS, ge=1, description="shortest deadline when a solver's speed is not known"
     )
     deadline_ms_min: int = Field(default=MINUTE_MS, ge=1, description="shortest deadline")
     deadline_ms_max: int = Field(default=365 * DAY_MS, ge=1, description="longest deadline")

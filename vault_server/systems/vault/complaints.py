@@ -48,14 +48,14 @@ def check_factor(parts: Parts, order: wire.Complain) -> None:
 def complain(parts: Parts, tx: Transaction, caller: Caller, order: wire.Complain, now_ms: int) -> wire.ComplaintTaken:
     """Take a client's complaint; what the record settles is ruled at once."""
     row = task_of_client(tx, caller, order.task)
-    standing = _earlier(tx, row, order)  # first: who repeats a request whose reply was lost is told so
+    asked = _earlier(tx, row, order)  # first: who repeats a request whose reply was lost is told so
     _check_window(row, order, now_ms)
     _check_matter(tx, row, order)
     _check_rejections(parts, tx, caller, now_ms)
     if order.factor is not None and not _divides(parts, row, order.factor):
         raise _no_factor()
-    if standing is not None:
-        return _reveal(parts, tx, row, standing, order)
+    if asked is not None:
+        return _reveal(parts, tx, row, asked, order)
     complaint = tx.one(
         q.insert_complaint,
         task_id=order.task,
