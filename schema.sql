@@ -32,6 +32,7 @@ CREATE TABLE clients (
     client_id       TEXT PRIMARY KEY REFERENCES participants (fingerprint),
     tasks_requested BIGINT NOT NULL DEFAULT 0 CHECK (tasks_requested >= 0),
     open_tasks      BIGINT NOT NULL DEFAULT 0 CHECK (open_tasks >= 0),      -- waiting or assigned
+    effort_requested DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (effort_requested >= 0), -- of all tasks, in seconds
     reputation_score DOUBLE PRECISION NOT NULL DEFAULT 50 CHECK (reputation_score BETWEEN 0 AND 100),
     good            DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (good >= 0),  -- weighed evidence, as it was worth at
     bad             DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (bad >= 0),
@@ -59,6 +60,7 @@ CREATE TABLE solvers (
     evidence_at      BIGINT NOT NULL DEFAULT 0,
     address          TEXT NOT NULL DEFAULT '',                              -- where it connected from last
     last_assigned_at BIGINT NOT NULL DEFAULT 0,
+    last_trap_at     BIGINT NOT NULL DEFAULT 0,                             -- when it was last given a puzzle of our own
     CHECK (capacity <= announced AND capacity <= trusted)
 );
 
@@ -82,9 +84,12 @@ CREATE TABLE tasks (
     open_slots           BIGINT NOT NULL CHECK (open_slots BETWEEN 0 AND 2),
     num_assignments      BIGINT NOT NULL DEFAULT 0 CHECK (num_assignments >= 0),
     num_returned         BIGINT NOT NULL DEFAULT 0 CHECK (num_returned BETWEEN 0 AND num_assignments),
-    judging              TEXT NOT NULL DEFAULT 'agreed' CHECK (judging IN ('computed', 'commitment', 'agreed')),
+    judging              TEXT NOT NULL DEFAULT 'proof'                      -- 'known': a puzzle of our own, unproved
+                             CHECK (judging IN ('computed', 'commitment', 'proof', 'agreed', 'known')),
+    proof                TEXT NOT NULL DEFAULT 'required' CHECK (proof IN ('required', 'none')), -- as the client asked
     answer               BYTEA,
-    judged_by            TEXT CHECK (judged_by IN ('computed', 'commitment', 'agreed')),
+    judged_by            TEXT CHECK (judged_by IN ('computed', 'commitment', 'proof', 'agreed', 'known')),
+    proved_by            BIGINT REFERENCES task_assignments (db_key), /*forward*/ -- whose proof goes with the answer
     reason               TEXT,                                              -- why it failed
     promised_by          BIGINT NOT NULL,                                   -- what the client was told at submission
     created_at           BIGINT NOT NULL,
@@ -94,6 +99,7 @@ CREATE TABLE tasks (
     CHECK (first_assignment_id IS NULL OR first_assignment_id <> second_assignment_id),
     CHECK ((status IN ('answered', 'settled')) = (answer IS NOT NULL)),
     CHECK ((answer IS NULL) = (judged_by IS NULL)),
+    CHECK (proved_by IS NULL OR answer IS NOT NULL),
     CHECK ((status = 'failed') = (reason IS NOT NULL)),
     CHECK (open_slots = 0 OR status IN ('waiting', 'assigned'))
 );
@@ -119,6 +125,8 @@ CREATE TABLE task_assignments (
     delivered_at       BIGINT,
     ended_at           BIGINT,                                              -- null: still in its slot
     excused            INTEGER NOT NULL DEFAULT 0 CHECK (excused IN (0, 1)), -- 1: the server was down at its deadline
+    late_until         BIGINT,                                              -- released, but a proved answer still counts
+    CHECK (late_until IS NULL OR status IN ('released', 'valid', 'invalid')),
     CHECK ((ended_at IS NULL) = (status IN ('offered', 'accepted', 'delivered'))),
     CHECK ((delivered_at IS NULL) = (answer IS NULL)),
     CHECK (status IN ('offered', 'accepted', 'expired', 'released') OR answer IS NOT NULL)
@@ -128,6 +136,30 @@ CREATE UNIQUE INDEX task_assignments_solver_once ON task_assignments (task_id, s
 CREATE UNIQUE INDEX task_assignments_slot_once ON task_assignments (task_id, slot) WHERE ended_at IS NULL;
 CREATE INDEX task_assignments_undecided ON task_assignments (delivered_at)
     WHERE delivered_at IS NOT NULL AND ended_at IS NULL;
+
+CREATE TABLE proofs (                  -- what solvers sent to prove their answers (protocol/proof.py), sealed
+    assignment_id BIGINT PRIMARY KEY REFERENCES task_assignments (db_key),
+    solver_id     TEXT NOT NULL REFERENCES solvers (solver_id),
+    proof         BYTEA NOT NULL,
+    status        TEXT NOT NULL CHECK (status IN ('waiting', 'holding', 'failed')),
+    received_at   BIGINT NOT NULL
+);
+
+CREATE INDEX proofs_waiting ON proofs (solver_id, assignment_id) WHERE status = 'waiting';
+
+CREATE TABLE relays (                  -- checkpoints that a successor may go on from
+    assignment_id BIGINT PRIMARY KEY REFERENCES task_assignments (db_key),
+    task_id       TEXT NOT NULL REFERENCES tasks (fingerprint),
+    solver_id     TEXT NOT NULL REFERENCES solvers (solver_id),
+    depth         BIGINT NOT NULL CHECK (depth >= 0),   -- of the proof's plan (protocol/prover.py)
+    residues      BYTEA NOT NULL,                       -- the first ones of the plan, sealed
+    count         BIGINT NOT NULL CHECK (count > 0),
+    checked       BIGINT NOT NULL DEFAULT 0 CHECK (checked BETWEEN 0 AND count), -- so many of them by the server
+    status        TEXT NOT NULL CHECK (status IN ('open', 'refuted')),
+    taken_at      BIGINT NOT NULL
+);
+
+CREATE INDEX relays_of_task ON relays (task_id);
 
 CREATE TABLE complaints (              -- what a client holds against a task's solvers, and the ruling (design §7)
     id         INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from protocol import session, vault
+from protocol import session, subnet, vault
 from protocol.envelope import Message
 
 
@@ -20,7 +20,7 @@ def _by_name(classes: Iterable[type[Message]]) -> Mapping[str, type[Message]]:
 
 TO_SERVER = _by_name(
     [
-        session.Hello, session.Ack, session.Ping, session.Exit,
+        session.Hello, session.Ack, session.Ping, session.Exit, *subnet.TO_SERVER,
         vault.SubmitPuzzle, vault.AskStatus, vault.CancelTask, vault.Complain, vault.ListTasks,
         vault.UpdateStatus, vault.AcceptAssignment, vault.ReportProgress, vault.SubmitAnswer, vault.ReturnAssignment,
         vault.RespondToComplaint,
@@ -30,12 +30,11 @@ TO_SERVER = _by_name(
 
 FROM_SERVER = _by_name(
     [
-        session.Challenge, session.Welcome, session.Pong, session.Exit, session.Error,
+        session.Challenge, session.Welcome, session.Pong, session.Exit, session.Error, *subnet.FROM_SERVER,
         vault.PuzzleAccepted, vault.TaskState, vault.TaskCancelled, vault.PuzzleAnswered, vault.TaskFailed,
         vault.TaskProgress, vault.ComplaintTaken, vault.TaskList,
         vault.StatusUpdated, vault.PuzzleOffered, vault.AssignmentAccepted, vault.AnswerTaken, vault.AssignmentReturned,
-        vault.AssignmentEnded, vault.ComplaintRaised, vault.ComplaintHeard,
-        vault.ComplaintRuled, vault.StandingChanged,
+        vault.AssignmentEnded, vault.ComplaintRaised, vault.ComplaintHeard, vault.ComplaintRuled, vault.StandingChanged,
     ]
 )  # fmt: skip
 """What the server sends."""

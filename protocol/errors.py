@@ -47,6 +47,8 @@ class Code(StrEnum):
     ASSIGNMENT_ENDED = "ASSIGNMENT_ENDED"
     ALREADY_ANSWERED = "ALREADY_ANSWERED"
     ANSWER_OUT_OF_RANGE = "ANSWER_OUT_OF_RANGE"
+    PROOF_MALFORMED = "PROOF_MALFORMED"
+    TOO_MANY_PROOFS = "TOO_MANY_PROOFS"
     # complaints
     COMPLAINT_EARLY = "COMPLAINT_EARLY"
     COMPLAINT_LATE = "COMPLAINT_LATE"
@@ -56,6 +58,20 @@ class Code(StrEnum):
     NOTHING_TO_COMPLAIN = "NOTHING_TO_COMPLAIN"
     TOO_MANY_COMPLAINTS = "TOO_MANY_COMPLAINTS"
     NOT_A_FACTOR = "NOT_A_FACTOR"
+    # the subnet
+    NOT_REGISTERED = "NOT_REGISTERED"
+    REPUTATION_TOO_LOW = "REPUTATION_TOO_LOW"
+    NO_MINER_AVAILABLE = "NO_MINER_AVAILABLE"
+    CONFLICT_OF_INTEREST = "CONFLICT_OF_INTEREST"
+    INVALID_STATUS = "INVALID_STATUS"
+    TASK_EXPIRED = "TASK_EXPIRED"
+    NOT_ASSIGNED = "NOT_ASSIGNED"
+    DUPLICATE_COMPLETION = "DUPLICATE_COMPLETION"
+    SELF_VOTE = "SELF_VOTE"
+    VOTING_CLOSED = "VOTING_CLOSED"
+    ALREADY_LINKED = "ALREADY_LINKED"
+    NOT_LINKED = "NOT_LINKED"
+    TOO_MANY_CONTRIBUTORS = "TOO_MANY_CONTRIBUTORS"
     # limits
     RATE_LIMITED = "RATE_LIMITED"
     BANNED = "BANNED"
@@ -111,6 +127,10 @@ ERRORS: dict[Code, ErrorMeaning] = {
     Code.ASSIGNMENT_ENDED: ErrorMeaning(False, "The assignment has expired, was released or was returned."),
     Code.ALREADY_ANSWERED: ErrorMeaning(False, "This assignment has its answer; a second one is not taken."),
     Code.ANSWER_OUT_OF_RANGE: ErrorMeaning(False, "The answer is not in 1..product-1."),
+    Code.PROOF_MALFORMED: ErrorMeaning(
+        False, "The proof is not of version 1, or not as long as t and product ask for."
+    ),
+    Code.TOO_MANY_PROOFS: ErrorMeaning(True, "`proofs_waiting_max` of your proofs wait to be checked."),
     Code.COMPLAINT_EARLY: ErrorMeaning(True, "There is nothing to complain of yet: the promised time has not passed."),
     Code.COMPLAINT_LATE: ErrorMeaning(False, "The task's complaint deadline has passed, or it was cancelled."),
     Code.COMPLAINT_EXISTS: ErrorMeaning(False, "This complaint has been made before; its ruling is or will be pushed."),
@@ -121,6 +141,19 @@ ERRORS: dict[Code, ErrorMeaning] = {
     Code.NOT_A_FACTOR: ErrorMeaning(
         False, "The factor is not a prime that divides product, other than product itself."
     ),
+    Code.NOT_REGISTERED: ErrorMeaning(False, "The key does not take part, or did not yet when it mattered."),
+    Code.REPUTATION_TOO_LOW: ErrorMeaning(True, "Validators need `subnet_validator_reputation_min`."),
+    Code.NO_MINER_AVAILABLE: ErrorMeaning(True, "Nobody who mines is there, or the named miner has its hands full."),
+    Code.CONFLICT_OF_INTEREST: ErrorMeaning(False, "The miner is the validator, or one of them helps the other."),
+    Code.INVALID_STATUS: ErrorMeaning(False, "The task is in a state that does not allow this."),
+    Code.TASK_EXPIRED: ErrorMeaning(False, "The task's `expire_at` has passed."),
+    Code.NOT_ASSIGNED: ErrorMeaning(False, "The task is not yours to answer, or not any more."),
+    Code.DUPLICATE_COMPLETION: ErrorMeaning(False, "The task has its answer; there is one, and no editing it."),
+    Code.SELF_VOTE: ErrorMeaning(False, "Its validator, its miner and those who help him do not judge a task."),
+    Code.VOTING_CLOSED: ErrorMeaning(False, "The task's `voting_closes_at` has passed, or it is scored."),
+    Code.ALREADY_LINKED: ErrorMeaning(False, "The key helps a miner already: one contributor, one miner."),
+    Code.NOT_LINKED: ErrorMeaning(False, "There is no such link, or it has ended."),
+    Code.TOO_MANY_CONTRIBUTORS: ErrorMeaning(True, "You have `subnet_contributors_max` contributors."),
     Code.RATE_LIMITED: ErrorMeaning(
         True, "More requests than the window allows; another one before `retry_after_ms` bans the key."
     ),

@@ -27,8 +27,16 @@ SQUARINGS = Integer(minimum=-(2**53 - 1))
 """Any integer travels, so that a t out of range is refused by its own code and not as a wrong type."""
 
 TASK_STATUSES = ("waiting", "assigned", "answered", "settled", "cancelled", "failed")
-JUDGEMENTS = ("computed", "commitment", "agreed")
-"""How an answer was judged: by computing it, by the client's commitment, by two solvers agreeing."""
+JUDGEMENTS = ("computed", "commitment", "proof", "agreed")
+"""How an answer was judged: by computing it, by the client's commitment, by its proof, by two solvers agreeing."""
+PROOF_WISHES = ("required", "none")
+PROOF_BYTES_MAX = 46_081
+"""Room for every proof there can be: 44 rounds modulo the largest product that travels."""
+CHECKPOINT_DEPTH_MAX = 24
+CHECKPOINT_PART_BYTES_MAX = 28_672
+"""Residues in one `checkpoint`: 112 of 2048 bits. As hex they still fit into a frame."""
+CHECKPOINT_BYTES_MAX = 2**18
+"""Residues of one whole checkpoint: 1,024 of 2048 bits."""
 SOLVER_STATES = ("ready", "paused", "draining")
 TASK_LINES_MAX = 100
 """Lines of one `task_list`."""
@@ -39,7 +47,7 @@ COMPLAINT_RESPONSES = ("stands_by", "withdraws")
 COMPLAINT = Integer(minimum=1)
 SENTENCE = Text(length_max=200)
 SCORE = Number(maximum=100.0)
-STANDINGS = ("solver", "client")
+STANDINGS = ("solver", "client", "participant")
 
 
 # client -> server
@@ -47,12 +55,16 @@ STANDINGS = ("solver", "client")
 
 @message("tlp", Kind.REQUEST)
 class SubmitPuzzle(Message):
-    """Ask for y = baseg^(2^t) mod product. Answered by `tlp_accepted`; the answer follows as a push."""
+    """Ask for y = baseg^(2^t) mod product. Answered by `tlp_accepted`; the answer follows as a push.
+
+    `proof` is `required` unless you say `none`: then the agreement of two solvers may be all that stands behind y.
+    """
 
     t: Annotated[int, SQUARINGS]
     baseg: Annotated[int, BIG]
     product: Annotated[int, BIG]
     commitment: Annotated[bytes, Octets(32, 32)] | None = None
+    proof: Annotated[str, Choice(PROOF_WISHES)] | None = None
     idempotency_key: Annotated[str, Text(length_max=64, length_min=1)] | None = None
 
 
@@ -112,7 +124,8 @@ class PuzzleAccepted(Message):
 class TaskState(Message):
     """How a task stands now; `answer` and `judged_by` once it has been answered, `reason` once it has failed.
 
-    Complaints are heard until `complaint_deadline`, which is there once the task has its answer or has failed.
+    With a `proof` goes the fingerprint of the `solver` that it names. Complaints are heard until `complaint_deadline`,
+    which is there once the task has its answer or has failed.
     """
 
     task: Annotated[str, TASK]
@@ -125,6 +138,8 @@ class TaskState(Message):
     judged_by: Annotated[str, Choice(JUDGEMENTS)] | None = None
     reason: Annotated[str, Text(length_max=200)] | None = None
     complaint_deadline: Annotated[int, MILLISECONDS] | None = None
+    proof: Annotated[bytes, Octets(1, PROOF_BYTES_MAX)] | None = None
+    solver: Annotated[str, FINGERPRINT] | None = None
 
 
 @record
@@ -157,11 +172,13 @@ class TaskCancelled(Message):
 
 @message("tlp_response", Kind.PUSH)
 class PuzzleAnswered(Message):
-    """The answer to your task, and how it was judged."""
+    """The answer to your task, and how it was judged. With a `proof` goes the fingerprint of the `solver` it names."""
 
     task: Annotated[str, TASK]
     answer: Annotated[int, BIG]
     judged_by: Annotated[str, Choice(JUDGEMENTS)]
+    proof: Annotated[bytes, Octets(1, PROOF_BYTES_MAX)] | None = None
+    solver: Annotated[str, FINGERPRINT] | None = None
 
 
 @message("task_failed", Kind.PUSH)
@@ -224,10 +241,11 @@ class ReportProgress(Message):
 
 @message("tlp_response", Kind.REQUEST)
 class SubmitAnswer(Message):
-    """The y of this assignment. Answered by `answer_taken`."""
+    """The y of this assignment, with its proof where `tlp_request` requires one. Answered by `answer_taken`."""
 
     assignment: Annotated[int, ASSIGNMENT]
     answer: Annotated[int, BIG]
+    proof: Annotated[bytes, Octets(1, PROOF_BYTES_MAX)] | None = None
 
 
 @message("return", Kind.REQUEST)
@@ -237,16 +255,30 @@ class ReturnAssignment(Message):
     assignment: Annotated[int, ASSIGNMENT]
 
 
+@message("checkpoint", Kind.REQUEST)
+class RelayCheckpoint(Message):
+    """Let a successor go on from where you are: the residues at the places of a proof's plan, from place `first` on.
+
+    `depth` is the plan's (protocol.md §14); residues have the length of product. Answered by `checkpoint_taken`.
+    """
+
+    assignment: Annotated[int, ASSIGNMENT]
+    depth: Annotated[int, Integer(0, CHECKPOINT_DEPTH_MAX)]
+    first: Annotated[int, Integer()]
+    residues: Annotated[bytes, Octets(1, CHECKPOINT_PART_BYTES_MAX)]
+
+
 @message("complaint_response", Kind.REQUEST)
 class RespondToComplaint(Message):
     """Your word on a complaint about an answer of yours, until its `respond_by`. Answered by `complaint_heard`.
 
-    `withdraws` admits that the answer is wrong.
+    `withdraws` admits that the answer is wrong. A `proof` may go with `stands_by`: it settles the matter.
     """
 
     complaint: Annotated[int, COMPLAINT]
     assignment: Annotated[int, ASSIGNMENT]
     response: Annotated[str, Choice(COMPLAINT_RESPONSES)]
+    proof: Annotated[bytes, Octets(1, PROOF_BYTES_MAX)] | None = None
 
 
 # server -> solver
@@ -262,7 +294,7 @@ class StatusUpdated(Message):
 
 @message("tlp_request", Kind.PUSH)
 class PuzzleOffered(Message):
-    """Work: compute baseg^(2^t) mod product by `deadline`. Names no client."""
+    """Work: compute baseg^(2^t) mod product by `deadline`, and prove it where a proof is required. Names no client."""
 
     assignment: Annotated[int, ASSIGNMENT]
     task: Annotated[str, TASK]
@@ -270,6 +302,7 @@ class PuzzleOffered(Message):
     baseg: Annotated[int, BIG]
     product: Annotated[int, BIG]
     deadline: Annotated[int, MILLISECONDS]
+    proof: Annotated[str, Choice(PROOF_WISHES)]
 
 
 @message("accepted", Kind.REPLY)
@@ -297,10 +330,33 @@ class AssignmentReturned(Message):
 
 @message("assignment_ended", Kind.PUSH)
 class AssignmentEnded(Message):
-    """Stop working on this: it was judged later than its reply, was released without blame, or has expired."""
+    """Stop working on this: it was judged later than its reply, was released without blame, or has expired.
+
+    One that was released because another was first may still be answered, with a proof, until `late_until`: that counts
+    as good.
+    """
 
     assignment: Annotated[int, ASSIGNMENT]
     outcome: Annotated[str, Choice(("valid", "invalid", "unproved", "released", "expired"))]
+    late_until: Annotated[int, MILLISECONDS] | None = None
+
+
+@message("checkpoint_taken", Kind.REPLY)
+class CheckpointTaken(Message):
+    """The server holds `count` residues of this assignment: go on from place `count`, not before `next_at`."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+    count: Annotated[int, Integer()]
+    next_at: Annotated[int, MILLISECONDS]
+
+
+@message("checkpoint_offered", Kind.PUSH)
+class CheckpointOffered(Message):
+    """Go on from here if you have not come further: the first residues of the plan of this `depth`, all checked."""
+
+    assignment: Annotated[int, ASSIGNMENT]
+    depth: Annotated[int, Integer(0, CHECKPOINT_DEPTH_MAX)]
+    residues: Annotated[bytes, Octets(1, CHECKPOINT_BYTES_MAX)]
 
 
 @message("complaint_raised", Kind.PUSH)
@@ -338,10 +394,14 @@ class ComplaintRuled(Message):
 
 @message("standing_changed", Kind.PUSH)
 class StandingChanged(Message):
-    """Your reputation has moved by `score_change` to `reputation_score`, 0 to 100 from 50."""
+    """Your reputation has moved by `score_change` to `reputation_score`, 0 to 100 from 50.
+
+    The vault names its `task`, the subnet its `task_id`.
+    """
 
     standing: Annotated[str, Choice(STANDINGS)]
     reputation_score: Annotated[float, SCORE]
     score_change: Annotated[float, Number(minimum=-100.0, maximum=100.0)]
     reason: Annotated[str, SENTENCE]
     task: Annotated[str, TASK] | None = None
+    task_id: Annotated[int, Integer(minimum=1)] | None = None

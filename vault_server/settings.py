@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from protocol.peer import FRAME_BYTES_MAX
+from protocol.vault import CHECKPOINT_BYTES_MAX
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -137,8 +138,9 @@ class Settings(BaseSettings):
         default=1,
         ge=1,
         le=64,
-        description="threads for each kind of judging: computing answers, comparing with factors",
+        description="threads for each kind of judging: computing answers, checking proofs, comparing with factors",
     )
+    proofs_waiting_max: int = Field(default=256, ge=1, description="proofs of one solver that wait to be checked")
 
     # the vault
     modulus_bits_min: int = Field(default=2048, ge=64, description="smallest product, in bits")
@@ -151,6 +153,21 @@ class Settings(BaseSettings):
     )
     capacity_max: int = Field(
         default=64, ge=1, le=1024, description="assignments one solver may hold, whatever it announces"
+    )
+    relay_interval_ms: int = Field(
+        default=30_000, ge=0, description="time between two checkpoints of one assignment that a solver relays"
+    )
+    relay_bytes_max: int = Field(
+        default=CHECKPOINT_BYTES_MAX,
+        ge=0,
+        le=CHECKPOINT_BYTES_MAX,
+        description="residues of one assignment's relayed checkpoint; 0: none are taken",
+    )
+    trap_share: float = Field(
+        default=0.01, ge=0.0, le=1.0, description="the server's own puzzles, as a share of the clients' effort"
+    )
+    trap_first: bool = Field(
+        default=False, description="whether a new key solves one of the server's own puzzles before it gets a client's"
     )
     deadline_ms_unknown: int = Field(
         default=8 * HOUR_MS, ge=1, description="shortest deadline when a solver's speed is not known"
@@ -243,9 +260,12 @@ LIMITS = (
     "modulus_bits_min",
     "new_connections_per_address_max",
     "open_tasks_max",
+    "proofs_waiting_max",
     "push_window",
     "queue_messages_max",
     "rate_limit_window",
+    "relay_bytes_max",
+    "relay_interval_ms",
     "silence_ms_max",
     "squarings_max",
 )

@@ -53,9 +53,11 @@ REFUSALS: Mapping[str, tuple[Code, ...]] = {
         Code.TASK_NOT_FOUND, Code.COMPLAINT_EARLY, Code.COMPLAINT_LATE, Code.COMPLAINT_EXISTS,
         Code.NOTHING_TO_COMPLAIN, Code.TOO_MANY_COMPLAINTS, Code.NOT_A_FACTOR,
     ),
-    "complaint_response": (Code.COMPLAINT_NOT_FOUND, Code.COMPLAINT_ENDED),
+    "complaint_response": (
+        Code.COMPLAINT_NOT_FOUND, Code.COMPLAINT_ENDED, Code.PROOF_MALFORMED, Code.TOO_MANY_PROOFS,
+    ),
     "accept": ASSIGNED,
-    "tlp_response": (*ASSIGNED, Code.ANSWER_OUT_OF_RANGE),
+    "tlp_response": (*ASSIGNED, Code.ANSWER_OUT_OF_RANGE, Code.PROOF_MALFORMED, Code.TOO_MANY_PROOFS),
     "return": ASSIGNED,
 }  # fmt: skip
 ANY_MESSAGE = (

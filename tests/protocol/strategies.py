@@ -20,10 +20,15 @@ from protocol.fields import (
     Number,
     Octets,
     Text,
+    Word,
+    Words,
 )
+from protocol.json_text import JsonText, canonical
 from protocol.records import FieldSpec, Record, Records
 
 NUMBERS = st.integers(0, INTEGER_MAX)
+ENCODABLE = st.characters(exclude_categories=["Cs"])
+"""No surrogates: they have no UTF-8."""
 
 
 def values(field: Field) -> st.SearchStrategy[Any]:
@@ -42,6 +47,12 @@ def values(field: Field) -> st.SearchStrategy[Any]:
             return st.booleans()
         case Text(length_max, length_min):
             return printable(length_min, length_max)
+        case Word(length_max):
+            return st.text("aZ09_.-", min_size=1, max_size=length_max)
+        case Words(words):
+            return st.lists(st.sampled_from(words), unique=True).map(tuple)
+        case JsonText(_, only_object):
+            return (json_objects() if only_object else json_values()).map(canonical)
         case Choice(words):
             return st.sampled_from(words)
         case HexKey(digits):
@@ -51,6 +62,23 @@ def values(field: Field) -> st.SearchStrategy[Any]:
         case Counts(entries_max, key_length_max):
             return st.dictionaries(printable(1, key_length_max), NUMBERS, max_size=min(entries_max, 5))
     raise AssertionError(f"no strategy for {field!r}: a new kind of field needs one")
+
+
+def json_values() -> st.SearchStrategy[Any]:
+    """JSON values other than null."""
+    text = st.text(ENCODABLE, max_size=12)
+    plain = st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | text
+    nested = st.recursive(
+        plain | st.none(),
+        lambda inside: st.lists(inside, max_size=3) | st.dictionaries(text, inside, max_size=3),
+        max_leaves=8,
+    )
+    return nested.filter(lambda value: value is not None)
+
+
+def json_objects() -> st.SearchStrategy[Any]:
+    """JSON maps."""
+    return st.dictionaries(st.text(ENCODABLE, max_size=8), json_values(), max_size=3)
 
 
 def printable(length_min: int, length_max: int) -> st.SearchStrategy[str]:

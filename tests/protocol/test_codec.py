@@ -223,13 +223,16 @@ SAMPLES: dict[str, Any] = {
     "Natural": lambda f: 5,
     "Octets": lambda f: b"\x07" * f.bytes_min,
     "Integer": lambda f: max(1, f.minimum),
-    "Number": lambda f: 1.5,
+    "Number": lambda f: min(1.5, f.maximum),
     "Flag": lambda f: True,
     "Text": lambda f: "x" * max(1, f.length_min),
     "Choice": lambda f: f.words[0],
     "HexKey": lambda f: "a" * f.digits,
     "Counts": lambda f: {"2048": 1},
     "Records": lambda f: (),
+    "Word": lambda f: "x",
+    "Words": lambda f: (),
+    "JsonText": lambda f: "{}",
 }
 
 EVERY_FIELD = [

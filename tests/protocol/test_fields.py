@@ -24,6 +24,8 @@ from protocol.fields import (
     Number,
     Octets,
     Text,
+    Word,
+    Words,
 )
 from tests.protocol.strategies import values
 
@@ -40,6 +42,8 @@ FIELDS: dict[str, Field] = {
     "choice": Choice(("red", "blue")),
     "hex": HexKey(8),
     "counts": Counts(entries_max=2, key_length_max=3),
+    "word": Word(4),
+    "words": Words(("red", "blue")),
 }
 
 # (field, format, what travels, what it means)
@@ -65,11 +69,26 @@ TAKEN: list[tuple[str, bool, Any, Any]] = [
     ("choice", BINARY, "red", "red"),
     ("hex", BINARY, "00ffabcd", "00ffabcd"),
     ("hex", JSON, "00ffabcd", "00ffabcd"),
+    ("word", BINARY, "a", "a"),
+    ("word", JSON, "A_.-", "A_.-"),
+    ("words", BINARY, [], ()),
+    ("words", JSON, ["blue", "red"], ("blue", "red")),
     ("counts", BINARY, {}, {}),
     ("counts", JSON, {"a": 0, "abc": INTEGER_MAX}, {"a": 0, "abc": INTEGER_MAX}),
 ]
 
 REFUSED: list[tuple[str, bool, Any]] = [
+    ("word", BINARY, ""),
+    ("word", BINARY, "abcde"),
+    ("word", JSON, "a b"),
+    ("word", JSON, "é"),
+    ("word", JSON, "a\n"),
+    ("word", BINARY, 1),
+    ("words", BINARY, ["red", "red"]),
+    ("words", BINARY, ["green"]),
+    ("words", JSON, [1]),
+    ("words", JSON, "red"),
+    ("words", JSON, {"red": 1}),
     ("natural", BINARY, b""),
     ("natural", BINARY, b"\x01" * 5),
     ("natural", BINARY, "01"),

@@ -122,7 +122,9 @@ def _sealed(challenge: session.Challenge, hello: session.Hello) -> Iterator[str]
 SMALL = Trapdoor(2**64 - 59, 2**61 - 1)
 N = SMALL.p * SMALL.q
 
-OFFER = vault.PuzzleOffered(assignment=7, task=TASK, t=5000, baseg=3, product=N, deadline=1_767_225_660_000)
+OFFER = vault.PuzzleOffered(
+    assignment=7, task=TASK, t=5000, baseg=3, product=N, deadline=1_767_225_660_000, proof="required"
+)
 SAMPLES = [
     Envelope(session.Ack(push=41)),
     Envelope(vault.SubmitPuzzle(t=5000, baseg=3, product=N, commitment=b"\x11" * 32, idempotency_key="k-1"), id=1),

@@ -45,6 +45,9 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "checks_waiting_max": (1, None),
     "checks_waiting_per_key_max": (1, None),
     "judge_threads": (1, 64),
+    "proofs_waiting_max": (1, None),
+    "relay_interval_ms": (0, None),
+    "relay_bytes_max": (0, 2**18),
     "modulus_bits_min": (64, 4096),  # modulus_bits_max
     "modulus_bits_max": (2048, 8192),  # from modulus_bits_min
     "squarings_max": (1, 2**53 - 1),

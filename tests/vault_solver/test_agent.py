@@ -43,7 +43,9 @@ N = (1 << 511) + 1
 
 
 def offer(number: int, *, seq: int | None = None, product: int = N) -> Envelope:
-    message = PuzzleOffered(assignment=number, task=f"{number:032x}", t=1000, baseg=3, product=product, deadline=1)
+    message = PuzzleOffered(
+        assignment=number, task=f"{number:032x}", t=1000, baseg=3, product=product, deadline=1, proof="none"
+    )
     return Envelope(message, seq=seq or 100 + number)
 
 
@@ -383,7 +385,9 @@ def keeping_agent() -> Agent:
 
 
 def long_offer(number: int) -> Envelope:
-    message = PuzzleOffered(assignment=number, task=f"{number:032x}", t=10**9, baseg=3, product=N, deadline=1)
+    message = PuzzleOffered(
+        assignment=number, task=f"{number:032x}", t=10**9, baseg=3, product=N, deadline=1, proof="none"
+    )
     return Envelope(message, seq=100 + number)
 
 

@@ -30,7 +30,7 @@ def opened(limits: dict[str, int] | None = None) -> Outgoing:
 
 
 def offer(number: int) -> PuzzleOffered:
-    return PuzzleOffered(assignment=number, task="ab" * 16, t=1, baseg=3, product=35, deadline=1)
+    return PuzzleOffered(assignment=number, task="ab" * 16, t=1, baseg=3, product=35, deadline=1, proof="none")
 
 
 def accept(number: int) -> AcceptAssignment:

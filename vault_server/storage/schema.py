@@ -6,7 +6,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _IDENTITY = "INTEGER PRIMARY KEY AUTOINCREMENT"
 _CREATE = re.compile(r"CREATE TABLE (\w+)")
@@ -20,6 +20,11 @@ def schema_text() -> str:
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
     return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
+
+
+def tables() -> list[str]:
+    """The names of all tables, in the order in which they stand."""
+    return _CREATE.findall(schema_text())
 
 
 def sqlite_script() -> str:

@@ -22,6 +22,7 @@ WALKS = {
     "available_newcomer": "over those that are online, every tenth task at most",
     "available_solvers": "over those that are online, best band first, and stops at the sixteenth that fits",
     "complaints_with_factor": "at the start",
+    "waiting_proofs": "at the start, over those that wait",
     "any_open_task": "the first of the open ones, along their own index",
     "available_elsewhere": "over those that are online, when one address fills the whole list",
     "open_tasks_for_solver": "the open ones along their own index, oldest first, as far as the solver has hands free",

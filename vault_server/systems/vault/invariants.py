@@ -143,6 +143,16 @@ INVARIANTS = [
         "task {fingerprint} was answered by judgement {judged_by}, and no assignment of it bears that out",
     ),
     _never(
+        "an answer judged by proof has the proof that held",
+        q.proofs_that_do_not_match,
+        "task {fingerprint} was answered by judgement {judged_by}, against the proof it names",
+    ),
+    _never(
+        "a proof belongs to an answer, and its verdict to both",
+        q.proofs_without_an_answer,
+        "the proof of assignment {assignment_id} is {status}, against its assignment",
+    ),
+    _never(
         "solvers hold no more than they announced",
         q.solvers_beyond_their_means,
         "solver {solver_id} has capacity {capacity} of {announced} announced, good {good}, bad {bad}",

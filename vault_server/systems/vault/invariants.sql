@@ -76,7 +76,8 @@ SELECT a.db_key, a.task_id FROM task_assignments a JOIN tasks t ON t.fingerprint
 SELECT t.fingerprint, t.status FROM tasks t
 WHERE t.status IN ('waiting', 'assigned') AND t.open_slots = 0 AND NOT EXISTS (
     SELECT 1 FROM task_assignments a WHERE a.task_id = t.fingerprint AND a.ended_at IS NULL
-      AND (a.status IN ('offered', 'accepted') OR t.judging = 'computed'));
+      AND (a.status IN ('offered', 'accepted') OR t.judging = 'computed' OR EXISTS (
+          SELECT 1 FROM proofs p WHERE p.assignment_id = a.db_key AND p.status = 'waiting')));
 
 -- name: work_without_a_deadline
 SELECT a.db_key, a.task_id, a.deadline, d.due FROM task_assignments a
@@ -119,13 +120,25 @@ SELECT db_key, task_id, status FROM task_assignments
 WHERE (ended_at IS NULL) <> (status IN ('offered', 'accepted', 'delivered'))
    OR (delivered_at IS NULL) <> (answer IS NULL)
    OR (delivered_at IS NULL) <> (status IN ('offered', 'accepted', 'expired', 'released'))
+      AND (status <> 'released' OR late_until IS NULL OR delivered_at > late_until)
    OR (status = 'offered' AND accepted_at IS NOT NULL) OR (status = 'accepted' AND accepted_at IS NULL);
 
 -- name: judgements_that_do_not_match
 SELECT t.fingerprint, t.judged_by FROM tasks t
-WHERE t.status IN ('answered', 'settled') AND (t.judged_by <> t.judging OR NOT EXISTS (
+WHERE t.status IN ('answered', 'settled') AND (t.judged_by NOT IN (t.judging, 'proof') OR NOT EXISTS (
     SELECT 1 FROM task_assignments a WHERE a.task_id = t.fingerprint AND a.answer IS NOT NULL
       AND (a.status = 'valid' OR t.judged_by = 'agreed')));
+
+-- name: proofs_that_do_not_match
+SELECT t.fingerprint, t.judged_by FROM tasks t
+WHERE t.status IN ('answered', 'settled') AND (t.judged_by = 'proof') <> EXISTS (
+    SELECT 1 FROM proofs p JOIN task_assignments a ON a.db_key = p.assignment_id
+    WHERE p.assignment_id = t.proved_by AND a.task_id = t.fingerprint AND p.status = 'holding');
+
+-- name: proofs_without_an_answer
+SELECT p.assignment_id, p.status FROM proofs p JOIN task_assignments a ON a.db_key = p.assignment_id
+WHERE a.solver_id <> p.solver_id OR a.answer IS NULL OR (p.status <> 'waiting' AND a.status = 'delivered')
+   OR (p.status = 'failed' AND a.status = 'released');
 
 -- name: solvers_beyond_their_means
 SELECT solver_id, capacity, announced, good, bad FROM solvers

@@ -14,8 +14,9 @@ from vault_server.exchange import idempotency, participants
 from vault_server.systems.vault import timing
 from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks
 from vault_server.systems.vault.inspection import puzzle_of
-from vault_server.systems.vault.judging import judge
-from vault_server.systems.vault.outcomes import ask_others
+from vault_server.systems.vault.judging import deliver_late, judge
+from vault_server.systems.vault.outcomes import ask_others, is_being_judged
+from vault_server.systems.vault.proofs import check_form, check_room
 from vault_server.systems.vault.records import (
     Parts,
     Task,
@@ -23,6 +24,7 @@ from vault_server.systems.vault.records import (
     open_puzzle,
     open_squarings,
     open_task_answer,
+    proof_of_task,
     q,
     seal_puzzle,
     task_of_client,
@@ -46,8 +48,8 @@ def submit_puzzle(
         earlier = idempotency.recall(tx, caller, order.idempotency_key, request_hash)
         if earlier is not None:
             return _accepted(task_of_client(tx, caller, earlier))
-    _count_request(parts, tx, caller, now_ms)
-    task = _insert_task(parts, tx, caller, puzzle, order.commitment, now_ms)
+    _count_request(parts, tx, caller, puzzle, now_ms)
+    task = _insert_task(parts, tx, caller, puzzle, order, now_ms)
     if order.idempotency_key is not None:
         idempotency.keep(tx, caller, order.idempotency_key, request_hash, task.fingerprint, now_ms)
     log(tx, "task.submitted", task=task.fingerprint, client=caller.fingerprint, modulus_bits=task.modulus_bits)
@@ -61,9 +63,10 @@ def submit_puzzle(
     )
 
 
-def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
+def _count_request(parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle, now_ms: int) -> None:
     limit = parts.settings.open_tasks_max
-    if tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit) is not None:
+    effort = effort_seconds(puzzle.squarings, puzzle.modulus.bit_length())
+    if tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit, effort=effort) is not None:
         return
     if tx.one(q.client, client_id=caller.fingerprint) is not None:
         raise Refusal(
@@ -73,17 +76,23 @@ def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -
         )
     participants.register(tx, caller, now_ms)
     tx.run(q.insert_client, client_id=caller.fingerprint)
-    tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit)
+    tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit, effort=effort)
 
 
 def _insert_task(
-    parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle, commitment: bytes | None, now_ms: int
+    parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle, order: wire.SubmitPuzzle, now_ms: int
 ) -> Task:
     fingerprint = _fingerprint(parts, now_ms)
     sealed = seal_puzzle(parts.cipher, puzzle, fingerprint, caller.fingerprint)
     bits = puzzle.modulus.bit_length()
     promised_by = now_ms + timing.promise_ms(puzzle.squarings, bits, parts.deadline_bounds)
-    judging = judgement_for(puzzle.squarings, commitment is not None, parts.settings.computed_squarings_max)
+    wants_proof = order.proof != "none"
+    judging = judgement_for(
+        puzzle.squarings,
+        has_commitment=order.commitment is not None,
+        wants_proof=wants_proof,
+        computed_squarings_max=parts.settings.computed_squarings_max,
+    )
     row = tx.one(
         q.insert_task,
         fingerprint=fingerprint,
@@ -91,11 +100,12 @@ def _insert_task(
         parameter_t=sealed.t,
         parameter_baseg=sealed.baseg,
         parameter_product=sealed.product,
-        commitment=commitment,
+        commitment=order.commitment,
         modulus_bits=bits,
         difficulty=difficulty(puzzle.squarings, puzzle.modulus),
         effort=effort_seconds(puzzle.squarings, bits),
         judging=judging.value,
+        proof="required" if wants_proof else "none",
         status=TASK.first,
         open_slots=SLOTS,
         promised_by=promised_by,
@@ -111,10 +121,11 @@ def _insert_task(
         num_assignments=0,
         num_returned=0,
         modulus_bits=bits,
-        commitment=commitment,
+        commitment=order.commitment,
         promised_by=promised_by,
         squarings=puzzle.squarings,
         judging=judging,
+        wants_proof=wants_proof,
         is_promised=False,
     )
 
@@ -126,7 +137,9 @@ def _fingerprint(parts: Parts, now_ms: int) -> str:
 
 def _request_hash(parts: Parts, order: wire.SubmitPuzzle) -> bytes:
     numbers = (n.to_bytes((n.bit_length() + 7) // 8, "big") for n in (order.t, order.baseg, order.product))
-    return parts.cipher.fingerprint(length_prefixed(*numbers, order.commitment or b""))
+    return parts.cipher.fingerprint(
+        length_prefixed(*numbers, order.commitment or b"", (order.proof or "required").encode())
+    )
 
 
 def _filled(row: Row) -> int:
@@ -146,6 +159,7 @@ def _accepted(row: Row) -> wire.PuzzleAccepted:
 def ask_status(parts: Parts, tx: Transaction, caller: Caller, order: wire.AskStatus, _now_ms: int) -> wire.TaskState:
     """How one of the caller's tasks stands, with its answer once it has one."""
     row = task_of_client(tx, caller, order.task)
+    proof = proof_of_task(parts, tx, row)
     return wire.TaskState(
         task=row["fingerprint"],
         status=row["status"],
@@ -157,6 +171,8 @@ def ask_status(parts: Parts, tx: Transaction, caller: Caller, order: wire.AskSta
         judged_by=row["judged_by"],
         reason=row["reason"],
         complaint_deadline=row["complaint_deadline"],
+        proof=None if proof is None else proof.raw,
+        solver=None if proof is None else proof.solver,
     )
 
 
@@ -182,8 +198,8 @@ def cancel_task(
     log(tx, "task.cancelled", task=task.fingerprint)
     for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=0):
         in_hand = row["status"] in IN_HAND
-        if not in_hand and task.judging is Judgement.COMPUTED:
-            continue  # its judge is at work and will say what it was worth
+        if not in_hand and is_being_judged(task, row):
+            continue
         end_assignment(tx, row, "release" if in_hand else "leave_unproved", now_ms, tell=True)
         if in_hand:
             offer_open_tasks(parts, tx, row["solver_id"], now_ms)
@@ -256,7 +272,7 @@ def _assignment_of_solver(tx: Transaction, caller: Caller, key: int) -> Row:
 
 def _not_live(row: Row) -> Refusal:
     key, status = row["assignment_key"], row["assignment_status"]
-    if status in ("expired", "released"):
+    if row["delivered_at"] is None:
         return Refusal(
             Code.ASSIGNMENT_ENDED, f"Assignment {key} is {status}.", "Stop working on it; other work will be offered."
         )
@@ -278,8 +294,21 @@ def submit_answer(
 ) -> wire.AnswerTaken:
     """Store a solver's answer and judge it (seed 000 §3.3)."""
     row = _assignment_of_solver(tx, caller, order.assignment)
-    status = row["assignment_status"]
-    if not ASSIGNMENT.allows(status, "deliver"):
+    puzzle = _check_answer(parts, tx, row, order, now_ms)
+    raw = answer_bytes(order.answer, puzzle.modulus)
+    if row["assignment_status"] == "released":
+        assert order.proof is not None, "a late answer is taken with its proof alone"
+        verdict = deliver_late(parts, tx, row, raw, order.proof, now_ms)
+    else:
+        verdict = judge(parts, tx, row, puzzle, raw, order.proof, now_ms)
+        offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
+    return wire.AnswerTaken(assignment=order.assignment, verdict=verdict)
+
+
+def _check_answer(parts: Parts, tx: Transaction, row: Row, order: wire.SubmitAnswer, now_ms: int) -> Puzzle:
+    """Refuse what cannot be taken; nothing of that is held against the solver."""
+    is_late = row["late_until"] is not None and now_ms <= row["late_until"] and order.proof is not None
+    if not (ASSIGNMENT.allows(row["assignment_status"], "deliver") or (is_late and row["delivered_at"] is None)):
         raise _not_live(row)
     puzzle = open_puzzle(parts.cipher, row)
     if not 1 <= order.answer < puzzle.modulus:
@@ -288,9 +317,10 @@ def submit_answer(
             f"The answer to assignment {order.assignment} is not in 1..product-1.",
             "Send baseg^(2^t) reduced modulo product; the assignment is still yours.",
         )
-    verdict = judge(parts, tx, row, puzzle, answer_bytes(order.answer, puzzle.modulus), now_ms)
-    offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
-    return wire.AnswerTaken(assignment=order.assignment, verdict=verdict)
+    if order.proof is not None and row["judging"] != Judgement.COMPUTED.value:
+        check_form(order.proof, puzzle, order.assignment)
+        check_room(parts, tx, row["solver_id"])
+    return puzzle
 
 
 def return_assignment(

@@ -50,6 +50,14 @@ class RecordJudgement:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordProof:
+    """A judge has checked the proof that came for the assignment's answer."""
+
+    assignment: int
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RuleComplaint:
     """The time in which solvers may respond to a complaint has passed."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vault_server.core.operation import Endpoint, Row, Transaction, log
 from vault_server.exchange import deadlines, outbox
+from vault_server.systems.vault import rules
 from vault_server.systems.vault.assigning import assign, empty_slots, end_assignment, offer_open_tasks, write_slots
 from vault_server.systems.vault.records import Parts, Task, q, seal_task_answer
 from vault_server.systems.vault.rules import Judgement
@@ -25,6 +26,7 @@ def answer_task(
         status=task.status,
         answer=seal_task_answer(parts.cipher, raw, task),
         judged_by=way.value,
+        proved_by=assignment["db_key"] if way is Judgement.PROOF else None,
         updated_at=now_ms,
         complaint_deadline=assignment["complain_until"],
         expected=expected,
@@ -33,16 +35,27 @@ def answer_task(
     outbox.push(tx, task.client_id, Endpoint.CLIENT, "tlp_response", task.fingerprint, now_ms)
     deadlines.put(tx, SETTLE, task.fingerprint, assignment["complain_until"] + 1)
     log(tx, "task.answered", task=task.fingerprint, judged_by=way.value, solver=assignment["solver_id"])
-    _release_others(parts, tx, task, assignment["db_key"], now_ms)
+    _release_others(parts, tx, task, assignment, now_ms)
 
 
-def _release_others(parts: Parts, tx: Transaction, task: Task, key: int, now_ms: int) -> None:
-    """Release without blame who is still working; an answer that waits for its judge keeps waiting."""
-    for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=key):
+def _release_others(parts: Parts, tx: Transaction, task: Task, first: Row, now_ms: int) -> None:
+    """Release without blame who is still working, and let a proved answer that is nearly there count; an answer that
+    waits for its judge keeps waiting, one that waits for another to agree does not."""
+    late_ms = rules.late_ms(first["delivered_at"] - first["assigned_at"])
+    for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=first["db_key"]):
         if row["status"] in IN_HAND:
             end_assignment(tx, row, "release", now_ms, tell=True)
+            if late_ms:
+                tx.run(q.allow_late, db_key=row["db_key"], late_until=now_ms + late_ms)
             log(tx, "assignment.released", task=task.fingerprint, assignment=row["db_key"], solver=row["solver_id"])
             offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+        elif not is_being_judged(task, row):
+            end_assignment(tx, row, "leave_unproved", now_ms, tell=True)
+
+
+def is_being_judged(task: Task, live: Row) -> bool:
+    """Whether a judge will say what a delivered answer is worth; `live` is a row of `other_live_assignments`."""
+    return task.judging is Judgement.COMPUTED or bool(live["has_proof_waiting"])
 
 
 def look_further(parts: Parts, tx: Transaction, task: Task, ended: Sequence[int], now_ms: int) -> None:
@@ -57,8 +70,8 @@ def look_further(parts: Parts, tx: Transaction, task: Task, ended: Sequence[int]
     waiting = list(tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=0))
     if any(row["status"] in IN_HAND for row in waiting):
         return
-    if waiting and task.judging is Judgement.COMPUTED:
-        return  # its judge is still at work
+    if any(is_being_judged(task, row) for row in waiting):
+        return
     for row in waiting:
         end_assignment(tx, row, "leave_unproved", now_ms, tell=True)
     reason = f"no answer could be judged right after {task.num_assignments} assignments"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from protocol import vault as wire
 from vault_server.core.operation import Push, Reader, Row
 from vault_server.systems.vault import allowances
-from vault_server.systems.vault.records import Parts, open_puzzle, open_task_answer, q
+from vault_server.systems.vault.records import Parts, open_puzzle, open_task_answer, proof_of_task, q
+from vault_server.systems.vault.rules import Judgement
 from vault_server.systems.vault.states import IN_HAND
 
 
@@ -24,22 +25,34 @@ def pushes(parts: Parts) -> list[Push]:
             baseg=puzzle.base,
             product=puzzle.modulus,
             deadline=row["deadline"],
+            proof="none" if row["judging"] == Judgement.COMPUTED.value else row["proof"],
         )
 
     def answered(reader: Reader, push: Row) -> wire.PuzzleAnswered | None:
         row = reader.one(q.task, fingerprint=push["subject"])
         if row is None or row["answer"] is None:
             return None
+        proof = proof_of_task(parts, reader, row)
         return wire.PuzzleAnswered(
-            task=row["fingerprint"], answer=open_task_answer(parts.cipher, row), judged_by=row["judged_by"]
+            task=row["fingerprint"],
+            answer=open_task_answer(parts.cipher, row),
+            judged_by=row["judged_by"],
+            proof=None if proof is None else proof.raw,
+            solver=None if proof is None else proof.solver,
         )
 
     def failed(reader: Reader, push: Row) -> wire.TaskFailed | None:
         row = reader.one(q.task, fingerprint=push["subject"])
         return None if row is None else wire.TaskFailed(task=row["fingerprint"], reason=row["reason"] or "")
 
-    def ended(_reader: Reader, push: Row) -> wire.AssignmentEnded:
-        return wire.AssignmentEnded(assignment=int(push["subject"]), outcome=push["detail"])
+    def ended(reader: Reader, push: Row) -> wire.AssignmentEnded:
+        key, outcome = int(push["subject"]), push["detail"]
+        late_until = None
+        if outcome == "released":
+            row = reader.one(q.assignment, db_key=key)
+            assert row is not None, "an assignment that has ended exists"
+            late_until = row["late_until"]
+        return wire.AssignmentEnded(assignment=key, outcome=outcome, late_until=late_until)
 
     def raised(reader: Reader, push: Row) -> wire.ComplaintRaised | None:
         row = reader.one(q.complaint, id=int(push["subject"]))

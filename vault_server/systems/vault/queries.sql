@@ -1,5 +1,6 @@
 -- name: count_request^
-UPDATE clients SET tasks_requested = tasks_requested + 1, open_tasks = open_tasks + 1
+UPDATE clients SET tasks_requested = tasks_requested + 1, open_tasks = open_tasks + 1,
+                   effort_requested = effort_requested + :effort
 WHERE client_id = :client_id AND open_tasks < :open_tasks_max RETURNING open_tasks;
 
 -- name: client^
@@ -10,9 +11,9 @@ INSERT INTO clients (client_id) VALUES (:client_id) ON CONFLICT (client_id) DO N
 
 -- name: insert_task^
 INSERT INTO tasks (fingerprint, client_id, parameter_t, parameter_baseg, parameter_product, commitment, modulus_bits,
-                   difficulty, effort, judging, status, open_slots, promised_by, created_at, updated_at)
+                   difficulty, effort, judging, proof, status, open_slots, promised_by, created_at, updated_at)
 VALUES (:fingerprint, :client_id, :parameter_t, :parameter_baseg, :parameter_product, :commitment, :modulus_bits,
-        :difficulty, :effort, :judging, :status, :open_slots, :promised_by, :created_at, :created_at)
+        :difficulty, :effort, :judging, :proof, :status, :open_slots, :promised_by, :created_at, :created_at)
 RETURNING db_key;
 
 -- name: task^
@@ -37,7 +38,8 @@ UPDATE tasks SET first_assignment_id = :first_assignment_id, second_assignment_i
 WHERE fingerprint = :fingerprint AND status = :expected;
 
 -- name: answer_task!
-UPDATE tasks SET status = :status, answer = :answer, judged_by = :judged_by, open_slots = 0, updated_at = :updated_at,
+UPDATE tasks SET status = :status, answer = :answer, judged_by = :judged_by, proved_by = :proved_by,
+                 open_slots = 0, updated_at = :updated_at,
                  answered_at = :updated_at, complaint_deadline = :complaint_deadline
 WHERE fingerprint = :fingerprint AND status = :expected;
 
@@ -47,7 +49,7 @@ WHERE fingerprint = :fingerprint AND status = :expected;
 
 -- name: fail_task!
 UPDATE tasks SET status = :status, reason = :reason, open_slots = 0, updated_at = :updated_at, answer = NULL,
-                 judged_by = NULL,
+                 judged_by = NULL, proved_by = NULL,
                  complaint_deadline = (SELECT max(a.complaint_deadline) FROM task_assignments a
                                        WHERE a.task_id = tasks.fingerprint)
 WHERE fingerprint = :fingerprint AND status = :expected;
@@ -92,6 +94,9 @@ RETURNING db_key;
 UPDATE solvers SET valid_answers = valid_answers + 1 WHERE solver_id = :solver_id
 RETURNING valid_answers, announced, trusted, reputation_score, band, good, bad, evidence_at;
 
+-- name: uncount_valid_answer!
+UPDATE solvers SET valid_answers = valid_answers - 1 WHERE solver_id = :solver_id;
+
 -- name: set_trusted!
 UPDATE solvers SET trusted = :trusted, capacity = :capacity WHERE solver_id = :solver_id;
 
@@ -131,19 +136,21 @@ RETURNING task_id, deadline, accepted_at;
 
 -- name: assignment_of_solver^
 SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
-       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, tasks.*
+       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.late_until, tasks.*
 FROM task_assignments a JOIN tasks ON tasks.fingerprint = a.task_id
 WHERE a.db_key = :db_key AND a.solver_id = :solver_id /*for update of tasks*/;
 
 -- name: assignment^
 SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
-       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at,
+       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.late_until,
        a.answer AS assignment_answer, tasks.*
 FROM task_assignments a JOIN tasks ON tasks.fingerprint = a.task_id
 WHERE a.db_key = :db_key /*for update of tasks*/;
 
 -- name: other_live_assignments
-SELECT db_key, solver_id, slot, status, deadline FROM task_assignments
+SELECT db_key, solver_id, slot, status, deadline,
+       EXISTS (SELECT 1 FROM proofs p WHERE p.assignment_id = db_key AND p.status = 'waiting') AS has_proof_waiting
+FROM task_assignments
 WHERE task_id = :task_id AND db_key <> :db_key AND ended_at IS NULL ORDER BY slot;
 
 -- name: answers_of_task
@@ -154,8 +161,34 @@ WHERE task_id = :task_id AND db_key <> :db_key AND (status = 'delivered' OR stat
 UPDATE task_assignments SET status = :status, answer = :answer, delivered_at = :delivered_at, ended_at = :ended_at
 WHERE db_key = :db_key AND status = :expected;
 
+-- name: deliver_late!
+UPDATE task_assignments SET answer = :answer, delivered_at = :delivered_at
+WHERE db_key = :db_key AND status = 'released' AND answer IS NULL;
+
 -- name: end_assignment!
 UPDATE task_assignments SET status = :status, ended_at = :ended_at WHERE db_key = :db_key AND status = :expected;
+
+-- name: allow_late!
+UPDATE task_assignments SET late_until = :late_until WHERE db_key = :db_key AND status = 'released';
+
+-- name: insert_proof!
+INSERT INTO proofs (assignment_id, solver_id, proof, status, received_at)
+VALUES (:assignment_id, :solver_id, :proof, :status, :received_at) ON CONFLICT (assignment_id) DO NOTHING;
+
+-- name: proof^
+SELECT * FROM proofs WHERE assignment_id = :assignment_id /*for update*/;
+
+-- name: end_proof!
+UPDATE proofs SET status = :status WHERE assignment_id = :assignment_id AND status = :expected;
+
+-- name: count_waiting_proofs^
+SELECT count(*) AS number FROM proofs WHERE solver_id = :solver_id AND status = 'waiting';
+
+-- name: waiting_proofs
+SELECT assignment_id, solver_id FROM proofs WHERE status = 'waiting' ORDER BY assignment_id;
+
+-- name: set_proved!
+UPDATE tasks SET judged_by = :judged_by, proved_by = :proved_by WHERE fingerprint = :fingerprint AND status = 'answered';
 
 -- name: solver^
 SELECT * FROM solvers WHERE solver_id = :solver_id /*for update*/;
@@ -242,9 +275,14 @@ INSERT INTO complaint_parties (complaint_id, assignment_id) VALUES (:complaint_i
 ON CONFLICT (complaint_id, assignment_id) DO NOTHING;
 
 -- name: parties_of_complaint
-SELECT p.assignment_id, p.response, a.db_key, a.solver_id, a.status, a.answer
+SELECT p.assignment_id, p.response, a.db_key, a.solver_id, a.status, a.answer,
+       (SELECT status FROM proofs WHERE proofs.assignment_id = p.assignment_id) AS proof_status
 FROM complaint_parties p JOIN task_assignments a ON a.db_key = p.assignment_id
 WHERE p.complaint_id = :complaint_id ORDER BY p.assignment_id;
+
+-- name: complaints_asked_of
+SELECT c.id FROM complaints c JOIN complaint_parties p ON p.complaint_id = c.id
+WHERE p.assignment_id = :assignment_id AND c.status = 'asked' ORDER BY c.id;
 
 -- name: respond_to_complaint!
 UPDATE complaint_parties SET response = :response, responded_at = :responded_at

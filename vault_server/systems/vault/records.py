@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from protocol.errors import Code
 from protocol.puzzle import Puzzle, answer_bytes
-from vault_server.core.operation import Caller, Refusal, Row, Transaction
+from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
 from vault_server.storage.queries import load
@@ -52,6 +52,7 @@ class Task:
     promised_by: int
     squarings: int
     judging: Judgement
+    wants_proof: bool
     is_promised: bool = True
 
     @classmethod
@@ -70,7 +71,13 @@ class Task:
             promised_by=row["promised_by"],
             squarings=open_squarings(cipher, row),
             judging=Judgement(row["judging"]),
+            wants_proof=row["proof"] == "required",
         )
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether an answer has to bring its proof: the client wants one and the server does not compute the answer."""
+        return self.wants_proof and self.judging in (Judgement.PROOF, Judgement.COMMITMENT)
 
     def empty_slots(self) -> int:
         """How many of the two slots hold no assignment."""
@@ -146,6 +153,35 @@ def seal_assignment_answer(cipher: Cipher, raw: bytes, assignment: int, solver: 
 def open_assignment_answer(cipher: Cipher, sealed: bytes, assignment: int, solver: str) -> bytes:
     """What a solver delivered, as `protocol.puzzle.answer_bytes`."""
     return cipher.open(sealed, table="task_assignments", row=str(assignment), column="answer", owner=solver)
+
+
+def seal_proof(cipher: Cipher, raw: bytes, assignment: int, solver: str) -> bytes:
+    """A proof under its solver's key, in `proofs`."""
+    return cipher.seal(raw, table="proofs", row=str(assignment), column="proof", owner=solver)
+
+
+def open_proof(cipher: Cipher, row: Row) -> bytes:
+    """The proof of a row of `proofs`, as `protocol.proof.Proof.encode` wrote it."""
+    return cipher.open(
+        row["proof"], table="proofs", row=str(row["assignment_id"]), column="proof", owner=row["solver_id"]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GivenProof:
+    """A proof that held, and the fingerprint of the solver it names."""
+
+    raw: bytes
+    solver: str
+
+
+def proof_of_task(parts: Parts, reader: Reader, row: Row) -> GivenProof | None:
+    """The proof that goes with the answer of a row of `tasks`, if it was judged by one."""
+    if row["proved_by"] is None:
+        return None
+    kept = reader.one(q.proof, assignment_id=row["proved_by"])
+    assert kept is not None, f"task {row['fingerprint']} was judged by a proof"
+    return GivenProof(open_proof(parts.cipher, kept), kept["solver_id"])
 
 
 def seal_factor(cipher: Cipher, factor: int, complaint: int, row: Row) -> bytes:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
+from protocol.proof import LAST_SQUARINGS
 from protocol.puzzle import effort_seconds
 
 NEWCOMER_ANSWERS = 5
@@ -109,14 +110,25 @@ class Judgement(Enum):
 
     COMPUTED = "computed"
     COMMITMENT = "commitment"
+    PROOF = "proof"
     AGREED = "agreed"
+    KNOWN = "known"
+    """The puzzle is the server's own, and it knows the answer."""
 
 
-def judgement_for(squarings: int, has_commitment: bool, computed_squarings_max: int) -> Judgement:
-    """Computing settles most, a commitment only a right answer; without either, two solvers have to agree."""
-    if squarings <= computed_squarings_max:
+def judgement_for(squarings: int, *, has_commitment: bool, wants_proof: bool, computed_squarings_max: int) -> Judgement:
+    """Computing settles most, then a proof; a commitment settles only a right answer. Without any of them, two solvers
+    have to agree. Nothing is proved where t is LAST_SQUARINGS or less: that is always computed."""
+    if squarings <= max(computed_squarings_max, LAST_SQUARINGS):
         return Judgement.COMPUTED
-    return Judgement.COMMITMENT if has_commitment else Judgement.AGREED
+    if has_commitment:
+        return Judgement.COMMITMENT
+    return Judgement.PROOF if wants_proof else Judgement.AGREED
+
+
+def late_ms(first_taken_ms: int) -> int:
+    """How long after the first answer another one, proved, still counts as good: a tenth of the first one's time."""
+    return first_taken_ms // 10
 
 
 def is_computed_inline(squarings: int, modulus_bits: int) -> bool:
@@ -138,6 +150,8 @@ def rule_wrong_answer(judged_by: str, *, has_factor: bool) -> str | None:
         return "the server computed this answer itself"
     if judged_by == Judgement.COMMITMENT.value and not has_factor:
         return "the answer matches the commitment given at submission"
+    if judged_by == Judgement.PROOF.value and not has_factor:
+        return "the server checked a proof of this answer, which was given to you with it"
     return None
 
 
@@ -177,6 +191,8 @@ class Evidence(StrEnum):
 
     VALID_ANSWER = "valid answer"
     ANSWER_REFUTED = "answer proved wrong"
+    PROOF_MISSING = "required proof not supplied"
+    CHECKPOINT_REFUTED = "relayed checkpoint proved wrong"
     ANSWER_WITHDRAWN = "answer withdrawn after a complaint"
     DEADLINE_MISSED = "deadline missed"
     COMPLAINT_UPHELD = "complaint upheld"
@@ -195,6 +211,8 @@ WEIGHTS: Mapping[Evidence, Weight] = MappingProxyType(
     {
         Evidence.VALID_ANSWER: Weight(1, 0),
         Evidence.ANSWER_REFUTED: Weight(0, 20),
+        Evidence.PROOF_MISSING: Weight(0, 20),
+        Evidence.CHECKPOINT_REFUTED: Weight(0, 20),
         Evidence.ANSWER_WITHDRAWN: Weight(0, 5),
         Evidence.DEADLINE_MISSED: Weight(0, 2),
         Evidence.COMPLAINT_UPHELD: Weight(0, 1),
@@ -204,7 +222,15 @@ WEIGHTS: Mapping[Evidence, Weight] = MappingProxyType(
 )
 """All of them. A missed deadline weighs before any complaint; `late` and `no_answer` add what they cost the client."""
 
-COSTS_TRUST = frozenset({Evidence.ANSWER_REFUTED, Evidence.ANSWER_WITHDRAWN, Evidence.DEADLINE_MISSED})
+COSTS_TRUST = frozenset(
+    {
+        Evidence.ANSWER_REFUTED,
+        Evidence.PROOF_MISSING,
+        Evidence.CHECKPOINT_REFUTED,
+        Evidence.ANSWER_WITHDRAWN,
+        Evidence.DEADLINE_MISSED,
+    }
+)
 """After these a solver is trusted with half as many tasks at once."""
 
 HALF_LIFE_MS = 60 * 24 * 3600 * 1000

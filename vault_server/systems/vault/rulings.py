@@ -11,7 +11,7 @@ from protocol.puzzle import Puzzle, is_prime
 from vault_server.core.operation import Caller, Endpoint, Job, Reader, Row, Transaction, log
 from vault_server.exchange import outbox
 from vault_server.systems.vault.evidence import against_client, against_solver
-from vault_server.systems.vault.judging import CONFIRM, REFUTE, weigh_verdict
+from vault_server.systems.vault.judging import CONFIRM, REFUTE, rejudge, weigh_verdict
 from vault_server.systems.vault.orders import RecordComparison
 from vault_server.systems.vault.outcomes import fail_task
 from vault_server.systems.vault.records import (
@@ -25,7 +25,7 @@ from vault_server.systems.vault.records import (
     q,
 )
 from vault_server.systems.vault.rules import Comparison, Evidence
-from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, TASK
+from vault_server.systems.vault.states import COMPLAINT, TASK
 
 FACTOR_JOB = "compare_with_factor"
 RAISED = "complaint_raised"
@@ -84,16 +84,25 @@ def _weigh(tx: Transaction, party: Row, ruling: Ruling, task_id: str, now_ms: in
         against_solver(tx, party["solver_id"], Evidence.ANSWER_WITHDRAWN, task_id, now_ms)
 
 
+def _is_proved(tx: Transaction, key: int) -> bool:
+    kept = tx.one(q.proof, assignment_id=key)
+    return kept is not None and kept["status"] == "holding"
+
+
 def _rejudge(parts: Parts, tx: Transaction, key: int, event: str, now_ms: int) -> None:
-    """Arithmetic has come later than the first verdict: an answer nobody could judge is now right or wrong."""
+    """Arithmetic has come later than the first verdict.
+
+    A factor refutes even an answer whose proof held: its solver knew an element of small order, as only somebody does
+    who knows product's factors.
+    """
     row = tx.one(q.assignment, db_key=key)
     assert row is not None, "a party's assignment exists"
     status = row["assignment_status"]
-    if status != "unproved":
-        return  # it had been judged by arithmetic already, or its judge is at work
-    after = ASSIGNMENT.after(status, event)
-    changed = tx.run(q.rejudge_assignment, db_key=key, status=after, expected=status)
-    assert changed == 1, f"assignment {key} is no longer {status}"
+    if status != "unproved" and not (status == "valid" and event == REFUTE and _is_proved(tx, key)):
+        return  # it had been judged before, by arithmetic or by what its client committed to; or its judge is at work
+    after = rejudge(tx, key, status, event)
+    if status == "valid":
+        tx.run(q.uncount_valid_answer, solver_id=row["solver_id"])
     if event == REFUTE:
         log(tx, "assignment.refuted", task=row["fingerprint"], assignment=key, solver=row["solver_id"])
     weigh_verdict(tx, Task.of(row, parts.cipher), assignment_of(row, after), now_ms)

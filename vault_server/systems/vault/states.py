@@ -37,8 +37,21 @@ ASSIGNMENT = Transitions(
         ("delivered", "leave_unproved"): "unproved",
         ("unproved", "confirm"): "valid",
         ("unproved", "refute"): "invalid",
+        ("released", "confirm"): "valid",
+        ("released", "refute"): "invalid",
+        ("valid", "refute"): "invalid",
     },
     first="offered",
+)
+"""A released assignment is judged when its proved answer still came in time; only a factor refutes a valid one."""
+
+PROOF = Transitions(
+    "proof",
+    {
+        ("waiting", "hold"): "holding",
+        ("waiting", "fail"): "failed",
+    },
+    first="waiting",
 )
 
 COMPLAINT = Transitions(
@@ -49,6 +62,7 @@ COMPLAINT = Transitions(
         ("open", "reject"): "rejected",
         ("asked", "reveal"): "open",
         ("asked", "uphold"): "upheld",
+        ("asked", "reject"): "rejected",
         ("asked", "leave"): "undecided",
     },
     first="open",

@@ -18,6 +18,7 @@ from vault_server.systems.vault.invariants import INVARIANTS
 from vault_server.systems.vault.judging import judge_job
 from vault_server.systems.vault.listing import list_tasks
 from vault_server.systems.vault.outcomes import SETTLE
+from vault_server.systems.vault.proofs import verifying_job
 from vault_server.systems.vault.pushes import pushes
 from vault_server.systems.vault.records import Parts
 from vault_server.systems.vault.reports import REPORTS
@@ -33,6 +34,8 @@ SEALED = [
         for column in ("parameter_t", "parameter_baseg", "parameter_product", "answer")
     ),
     SealedColumn("task_assignments", "answer", row="db_key", owner="solver_id"),
+    SealedColumn("proofs", "proof", row="assignment_id", owner="solver_id", key="assignment_id"),
+    SealedColumn("relays", "residues", row="assignment_id", owner="solver_id", key="assignment_id"),
     SealedColumn("complaints", "factor", row="id", owner="client_id", key="id"),
 ]
 
@@ -87,11 +90,12 @@ def vault(parts: Parts) -> System:
             operation(orders.ExpireAssignment, ITSELF, upkeep.expire_assignment),
             operation(orders.SettleTask, ITSELF, upkeep.settle_task),
             operation(orders.RecordJudgement, ITSELF, upkeep.record_judgement),
+            operation(orders.RecordProof, ITSELF, upkeep.record_proof),
             operation(orders.RuleComplaint, ITSELF, hearings.rule_complaint),
             operation(orders.RecordComparison, ITSELF, rulings.record_comparison),
         ],
         pushes=pushes(parts),
-        jobs=[judge_job(parts), rulings.comparing_job(parts)],
+        jobs=[judge_job(parts), verifying_job(parts), rulings.comparing_job(parts)],
         deadlines={
             EXPIRE: lambda subject: orders.ExpireAssignment(int(subject)),
             SETTLE: orders.SettleTask,

@@ -8,6 +8,7 @@ from vault_server.exchange import deadlines, outbox, participants
 from vault_server.systems.vault import orders
 from vault_server.systems.vault.assigning import end_assignment
 from vault_server.systems.vault.evidence import against_solver, is_blamed_for
+from vault_server.systems.vault.hearings import hear_proof
 from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude
 from vault_server.systems.vault.outcomes import SETTLE, ask_others
 from vault_server.systems.vault.records import (
@@ -17,10 +18,12 @@ from vault_server.systems.vault.records import (
     open_assignment_answer,
     q,
 )
-from vault_server.systems.vault.rules import Evidence
-from vault_server.systems.vault.states import ASSIGNMENT, TASK
+from vault_server.systems.vault.rules import Evidence, Judgement
+from vault_server.systems.vault.states import ASSIGNMENT, PROOF, TASK
 
 SETTLE_AGAIN_MS = 60_000
+JUDGED_BY_PROOF = frozenset({"delivered", "unproved", "released"})
+"""Of an assignment that has an answer. A factor may have been quicker: then its verdict stands."""
 
 
 def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
@@ -105,5 +108,23 @@ def record_judgement(
     raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])
     event = CONFIRM if order.is_right else REFUTE
     assignment = assignment_of(row, row["assignment_status"])
-    verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, now_ms)
+    verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, Judgement.COMPUTED, now_ms)
     outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)
+
+
+def record_proof(parts: Parts, tx: Transaction, _caller: Caller, order: orders.RecordProof, now_ms: int) -> None:
+    """A proof has been checked: write the verdict on the answer it came for, and tell its solver."""
+    kept = tx.one(q.proof, assignment_id=order.assignment)
+    row = tx.one(q.assignment, db_key=order.assignment)
+    if kept is None or row is None or kept["status"] != PROOF.first:
+        return
+    status = PROOF.after(kept["status"], "hold" if order.holds else "fail")
+    tx.run(q.end_proof, assignment_id=order.assignment, status=status, expected=kept["status"])
+    event = CONFIRM if order.holds else REFUTE
+    if row["assignment_status"] in JUDGED_BY_PROOF:
+        raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])
+        assignment = assignment_of(row, row["assignment_status"])
+        task = Task.of(row, parts.cipher)
+        verdict = conclude(parts, tx, task, assignment, raw, event, Judgement.PROOF, now_ms)
+        outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)
+    hear_proof(parts, tx, order.assignment, now_ms)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from protocol.envelope import Message
+from protocol.proof import Statement
+from protocol.prover import prove
 from protocol.puzzle import commit, square_repeatedly
 from protocol.session import Ack
 from protocol.vault import (
@@ -34,7 +36,8 @@ from vault_server.settings import Settings
 from vault_server.storage.sqlite import SqliteDatabase
 from vault_server.systems.vault.judging import JUDGE
 from vault_server.systems.vault.orders import JoinSolver, LeaveSolver
-from vault_server.systems.vault.records import Parts
+from vault_server.systems.vault.records import Parts, open_puzzle
+from vault_server.systems.vault.records import q as records_q
 from vault_server.systems.vault.system import vault
 
 P, Q, R = 0xF00000000000002B, 0xE000000000000005, 0xD000000000000067
@@ -47,8 +50,12 @@ COMPUTED = SubmitPuzzle(t=1000, baseg=3, product=MODULUS)
 """Judged where its answer arrives."""
 BY_JOB = SubmitPuzzle(t=30_000, baseg=3, product=MODULUS)
 """Computed too, but not in the transaction."""
-AGREED = SubmitPuzzle(t=50_000, baseg=3, product=MODULUS)
+AGREED = SubmitPuzzle(t=50_000, baseg=3, product=MODULUS, proof="none")
 """Nothing but a second answer can confirm the first."""
+
+
+PROVED = SubmitPuzzle(t=50_000, baseg=3, product=MODULUS)
+"""Judged by its proof."""
 
 
 def answer_to(order: SubmitPuzzle) -> int:
@@ -56,8 +63,17 @@ def answer_to(order: SubmitPuzzle) -> int:
     return square_repeatedly(order.baseg, order.t, order.product)
 
 
-COMMITTED = SubmitPuzzle(t=50_000, baseg=3, product=MODULUS, commitment=commit(answer_to(AGREED), MODULUS))
+COMMITTED = SubmitPuzzle(
+    t=50_000, baseg=3, product=MODULUS, commitment=commit(answer_to(AGREED), MODULUS), proof="none"
+)
 """Its client knows the right answer's hash."""
+
+
+def proof_of(statement: Statement) -> bytes:
+    """The right proof of a statement."""
+    puzzle = statement.puzzle
+    z = square_repeatedly(puzzle.base, statement.exponent, puzzle.modulus)
+    return prove(statement, [(statement.exponent, z)]).encode(puzzle.modulus)
 
 
 def settings_for(folder: Path, **settings: Any) -> Settings:
@@ -151,6 +167,31 @@ class Vault:
         reply: AnswerTaken = await self.give(solver, SubmitAnswer(assignment=key, answer=answer))
         assert reply.assignment == key
         return reply.verdict
+
+    async def prove(self, solver: Caller, key: int, *, answer: int | None = None, proof: bytes | None = None) -> str:
+        """A solver answers with a proof: the right ones, or what it is given; the verdict."""
+        statement = await self.statement(key)
+        puzzle = statement.puzzle
+        right = square_repeatedly(puzzle.base, puzzle.squarings, puzzle.modulus)
+        reply: AnswerTaken = await self.give(
+            solver,
+            SubmitAnswer(
+                assignment=key,
+                answer=right if answer is None else answer,
+                proof=proof_of(statement) if proof is None else proof,
+            ),
+        )
+        return reply.verdict
+
+    async def statement(self, key: int) -> Statement:
+        """What a proof of this assignment's answer states."""
+
+        def read(reader: Reader) -> Statement:
+            row = reader.one(records_q.assignment, db_key=key)
+            assert row is not None, key
+            return Statement(open_puzzle(self.parts.cipher, row), row["fingerprint"], row["solver_id"])
+
+        return await self.database.read(read)
 
     async def hand_back(self, solver: Caller, key: int) -> Any:
         """A solver returns an assignment."""

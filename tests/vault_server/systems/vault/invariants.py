@@ -56,9 +56,14 @@ def check(rows: Rows, *, assignments_max: int, squarings: Mapping[str, int], com
     _as_many_slots_are_open_as_may_be(rows, assignments_max)
     _whoever_can_work_works(rows)
     for task in rows.tasks:
-        way = judgement_for(squarings[task["fingerprint"]], task["commitment"] is not None, computed_max)
+        way = judgement_for(
+            squarings[task["fingerprint"]],
+            has_commitment=task["commitment"] is not None,
+            wants_proof=task["proof"] == "required",
+            computed_squarings_max=computed_max,
+        )
         if task["status"] in ("answered", "settled"):
-            assert task["judged_by"] == way.value
+            assert task["judged_by"] in (way.value, Judgement.PROOF.value)
         _is_not_stuck(rows, task, way)
 
 
@@ -89,5 +94,6 @@ def _is_not_stuck(rows: Rows, task: Row, way: Judgement) -> None:
         return
     live = rows.live(task)
     at_work = any(row["status"] in IN_HAND for row in live)
-    at_the_judge = way is Judgement.COMPUTED and any(row["status"] == "delivered" for row in live)
+    judged = (Judgement.COMPUTED, Judgement.PROOF)
+    at_the_judge = way in judged and any(row["status"] == "delivered" for row in live)
     assert at_work or at_the_judge or task["open_slots"] > 0, (dict(task), live)

@@ -33,7 +33,7 @@ from vault_server.systems.vault.rulings import Answers, compare
 
 RIGHT = answer_to(AGREED)
 BOTH_RIGHT, BOTH_WRONG = (RIGHT, RIGHT), (WRONG, WRONG)
-THREE_PRIMES = SubmitPuzzle(t=50_000, baseg=3, product=P * Q * R)
+THREE_PRIMES = SubmitPuzzle(t=50_000, baseg=3, product=P * Q * R, proof="none")
 REFUTED = (round(100 / 22 - 50, 6), "answer proved wrong")
 VALID = (16.666667, "valid answer")
 PROVED_WRONG = ("upheld", "the factor proves the answer wrong")
@@ -85,7 +85,7 @@ async def test_what_only_seems_to_be_prime_convicts_nobody(vault: Vault) -> None
     """A client can make a product of pseudoprimes, modulo which Fermat's reduction of 2^t is wrong."""
     k = next(k for k in range(11_000, 10**6) if all(is_prime(c * k + 1) for c in (6, 12, 18)))
     pseudoprime = math.prod(c * k + 1 for c in (6, 12, 18))
-    order = SubmitPuzzle(t=50_000, baseg=3, product=pseudoprime * Q)
+    order = SubmitPuzzle(t=50_000, baseg=3, product=pseudoprime * Q, proof="none")
     task, _ = await agreed(vault, (answer_to(order),) * 2, order)
     await complain(vault, task, factor=pseudoprime)
     await vault.judge()
@@ -316,7 +316,7 @@ async def test_a_ruling_is_not_made_twice(vault: Vault) -> None:
 
 async def test_a_commitment_to_a_wrong_answer_is_overturned_by_its_maker(vault: Vault) -> None:
     """The client gave the commitment; whoever matched it stays as it was judged."""
-    order = SubmitPuzzle(t=50_000, baseg=3, product=MODULUS, commitment=commit(WRONG, MODULUS))
+    order = SubmitPuzzle(t=50_000, baseg=3, product=MODULUS, commitment=commit(WRONG, MODULUS), proof="none")
     task, [a, _] = await start(vault, order)
     assert await vault.answer(A, a, WRONG) == "valid"
     await complain(vault, task, factor=P)

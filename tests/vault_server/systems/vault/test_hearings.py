@@ -35,7 +35,7 @@ from vault_server.systems.vault.orders import RuleComplaint
 WITHDREW = ("upheld", "a solver withdrew its answer, so two no longer agree")
 NOBODY_WITHDREW = (
     "undecided",
-    "nobody withdrew, and counting answers convicts nobody; a factor would settle it",
+    "nobody withdrew, and counting answers convicts nobody; a proof or a factor would settle it",
 )
 
 

@@ -60,6 +60,10 @@ BREAKS = {
     "an assignment's columns agree with its state": f"UPDATE task_assignments SET answer = NULL WHERE db_key = {VALID}",
     "an answer was judged as its task is judged":
         f"UPDATE task_assignments SET status = 'unproved' WHERE db_key = {VALID}",
+    "an answer judged by proof has the proof that held":
+        "UPDATE proofs SET status = 'failed' WHERE status = 'holding'",
+    "a proof belongs to an answer, and its verdict to both":
+        "UPDATE proofs SET solver_id = (SELECT max(solver_id) FROM solvers WHERE solver_id <> proofs.solver_id)",
     "solvers hold no more than they announced": "UPDATE solvers SET capacity = announced + 1",
     "bands follow scores": "UPDATE solvers SET band = 9 WHERE db_key = 1",
     "a score is 50 and its history": "UPDATE clients SET reputation_score = 51",

@@ -158,25 +158,36 @@ def test_nobody_is_asked_twice_and_as_many_as_there_are(
 # judging
 
 
-@given(st.integers(1, 2**53 - 1), st.booleans(), st.integers(0, 65_536))
-def test_how_an_answer_is_judged(t: int, has_commitment: bool, computed_max: int) -> None:
-    judgement = judgement_for(t, has_commitment, computed_max)
-    assert (judgement is Judgement.COMPUTED) == (t <= computed_max)
-    assert (judgement is Judgement.COMMITMENT) == (t > computed_max and has_commitment)
-    assert (judgement is Judgement.AGREED) == (t > computed_max and not has_commitment)
+def way(t: int, has_commitment: bool, wants_proof: bool, computed_max: int) -> Judgement:
+    return judgement_for(t, has_commitment=has_commitment, wants_proof=wants_proof, computed_squarings_max=computed_max)
+
+
+@given(st.integers(1, 2**53 - 1), st.booleans(), st.booleans(), st.integers(0, 65_536))
+def test_how_an_answer_is_judged(t: int, has_commitment: bool, wants_proof: bool, computed_max: int) -> None:
+    judgement = way(t, has_commitment, wants_proof, computed_max)
+    is_small = t <= max(computed_max, 64)
+    assert (judgement is Judgement.COMPUTED) == is_small
+    assert (judgement is Judgement.COMMITMENT) == (not is_small and has_commitment)
+    assert (judgement is Judgement.PROOF) == (not is_small and not has_commitment and wants_proof)
+    assert (judgement is Judgement.AGREED) == (not is_small and not has_commitment and not wants_proof)
 
 
 @pytest.mark.parametrize(
-    ("t", "has_commitment", "judgement"),
+    ("t", "has_commitment", "wants_proof", "computed_max", "judgement"),
     [
-        (4096, True, Judgement.COMPUTED),
-        (4096, False, Judgement.COMPUTED),
-        (4097, True, Judgement.COMMITMENT),
-        (4097, False, Judgement.AGREED),
+        (4096, True, True, 4096, Judgement.COMPUTED),
+        (4096, False, False, 4096, Judgement.COMPUTED),
+        (4097, True, True, 4096, Judgement.COMMITMENT),
+        (4097, False, True, 4096, Judgement.PROOF),
+        (4097, False, False, 4096, Judgement.AGREED),
+        (64, False, True, 0, Judgement.COMPUTED),  # nothing is proved there
+        (65, False, True, 0, Judgement.PROOF),
     ],
 )
-def test_the_edge_between_computing_and_comparing(t: int, has_commitment: bool, judgement: Judgement) -> None:
-    assert judgement_for(t, has_commitment, 4096) is judgement
+def test_the_edge_between_computing_and_the_rest(
+    t: int, has_commitment: bool, wants_proof: bool, computed_max: int, judgement: Judgement
+) -> None:
+    assert way(t, has_commitment, wants_proof, computed_max) is judgement
 
 
 @given(st.integers(1, 65_536), st.integers(64, 8192))

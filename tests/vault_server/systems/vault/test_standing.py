@@ -212,7 +212,7 @@ async def test_who_hands_back_in_time_loses_nothing(vault: Vault) -> None:
 
 async def test_a_deadline_below_the_arithmetic_is_nobodys_fault(make_vault: MakeVault) -> None:
     vault = await make_vault(deadline_ms_min=1, deadline_ms_max=3)
-    await start(vault, SubmitPuzzle(t=20_000_000, baseg=3, product=MODULUS))
+    await start(vault, SubmitPuzzle(t=20_000_000, baseg=3, product=MODULUS, proof="none"))
     await vault.wait(3)
     assert [line["blamed"] for line in vault.logged("assignment.expired")] == [False, False]
     assert await moved(vault, A) == []

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from vault_server.core.states import ForbiddenTransition, Transitions
-from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, IN_HAND, OPEN, TASK
+from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, IN_HAND, OPEN, PROOF, TASK
 
 TASK_STATES = ("waiting", "assigned", "answered", "settled", "cancelled", "failed")
 TASK_EVENTS = ("assign", "unassign", "answer", "cancel", "fail", "settle", "overturn")
@@ -29,11 +29,11 @@ ASSIGNMENT_TABLE = """
 offered     accepted  delivered  expired  released  -        -        -
 accepted    accepted  delivered  expired  released  -        -        -
 delivered   -         -          -        -         valid    invalid  unproved
-valid       -         -          -        -         -        -        -
+valid       -         -          -        -         -        invalid  -
 invalid     -         -          -        -         -        -        -
 unproved    -         -          -        -         valid    invalid  -
 expired     -         -          -        -         -        -        -
-released    -         -          -        -         -        -        -
+released    -         -          -        -         valid    invalid  -
 """
 
 COMPLAINT_STATES = ("open", "asked", "upheld", "rejected", "undecided")
@@ -41,10 +41,19 @@ COMPLAINT_EVENTS = ("ask", "reveal", "uphold", "reject", "leave")
 COMPLAINT_TABLE = """
             ask    reveal  uphold  reject    leave
 open        asked  -       upheld  rejected  -
-asked       -      open    upheld  -         undecided
+asked       -      open    upheld  rejected  undecided
 upheld      -      -       -       -         -
 rejected    -      -       -       -         -
 undecided   -      -       -       -         -
+"""
+
+PROOF_STATES = ("waiting", "holding", "failed")
+PROOF_EVENTS = ("hold", "fail")
+PROOF_TABLE = """
+            hold     fail
+waiting     holding  failed
+holding     -        -
+failed      -        -
 """
 
 
@@ -62,6 +71,7 @@ def expected(table: str) -> dict[tuple[str, str], str | None]:
 MACHINES = [
     pytest.param(TASK, TASK_STATES, TASK_EVENTS, expected(TASK_TABLE), id="task"),
     pytest.param(ASSIGNMENT, ASSIGNMENT_STATES, ASSIGNMENT_EVENTS, expected(ASSIGNMENT_TABLE), id="assignment"),
+    pytest.param(PROOF, PROOF_STATES, PROOF_EVENTS, expected(PROOF_TABLE), id="proof"),
     pytest.param(COMPLAINT, COMPLAINT_STATES, COMPLAINT_EVENTS, expected(COMPLAINT_TABLE), id="complaint"),
 ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from protocol.vault import Complain
 from tests.vault_server.people import client
-from tests.vault_server.systems.vault.harness import AGREED, COMPUTED, Vault, answer_to, settings_for
+from tests.vault_server.systems.vault.harness import AGREED, COMPUTED, PROVED, Vault, answer_to, settings_for
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, D, start
 from vault_server.exchange.master_keys import agree_on_master_keys
 from vault_server.keys import master_key_path
@@ -17,9 +17,12 @@ BOB = client("bob")
 
 
 async def stories(vault: Vault) -> None:
-    """An answered task, one that was agreed on and is complained of, one that is worked on, and one that waits."""
+    """A task that was answered, one proved, one agreed on and complained of, one being worked on, and one that waits."""
     _, [a, _] = await start(vault, COMPUTED)
     assert await vault.answer(A, a, answer_to(COMPUTED)) == "valid"
+    proved = (await vault.submit(ANN, PROVED)).task
+    await vault.prove(A, await vault.key(proved, A))
+    await vault.judge()
     agreed = (await vault.submit(ANN, AGREED)).task
     for one in (A, B):
         await vault.answer(one, await vault.key(agreed, one), WRONG)
