@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -18,6 +18,7 @@ INTEGER_MAX = 2**53 - 1
 """Largest plain integer: what every JSON reader keeps exactly (RFC 8259 §6)."""
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
+_WORD = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class Field(Protocol):
@@ -252,6 +253,48 @@ class Counts:
 
     def describe(self) -> str:
         return f"a map of at most {self.entries_max} names to integers from 0 to {INTEGER_MAX}"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name of 1 to `length_max` letters, digits, `_`, `.` and `-`, ASCII alone."""
+
+    as_is: ClassVar[bool] = True
+
+    length_max: int
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:
+        if not isinstance(value, str) or len(value) > self.length_max or not _WORD.fullmatch(value):
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: str, binary: bool) -> str:
+        return value
+
+    def describe(self) -> str:
+        return f"1 to {self.length_max} letters, digits, `_`, `.` or `-`"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Some of a few words, each at most once, in any order."""
+
+    as_is: ClassVar[bool] = False
+
+    words: tuple[str, ...]
+
+    def parse(self, name: str, value: Any, binary: bool) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(word, str) and word in self.words for word in value):
+            raise _bad(name, value, self)
+        if len(set(value)) < len(value):
+            raise _bad(name, value, self)
+        return tuple(value)
+
+    def dump(self, value: Sequence[str], binary: bool) -> list[str]:
+        return list(value)
+
+    def describe(self) -> str:
+        return "a list of any of " + ", ".join(self.words)
 
 
 MILLISECONDS = Integer()
