@@ -6,7 +6,16 @@ from __future__ import annotations
 import pytest
 
 from protocol.errors import Code, MessageError
-from protocol.vault import ComplaintHeard, ComplaintRaised, SubmitPuzzle, TaskFailed
+from protocol.proof import Proof
+from protocol.vault import (
+    AskStatus,
+    ComplaintHeard,
+    ComplaintRaised,
+    RespondToComplaint,
+    SubmitPuzzle,
+    TaskFailed,
+    TaskState,
+)
 from tests.vault_server.systems.vault.grievances import (
     agreed,
     complain,
@@ -24,9 +33,11 @@ from tests.vault_server.systems.vault.harness import (
     COMMITTED,
     COMPUTED,
     HOUR_MS,
+    PROVED,
     P,
     Vault,
     answer_to,
+    proof_of,
 )
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, start
 from vault_server.core.operation import SERVER, Caller
@@ -260,3 +271,115 @@ async def test_a_hearing_that_ended_while_the_server_was_down_is_ruled_after_the
     assert (await complaint(vault, taken.complaint))["status"] == "asked"
     await vault.wait(vault.settings.restart_grace_ms)
     assert (await complaint(vault, taken.complaint))["status"] == "undecided"
+
+
+# a proof goes with the word
+
+
+async def respond_with_proof(vault: Vault, who: Caller, complaint_id: int, key: int, proof: bytes) -> None:
+    order = RespondToComplaint(complaint=complaint_id, assignment=key, response="stands_by", proof=proof)
+    await vault.give(who, order)
+
+
+async def forged(vault: Vault, key: int) -> bytes:
+    statement = await vault.statement(key)
+    right = Proof.decode(proof_of(statement), statement.puzzle)
+    return Proof(right.z - 1, right.midpoints).encode(statement.puzzle.modulus)
+
+
+BOTH_RIGHT = (answer_to(AGREED), answer_to(AGREED))
+
+
+async def test_a_proof_settles_a_complaint_without_a_factor(vault: Vault) -> None:
+    task, [a, b] = await agreed(vault, BOTH_RIGHT)
+    taken = await complain(vault, task)
+    await respond_with_proof(vault, A, taken.complaint, a, proof_of(await vault.statement(a)))
+    assert (await complaint(vault, taken.complaint))["status"] == "asked"
+    await vault.judge()
+    shown = ("rejected", "a proof shows the answer to be right")
+    for who in (ANN, A, B):
+        assert await ruled(vault, who) == [shown]
+    assert await vault.status(a) == "valid"
+    assert await vault.status(b) == "unproved"
+    state: TaskState = await vault.give(ANN, AskStatus(task=task))
+    assert (state.judged_by, state.solver) == ("proof", A.fingerprint)
+    assert state.proof == proof_of(await vault.statement(a))
+    assert await score(vault, ANN) < 50 < await score(vault, A)
+
+
+async def test_a_proof_that_fails_upholds_the_complaint_and_convicts(vault: Vault) -> None:
+    task, [a, b] = await agreed(vault)
+    taken = await complain(vault, task)
+    await respond_with_proof(vault, A, taken.complaint, a, await forged(vault, a))
+    await vault.judge()
+    assert (await complaint(vault, taken.complaint))["status"] == "asked"  # B has not spoken
+    await respond(vault, B, taken.complaint, b, "stands_by")
+    assert (await complaint(vault, taken.complaint))["status"] == "upheld"
+    assert (await vault.status(a), await vault.status(b)) == ("invalid", "unproved")
+    assert await score(vault, A) < 50
+    assert await score(vault, B) == await score(vault, ANN) == 50.0
+    assert (await vault.task(task))["status"] == "failed"
+
+
+async def test_one_proof_that_holds_outweighs_one_that_fails(vault: Vault) -> None:
+    task, [a, b] = await agreed(vault, BOTH_RIGHT)
+    taken = await complain(vault, task)
+    await respond_with_proof(vault, A, taken.complaint, a, await forged(vault, a))
+    await respond_with_proof(vault, B, taken.complaint, b, proof_of(await vault.statement(b)))
+    await vault.judge()
+    assert (await complaint(vault, taken.complaint))["status"] == "rejected"
+    assert (await vault.status(a), await vault.status(b)) == ("invalid", "valid")
+    assert (await vault.task(task))["proved_by"] == b
+
+
+async def test_the_ruling_waits_for_a_proof_that_is_being_checked(vault: Vault) -> None:
+    task, [a, _] = await agreed(vault, BOTH_RIGHT)
+    taken = await complain(vault, task)
+    await respond_with_proof(vault, A, taken.complaint, a, proof_of(await vault.statement(a)))
+    await vault.wait(HOUR_MS)
+    assert (await complaint(vault, taken.complaint))["status"] == "asked"
+    await vault.judge()
+    assert (await complaint(vault, taken.complaint))["status"] == "rejected"
+    await vault.wait(HOUR_MS)
+    assert len(await ruled(vault, ANN)) == 1
+
+
+@pytest.mark.parametrize("response", ["withdraws", "stands_by"])
+async def test_a_proof_has_its_form_and_its_place(vault: Vault, response: str) -> None:
+    task, [a, _] = await agreed(vault, BOTH_RIGHT)
+    taken = await complain(vault, task)
+    right = proof_of(await vault.statement(a))
+    proof = right if response == "withdraws" else right[:-1]
+    order = RespondToComplaint(complaint=taken.complaint, assignment=a, response=response, proof=proof)
+    with pytest.raises(MessageError) as caught:
+        await vault.give(A, order)
+    assert caught.value.code is (Code.BAD_FIELD if response == "withdraws" else Code.PROOF_MALFORMED)
+    assert (await vault.rows("SELECT * FROM proofs")) == []
+    await respond_with_proof(vault, A, taken.complaint, a, right)  # it can still be said rightly
+
+
+async def test_a_proved_answer_was_checked_already(vault: Vault) -> None:
+    task, [a, _] = await start(vault, PROVED)
+    await vault.prove(A, a)
+    await vault.judge()
+    await complain(vault, task)
+    assert await ruled(vault, ANN) == [
+        ("rejected", "the server checked a proof of this answer, which was given to you with it")
+    ]
+    assert await raised(vault, A) == []
+
+
+async def test_a_factor_speaks_before_a_proof_that_waits(vault: Vault) -> None:
+    """The client reveals a factor while the proof it asked for is being checked: arithmetic ends it once."""
+    task, [a, _] = await agreed(vault)
+    taken = await complain(vault, task)
+    await respond_with_proof(vault, A, taken.complaint, a, await forged(vault, a))
+    [verify, *_] = vault.jobs
+    await complain(vault, task, factor=P)
+    [compare] = [due for due in vault.jobs if due.job != verify.job]
+    await vault.judge_one(compare)
+    assert await vault.status(a) == "invalid"
+    before = await score(vault, A)
+    await vault.judge_one(verify)
+    assert await score(vault, A) == before
+    assert len(await ruled(vault, ANN)) == 1

@@ -17,7 +17,7 @@ BOB = client("bob")
 
 
 async def stories(vault: Vault) -> None:
-    """A task that was answered, one proved, one agreed on and complained of, one being worked on, and one that waits."""
+    """A task that was answered, one proved, one agreed on and complained of, one worked on, and one that waits."""
     _, [a, _] = await start(vault, COMPUTED)
     assert await vault.answer(A, a, answer_to(COMPUTED)) == "valid"
     proved = (await vault.submit(ANN, PROVED)).task
