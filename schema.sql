@@ -263,3 +263,98 @@ CREATE TABLE idempotency (             -- which request a client's key stood for
 );
 
 CREATE INDEX idempotency_age ON idempotency (created_at);
+
+-- The subnet (seed 001)
+
+CREATE TABLE subnet_tasks (            -- the seed's `tasks`
+    id                      INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_type               TEXT NOT NULL CHECK (length(task_type) BETWEEN 1 AND 64),
+    task_metadata           TEXT NOT NULL,                                  -- JSON, one map
+    validator_hotkey        TEXT NOT NULL REFERENCES participants (hotkey),
+    validator_completion_id BIGINT NOT NULL,                                -- 0 until the completion has its row
+    assigned_miner_hotkey   TEXT NOT NULL REFERENCES participants (hotkey),
+    status                  TEXT NOT NULL CHECK (status IN ('assigned', 'submitted', 'expired', 'scored', 'cancelled')),
+    expire_at               BIGINT NOT NULL,
+    blames_miner            INTEGER NOT NULL DEFAULT 1 CHECK (blames_miner IN (0, 1)), -- 0: it never said that it
+                                                                            -- mines, or was given next to no time
+    submitted_at            BIGINT,
+    voting_closes_at        BIGINT,
+    scored_at               BIGINT,
+    created_at              BIGINT NOT NULL,
+    updated_at              BIGINT NOT NULL,
+    FOREIGN KEY (validator_completion_id, id, validator_hotkey)
+        REFERENCES completions (id, task_id, hotkey) DEFERRABLE INITIALLY DEFERRED, /*forward*/
+    CHECK (validator_hotkey <> assigned_miner_hotkey),
+    CHECK (expire_at > created_at),
+    CHECK ((submitted_at IS NOT NULL) = (status IN ('submitted', 'scored'))),
+    CHECK ((submitted_at IS NULL) = (voting_closes_at IS NULL)),
+    CHECK (voting_closes_at >= submitted_at),
+    CHECK ((scored_at IS NOT NULL) = (status = 'scored'))
+);
+
+CREATE INDEX subnet_tasks_of_validator ON subnet_tasks (validator_hotkey, id);
+CREATE INDEX subnet_tasks_of_miner ON subnet_tasks (assigned_miner_hotkey, id);
+CREATE INDEX subnet_tasks_open ON subnet_tasks (validator_hotkey, status);
+CREATE INDEX subnet_tasks_in_hand ON subnet_tasks (assigned_miner_hotkey, status);
+CREATE INDEX subnet_tasks_by_status ON subnet_tasks (status, id);
+
+CREATE TABLE completions (             -- answers of validators, miners and those who help miners; never changed
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    hotkey     TEXT NOT NULL REFERENCES participants (hotkey),
+    task_id    BIGINT NOT NULL REFERENCES subnet_tasks (id),
+    completion TEXT NOT NULL,                                               -- JSON
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    UNIQUE (task_id, hotkey),
+    UNIQUE (id, task_id),
+    UNIQUE (id, task_id, hotkey)
+);
+
+CREATE INDEX completions_of_key ON completions (hotkey);
+
+CREATE TABLE miner_contributors (      -- who may act for a miner: one contributor, one miner
+    contributor_hotkey TEXT PRIMARY KEY CHECK (length(contributor_hotkey) = 64),
+    miner_hotkey       TEXT NOT NULL REFERENCES participants (hotkey),
+    created_at         BIGINT NOT NULL,
+    revoked_at         BIGINT CHECK (revoked_at >= created_at),             -- null: active
+    CHECK (contributor_hotkey <> miner_hotkey)
+);
+
+CREATE INDEX miner_contributors_of_miner ON miner_contributors (miner_hotkey);
+
+CREATE TABLE votes (
+    id                    INTEGER PRIMARY KEY AUTOINCREMENT,
+    voter_hotkey          TEXT NOT NULL REFERENCES participants (hotkey),
+    task_id               BIGINT NOT NULL REFERENCES subnet_tasks (id),
+    chosen_completion_id  BIGINT NOT NULL,
+    against_completion_id BIGINT,
+    weight                DOUBLE PRECISION NOT NULL CHECK (weight BETWEEN 0.05 AND 1),
+    created_at            BIGINT NOT NULL,
+    updated_at            BIGINT NOT NULL CHECK (updated_at >= created_at),
+    UNIQUE (task_id, voter_hotkey),
+    FOREIGN KEY (chosen_completion_id, task_id) REFERENCES completions (id, task_id),
+    FOREIGN KEY (against_completion_id, task_id) REFERENCES completions (id, task_id),
+    CHECK (chosen_completion_id <> against_completion_id)
+);
+
+CREATE INDEX votes_of_voter ON votes (voter_hotkey, task_id);
+
+CREATE TABLE subnet_presence (         -- who is there, what for, and on which node; rows stay, so that it is known
+    hotkey    TEXT NOT NULL REFERENCES participants (hotkey),              -- who has ever said that he mines
+    node      TEXT NOT NULL,
+    is_online INTEGER NOT NULL CHECK (is_online IN (0, 1)),
+    mining    INTEGER NOT NULL CHECK (mining IN (0, 1)),
+    judging   INTEGER NOT NULL CHECK (judging IN (0, 1)),
+    PRIMARY KEY (hotkey, node)
+);
+
+CREATE INDEX subnet_presence_online ON subnet_presence (hotkey) WHERE is_online = 1;
+
+CREATE VIEW subnet_voters AS           -- who may judge which task: the one definition, for operations and triggers
+SELECT t.id AS task_id, p.hotkey, p.fingerprint, p.reputation_score, t.voting_closes_at
+FROM subnet_tasks t JOIN participants p ON p.registered_at < t.submitted_at
+WHERE t.status = 'submitted' AND p.hotkey <> t.validator_hotkey AND p.hotkey <> t.assigned_miner_hotkey
+  AND NOT EXISTS (SELECT 1 FROM completions c WHERE c.task_id = t.id AND c.hotkey = p.hotkey)
+  AND NOT EXISTS (SELECT 1 FROM miner_contributors l WHERE l.contributor_hotkey = p.hotkey
+                  AND l.miner_hotkey = t.assigned_miner_hotkey
+                  AND (l.revoked_at IS NULL OR l.revoked_at >= t.created_at));

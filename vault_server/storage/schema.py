@@ -12,6 +12,8 @@ _IDENTITY = "INTEGER PRIMARY KEY AUTOINCREMENT"
 _CREATE = re.compile(r"CREATE TABLE (\w+)")
 _WORDS = re.compile(r"(\w+) IN\s*\(((?:\s*'\w+',?)+)\)")
 _FORWARD = re.compile(r"^\s+(\w+)\s.*?( REFERENCES \w+ \(\w+\))(?=,? /\*forward\*/)", re.MULTILINE)
+_FORWARD_ROWS = re.compile(r"^ +(FOREIGN KEY [^;]*?), /\*forward\*/\n", re.MULTILINE)
+"""A foreign key of several columns, on lines of its own; never the last of its table."""
 
 
 def schema_text() -> str:
@@ -43,7 +45,10 @@ def postgres_script() -> str:
     for match in _FORWARD.finditer(text):
         table = _CREATE.findall(text, 0, match.start())[-1]
         added.append(f"ALTER TABLE {table} ADD FOREIGN KEY ({match[1]}){match[2]};\n")
-    without = _FORWARD.sub(lambda match: match[0].removesuffix(match[2]), text)
+    for match in _FORWARD_ROWS.finditer(text):
+        table = _CREATE.findall(text, 0, match.start())[-1]
+        added.append(f"ALTER TABLE {table} ADD {match[1]};\n")
+    without = _FORWARD_ROWS.sub("", _FORWARD.sub(lambda match: match[0].removesuffix(match[2]), text))
     return without + "".join(added) + _triggers("postgres")
 
 

@@ -50,6 +50,18 @@ def test_each_standing_of_a_key_is_its_own(raw: Raw) -> None:
     raw.run(change(SOLVER_A, -10, 40), change(SOLVER_A, 10, 60, "client"), change(SOLVER_A, 5, 55, "participant"))
     assert score(raw, SOLVER_A) == 40
     assert raw.one(f"SELECT reputation_score FROM clients WHERE client_id = '{SOLVER_A}'") == 60
+    assert raw.one(f"SELECT reputation_score FROM participants WHERE fingerprint = '{SOLVER_A}'") == 55
+
+
+def test_a_participants_score_moves_by_its_history_alone(raw: Raw) -> None:
+    assert raw.refuses(f"UPDATE participants SET reputation_score = 51 WHERE fingerprint = '{SOLVER_A}'")
+    assert raw.refuses(
+        "INSERT INTO participants (hotkey, fingerprint, reputation_score, registered_at)"
+        f" VALUES ('{'9' * 64}', '{'9' * 32}', 51, 1)"
+    )
+    assert raw.refuses(change(SOLVER_A, 1, 52, "participant"))
+    raw.run(change(SOLVER_A, 1, 51, "participant"))
+    assert raw.refuses(f"UPDATE participants SET reputation_score = 50 WHERE fingerprint = '{SOLVER_A}'")
 
 
 def test_its_holder_is_told_on_the_endpoint_of_the_standing(raw: Raw) -> None:
@@ -58,6 +70,7 @@ def test_its_holder_is_told_on_the_endpoint_of_the_standing(raw: Raw) -> None:
     assert raw.rows(PUSHES) == [
         (f"key:{SOLVER_A}", "solver", "standing_changed", ids[0], 0, 7),
         (f"key:{CLIENT}", "client", "standing_changed", ids[1], 0, 7),
+        (f"key:{SOLVER_B}", "subnet", "standing_changed", ids[2], 0, 7),
     ]
 
 

@@ -1,0 +1,1 @@
+"""The subnet without sockets."""
