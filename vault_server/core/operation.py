@@ -50,14 +50,16 @@ OPERATOR = Caller("", "", Endpoint.OPERATOR, "")
 
 
 class Query(str):
-    """One named SQL statement, as the driver takes it. `.name` is what metrics and errors call it."""
+    """One named SQL statement. `.name` is what errors call it; `.postgres` its form for PostgreSQL, if it has one."""
 
     name: str
+    postgres: str | None
 
-    def __new__(cls, name: str, sql: str) -> Query:
-        """Wrap `sql`; placeholders are the driver's."""
+    def __new__(cls, name: str, sql: str, postgres: str | None = None) -> Query:
+        """Wrap `sql`, with `:name` placeholders; `postgres` is what PostgreSQL is given in its place."""
         query = super().__new__(cls, sql)
         query.name = name
+        query.postgres = postgres
         return query
 
 
