@@ -22,6 +22,24 @@ class CountedDatabase:
         self.has_failed_to_write = False
         """Since the last time that `prove_writing` went well."""
 
+    @property
+    def writers(self) -> int:
+        """How many batches it can run at the same time."""
+        return self._database.writers
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other nodes may use it, too."""
+        return self._database.is_shared
+
+    def hint(self, topic: str) -> None:
+        """Have the other nodes look sooner."""
+        self._database.hint(topic)
+
+    def heed(self, told: Callable[[str], None] | None) -> None:
+        """Have `told` called with the topic of each hint."""
+        self._database.heed(told)
+
     async def start(self) -> None:
         """Open. Raises StorageError."""
         await self._database.start()

@@ -14,11 +14,15 @@ Work = Callable[[Transaction], Any]
 
 
 class StorageError(Exception):
-    """The database could not do it, and nothing of it was stored. `full` when the disk is."""
+    """The database could not do it, and nothing of it was stored. `full` when the disk is.
 
-    def __init__(self, message: str, *, full: bool = False) -> None:
+    `in_doubt`: whether it was stored is not known; the database was lost while it was being stored.
+    """
+
+    def __init__(self, message: str, *, full: bool = False, in_doubt: bool = False) -> None:
         super().__init__(message)
         self.full = full
+        self.in_doubt = in_doubt
 
 
 @dataclass(slots=True)
@@ -35,6 +39,14 @@ class Outcome:
 
 class Database(Protocol):
     """`start` returns when it can be used, `stop` when it is closed; both are safe twice."""
+
+    @property
+    def writers(self) -> int:
+        """How many batches it can run at the same time."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other nodes may use it, too."""
 
     async def start(self) -> None:
         """Open, create what a new database needs, refuse one of another version. Raises StorageError."""
@@ -56,3 +68,9 @@ class Database(Protocol):
 
     async def read(self, function: Callable[[Reader], T]) -> T:
         """Look at committed rows in one consistent view. Raises StorageError."""
+
+    def hint(self, topic: str) -> None:
+        """Have the other nodes look sooner at what has changed. A hint may come late, twice, or never."""
+
+    def heed(self, told: Callable[[str], None] | None) -> None:
+        """Have `told` called, in the event loop, with the topic of each hint; "" when some may have been missed."""

@@ -1,7 +1,8 @@
 """Named SQL from .sql files, in the common subset: parsed once by aiosql, run by whichever database there is.
 
 A statement is written with `:name` placeholders. `/*for update*/` marks what a decision locks: a comment on SQLite,
-where one writer is alone, and a clause on PostgreSQL, for which `for_postgres` writes the statement anew.
+where one writer is alone, and a clause on PostgreSQL, for which `for_postgres` writes the statement anew. The few that
+PostgreSQL cannot share stand under the same name in a file beside, `queries.postgres.sql`.
 """
 
 from __future__ import annotations
@@ -33,16 +34,27 @@ class Queries:
 
 
 def load(package: str, file: str = "queries.sql") -> Queries:
-    """The statements of `file` beside the modules of `package`."""
-    text = (resources.files(package) / file).read_text(encoding="utf-8")
+    """The statements of `file` beside the modules of `package`, with the variants for PostgreSQL that stand beside."""
+    folder = resources.files(package)
+    variants = folder / file.replace(".sql", ".postgres.sql")
+    others = _parse(variants.read_text(encoding="utf-8")) if variants.is_file() else {}
+    shared = _parse((folder / file).read_text(encoding="utf-8"))
+    assert others.keys() <= shared.keys(), f"{variants.name} has a statement that {file} has not"
+    return Queries({name: Query(name, sql, others.get(name)) for name, sql in shared.items()})
+
+
+def _parse(text: str) -> dict[str, str]:
     hidden = _LOCK.sub(r"«\1»", text)  # aiosql drops comments
     parsed = aiosql.from_str(hidden, "sqlite3", mandatory_parameters=False)
     names = [name for name in parsed.available_queries if not name.endswith("_cursor")]
-    return Queries({name: Query(name, _HIDDEN_LOCK.sub(r"/*\1*/", getattr(parsed, name).sql)) for name in names})
+    return {name: _HIDDEN_LOCK.sub(r"/*\1*/", getattr(parsed, name).sql) for name in names}
 
 
-def for_postgres(query: Query) -> tuple[str, tuple[str, ...]]:
-    """`query` with $1, $2, … for its placeholders and with its locks, and the names in the order of those numbers."""
+def for_postgres(query: Query, *, locks: bool = True) -> tuple[str, tuple[str, ...]]:
+    """`query` with $1, $2, … for its placeholders, and the names in the order of those numbers.
+
+    `locks`: with the locks it marks, as a transaction that decides needs them; else for one that only looks.
+    """
     names: list[str] = []
 
     def number(match: re.Match[str]) -> str:
@@ -53,4 +65,7 @@ def for_postgres(query: Query) -> tuple[str, tuple[str, ...]]:
             names.append(name)
         return f"${names.index(name) + 1}"
 
-    return _PLACEHOLDER.sub(number, _LOCK.sub(lambda lock: lock[1].upper(), query)), tuple(names)
+    def lock(match: re.Match[str]) -> str:
+        return match[1].upper() if locks else ""
+
+    return _PLACEHOLDER.sub(number, _LOCK.sub(lock, query.postgres or query)), tuple(names)

@@ -66,6 +66,9 @@ class SqliteTransaction:
 class SqliteDatabase:
     """See `storage.database.Database`. `path` is created when it does not exist."""
 
+    writers = 1
+    is_shared = False
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: aiosqlite.Connection | None = None
@@ -125,6 +128,12 @@ class SqliteDatabase:
             raise _storage_error(error) from error
         finally:
             self._readers.put_nowait(reader)
+
+    def hint(self, topic: str) -> None:
+        """There are no other nodes."""
+
+    def heed(self, told: Callable[[str], None] | None) -> None:
+        """There are no other nodes."""
 
     async def _open(self) -> aiosqlite.Connection:
         connection = aiosqlite.connect(

@@ -14,6 +14,7 @@ import structlog
 from protocol.envelope import Message
 from protocol.errors import Code
 from protocol.vault import TaskCancelled
+from tests.vault_server.conftest import make_read_only
 from tests.vault_server.people import client
 from tests.vault_server.storage.rows import NOTE, make_notes
 from vault_server.clock import Clock
@@ -21,6 +22,8 @@ from vault_server.core.operation import Caller, Effect, Endpoint, LogEvent, Oper
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.router import Router
 from vault_server.settings import Settings
+from vault_server.storage.database import Database
+from vault_server.storage.postgres import PostgresDatabase
 from vault_server.storage.sqlite import SqliteDatabase, _in_thread
 
 ANN = client("ann")
@@ -99,7 +102,7 @@ def log() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @pytest.fixture
-async def notes(database: SqliteDatabase) -> SqliteDatabase:
+async def notes(database: Database) -> Database:
     """A database with a table of notes."""
     await make_notes(database)
     return database
@@ -126,7 +129,7 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-async def dispatcher(settings: Settings, notes: SqliteDatabase, effects: Effects) -> AsyncIterator[Dispatcher]:
+async def dispatcher(settings: Settings, notes: Database, effects: Effects) -> AsyncIterator[Dispatcher]:
     """Started, with the orders of this module."""
     made = Dispatcher(settings, Clock(), notes, Router(OPERATIONS), effects.carry_out)
     await made.start()
@@ -134,13 +137,17 @@ async def dispatcher(settings: Settings, notes: SqliteDatabase, effects: Effects
     await made.stop()
 
 
-async def forbid_writing(database: SqliteDatabase, forbidden: bool = True) -> None:
-    """From now on SQLite refuses every transaction that would write, as on a disk that cannot be written."""
-    assert database._writer is not None
-    await _in_thread(database._writer, lambda raw: raw.execute(f"PRAGMA query_only = {forbidden:d}"))
+async def forbid_writing(database: Database, forbidden: bool = True) -> None:
+    """From now on nothing can be written: SQLite refuses as on a disk that cannot be, PostgreSQL as a standby does."""
+    if isinstance(database, SqliteDatabase):
+        assert database._writer is not None
+        await _in_thread(database._writer, lambda raw: raw.execute(f"PRAGMA query_only = {forbidden:d}"))
+    else:
+        assert isinstance(database, PostgresDatabase)
+        await asyncio.to_thread(make_read_only, database._url, forbidden)
 
 
-async def allow_writing(database: SqliteDatabase) -> None:
+async def allow_writing(database: Database) -> None:
     """Writes work again."""
     await forbid_writing(database, False)
 

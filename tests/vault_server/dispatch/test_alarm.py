@@ -22,13 +22,13 @@ from vault_server.dispatch import alarm as module
 from vault_server.dispatch.alarm import POSTPONED_MS, STOOD_STILL_MS, Alarm
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.exchange import deadlines
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.database import Database
 
 ORDERS = {"note": lambda subject: WriteNote(int(subject)), "refuse": lambda _subject: Refuse()}
 
 
 @asynccontextmanager
-async def ringing(dispatcher: Dispatcher, notes: SqliteDatabase) -> AsyncIterator[Alarm]:
+async def ringing(dispatcher: Dispatcher, notes: Database) -> AsyncIterator[Alarm]:
     alarm = Alarm(Clock(), notes, dispatcher, ORDERS)
     await alarm.start()
     await alarm.start()
@@ -37,13 +37,13 @@ async def ringing(dispatcher: Dispatcher, notes: SqliteDatabase) -> AsyncIterato
     await alarm.stop()
 
 
-async def put(notes: SqliteDatabase, name: str, subject: str, in_ms: int) -> int:
+async def put(notes: Database, name: str, subject: str, in_ms: int) -> int:
     due_ms = Clock().now_ms() + in_ms
     await committed(notes, lambda tx: deadlines.put(tx, name, subject, due_ms))
     return due_ms
 
 
-async def left(notes: SqliteDatabase) -> list[str]:
+async def left(notes: Database) -> list[str]:
     return [row["subject"] for row in await notes.read(lambda reader: deadlines.due(reader, 10**15))]
 
 
@@ -53,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, look_again_ms: int = 20) -> Iterator[
     yield
 
 
-async def test_what_is_due_happens_and_its_row_is_gone(dispatcher: Dispatcher, notes: SqliteDatabase) -> None:
+async def test_what_is_due_happens_and_its_row_is_gone(dispatcher: Dispatcher, notes: Database) -> None:
     await put(notes, "note", "1", -5)
     await put(notes, "note", "2", 50)
     await put(notes, "note", "3", 3_600_000)
@@ -62,12 +62,12 @@ async def test_what_is_due_happens_and_its_row_is_gone(dispatcher: Dispatcher, n
     assert await left(notes) == ["3"]
 
 
-async def have(notes: SqliteDatabase, expected: list[int]) -> bool:
+async def have(notes: Database, expected: list[int]) -> bool:
     return await numbers(notes) == expected
 
 
 async def test_a_deadline_that_is_set_while_it_sleeps_is_not_missed(
-    dispatcher: Dispatcher, notes: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    dispatcher: Dispatcher, notes: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with quick(monkeypatch):
         async with ringing(dispatcher, notes):
@@ -77,7 +77,7 @@ async def test_a_deadline_that_is_set_while_it_sleeps_is_not_missed(
 
 
 async def test_more_than_one_look_can_take_happens_at_once(
-    dispatcher: Dispatcher, notes: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    dispatcher: Dispatcher, notes: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadlines, "BATCH", 4)
     for number in range(10):
@@ -87,7 +87,7 @@ async def test_more_than_one_look_can_take_happens_at_once(
 
 
 async def test_two_alarms_on_one_file_do_it_once(
-    dispatcher: Dispatcher, notes: SqliteDatabase, log: list[MutableMapping[str, Any]]
+    dispatcher: Dispatcher, notes: Database, log: list[MutableMapping[str, Any]]
 ) -> None:
     for number in range(5):
         await put(notes, "note", str(number), -5)
@@ -97,7 +97,7 @@ async def test_two_alarms_on_one_file_do_it_once(
 
 
 async def test_what_is_refused_is_put_off_and_holds_up_nobody(
-    dispatcher: Dispatcher, notes: SqliteDatabase, log: list[MutableMapping[str, Any]]
+    dispatcher: Dispatcher, notes: Database, log: list[MutableMapping[str, Any]]
 ) -> None:
     first_due = await put(notes, "refuse", "x", -5)
     await put(notes, "note", "1", -5)
@@ -111,7 +111,7 @@ async def test_what_is_refused_is_put_off_and_holds_up_nobody(
 
 
 async def test_on_a_disk_that_cannot_be_written_it_waits_and_then_happens(
-    dispatcher: Dispatcher, notes: SqliteDatabase, log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+    dispatcher: Dispatcher, notes: Database, log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "POSTPONED_MS", 50)
     await put(notes, "note", "1", -5)
@@ -124,7 +124,7 @@ async def test_on_a_disk_that_cannot_be_written_it_waits_and_then_happens(
             assert await left(notes) == ["1"]
             await allow_writing(notes)
             await eventually(lambda: have(notes, [1]))
-    assert {line["event"] for line in log} == {"storage.failed", "deadline.postponed"}
+    assert {line["event"] for line in log} - {"hints.interrupted"} == {"storage.failed", "deadline.postponed"}
 
 
 class Sleepy(Clock):
@@ -137,7 +137,7 @@ class Sleepy(Clock):
 
 
 @asynccontextmanager
-async def sleepy(dispatcher: Dispatcher, notes: SqliteDatabase, waking: list[Any]) -> AsyncIterator[Sleepy]:
+async def sleepy(dispatcher: Dispatcher, notes: Database, waking: list[Any]) -> AsyncIterator[Sleepy]:
     clock = Sleepy()
     alarm = Alarm(clock, notes, dispatcher, ORDERS, waking)
     await alarm.start()
@@ -148,7 +148,7 @@ async def sleepy(dispatcher: Dispatcher, notes: SqliteDatabase, waking: list[Any
 @pytest.mark.parametrize(("slept_ms", "wakes"), [(STOOD_STILL_MS + 1, True), (STOOD_STILL_MS - 1000, False)])
 async def test_who_stood_still_says_so_before_anything_falls_due(
     dispatcher: Dispatcher,
-    notes: SqliteDatabase,
+    notes: Database,
     log: list[MutableMapping[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     slept_ms: int,
@@ -167,7 +167,7 @@ async def test_who_stood_still_says_so_before_anything_falls_due(
 
 
 async def test_nothing_falls_due_before_the_orders_of_waking_are_carried_out(
-    dispatcher: Dispatcher, notes: SqliteDatabase, log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+    dispatcher: Dispatcher, notes: Database, log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(notes, "note", "1", 5000)
     with quick(monkeypatch):
@@ -179,7 +179,7 @@ async def test_nothing_falls_due_before_the_orders_of_waking_are_carried_out(
 
 
 async def test_a_disk_that_was_full_for_long_counts_as_having_stood_still(
-    dispatcher: Dispatcher, notes: SqliteDatabase, log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+    dispatcher: Dispatcher, notes: Database, log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(notes, "note", "1", -5)
     await forbid_writing(notes)
@@ -194,7 +194,7 @@ async def test_a_disk_that_was_full_for_long_counts_as_having_stood_still(
     assert "server.woke" in [line["event"] for line in log]
 
 
-async def test_what_was_due_while_nobody_rang_stays_in_its_row(dispatcher: Dispatcher, notes: SqliteDatabase) -> None:
+async def test_what_was_due_while_nobody_rang_stays_in_its_row(dispatcher: Dispatcher, notes: Database) -> None:
     async with ringing(dispatcher, notes):
         pass
     await put(notes, "note", "1", -5)

@@ -17,7 +17,7 @@ from vault_server.dispatch import jobs as module
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.jobs import Jobs
 from vault_server.settings import Settings
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.database import Database
 
 Log = list[MutableMapping[str, Any]]
 
@@ -38,7 +38,7 @@ def doubling(compute: Callable[[int], int] = lambda number: 100 + number) -> Job
 
 
 @asynccontextmanager
-async def working(notes: SqliteDatabase, dispatcher: Dispatcher, job: Job, threads: int = 1) -> AsyncIterator[Jobs]:
+async def working(notes: Database, dispatcher: Dispatcher, job: Job, threads: int = 1) -> AsyncIterator[Jobs]:
     jobs = Jobs(Settings(judge_threads=threads), notes, dispatcher, [job])
     await jobs.start()
     await jobs.start()
@@ -49,11 +49,11 @@ async def working(notes: SqliteDatabase, dispatcher: Dispatcher, job: Job, threa
         await jobs.stop()
 
 
-async def have(notes: SqliteDatabase, expected: list[int]) -> bool:
+async def have(notes: Database, expected: list[int]) -> bool:
     return await numbers(notes) == expected
 
 
-async def test_a_job_is_read_computed_and_concluded(dispatcher: Dispatcher, notes: SqliteDatabase) -> None:
+async def test_a_job_is_read_computed_and_concluded(dispatcher: Dispatcher, notes: Database) -> None:
     threads: list[str] = []
 
     def compute(number: int) -> int:
@@ -68,14 +68,14 @@ async def test_a_job_is_read_computed_and_concluded(dispatcher: Dispatcher, note
     assert threads[0].startswith("judge")
 
 
-async def test_what_was_left_undone_is_taken_up_at_the_start(dispatcher: Dispatcher, notes: SqliteDatabase) -> None:
+async def test_what_was_left_undone_is_taken_up_at_the_start(dispatcher: Dispatcher, notes: Database) -> None:
     for number in (3, 5):
         await committed(notes, note(number))
     async with working(notes, dispatcher, doubling()):
         await eventually(lambda: have(notes, [3, 5, 103, 105]))
 
 
-async def test_what_has_no_row_any_more_is_left_alone(dispatcher: Dispatcher, notes: SqliteDatabase, log: Log) -> None:
+async def test_what_has_no_row_any_more_is_left_alone(dispatcher: Dispatcher, notes: Database, log: Log) -> None:
     async with working(notes, dispatcher, doubling()) as jobs:
         jobs.add(JobDue("double", "7"))
         await committed(notes, note(1))
@@ -84,9 +84,7 @@ async def test_what_has_no_row_any_more_is_left_alone(dispatcher: Dispatcher, no
     assert log == []
 
 
-async def test_a_defect_in_one_job_does_not_stop_the_next(
-    dispatcher: Dispatcher, notes: SqliteDatabase, log: Log
-) -> None:
+async def test_a_defect_in_one_job_does_not_stop_the_next(dispatcher: Dispatcher, notes: Database, log: Log) -> None:
     def compute(number: int) -> int:
         return 100 + number if number > 1 else number // 0
 
@@ -98,7 +96,7 @@ async def test_a_defect_in_one_job_does_not_stop_the_next(
 
 
 async def test_a_conclusion_that_cannot_be_stored_is_tried_again(
-    dispatcher: Dispatcher, notes: SqliteDatabase, log: Log, monkeypatch: pytest.MonkeyPatch
+    dispatcher: Dispatcher, notes: Database, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
     await committed(notes, note(1))
@@ -109,7 +107,7 @@ async def test_a_conclusion_that_cannot_be_stored_is_tried_again(
         await eventually(lambda: have(notes, [1, 101]))
 
 
-async def test_stop_lets_the_rest_be_found_at_the_next_start(dispatcher: Dispatcher, notes: SqliteDatabase) -> None:
+async def test_stop_lets_the_rest_be_found_at_the_next_start(dispatcher: Dispatcher, notes: Database) -> None:
     started, may_end = threading.Event(), threading.Event()
 
     def compute(number: int) -> int:
@@ -127,7 +125,7 @@ async def test_stop_lets_the_rest_be_found_at_the_next_start(dispatcher: Dispatc
         await eventually(lambda: have(notes, [0, 1, 2, 100, 101, 102]))
 
 
-async def test_so_many_are_computed_at_once(dispatcher: Dispatcher, notes: SqliteDatabase) -> None:
+async def test_so_many_are_computed_at_once(dispatcher: Dispatcher, notes: Database) -> None:
     together = threading.Barrier(2)
 
     def compute(number: int) -> int:

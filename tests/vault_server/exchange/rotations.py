@@ -18,6 +18,7 @@ from vault_server.exchange.master_keys import agree_on_master_keys
 from vault_server.exchange.rekeying import Reencrypt, ResumeRotation, RotateMasterKey
 from vault_server.exchange.rotation import MasterKeyState, master_key_state
 from vault_server.keys import load_master_keys, master_key_path
+from vault_server.storage.database import Database
 from vault_server.storage.sqlite import SqliteDatabase
 
 SEALED = [
@@ -38,11 +39,13 @@ DELIVER = sql("""
 class Node:
     """One server's life on the files of `folder`; another one may start on what is left of it, or on a copy."""
 
-    def __init__(self, folder: Path, *, given: str | None = None, rows_per_batch: int = 3) -> None:
+    def __init__(
+        self, folder: Path, database: Database | None = None, *, given: str | None = None, rows_per_batch: int = 3
+    ) -> None:
         self.folder = folder
         self.store, _ = load_master_keys(folder / "vault.db", given)
         self.cipher = Cipher.of(self.store.read(), secrets.token_bytes)
-        self.database = SqliteDatabase(folder / "vault.db")
+        self.database = database or SqliteDatabase(folder / "vault.db")
         self.system = rekeying.system(
             self.cipher, self.store, SEALED, secrets.token_bytes, rows_per_batch=rows_per_batch
         )

@@ -34,7 +34,7 @@ from vault_server.exchange.bans import (
     UnbanKey,
     duration_ms,
 )
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.database import Database
 
 ANN = solver("ann").fingerprint
 BOB = solver("bob").fingerprint
@@ -46,7 +46,7 @@ ALL = sql("SELECT subject, cause, created_at, until, lifted_at FROM bans ORDER B
 class World:
     """The operations of bans on a real database, and whom the penalties hit."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
         self.punished: list[tuple[str, int]] = []
         self.system: System = bans.system(SECONDS, {Endpoint.SOLVER: self._punish})
@@ -88,7 +88,7 @@ class World:
 
 
 @pytest.fixture
-def world(database: SqliteDatabase) -> World:
+def world(database: Database) -> World:
     return World(database)
 
 

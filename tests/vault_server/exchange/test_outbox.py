@@ -9,12 +9,12 @@ from tests.vault_server.people import client, solver
 from tests.vault_server.storage.rows import committed, sql
 from vault_server.core.operation import Caller, Endpoint, Transaction
 from vault_server.exchange import outbox
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.database import Database
 
 ANN, BOB = client("ann"), client("bob")
 
 
-async def push(database: SqliteDatabase, receiver: Caller = ANN, *, subject: str = "t1", detail: str = "") -> int:
+async def push(database: Database, receiver: Caller = ANN, *, subject: str = "t1", detail: str = "") -> int:
     """Record one; its number."""
 
     def work(tx: Transaction) -> None:
@@ -24,16 +24,16 @@ async def push(database: SqliteDatabase, receiver: Caller = ANN, *, subject: str
     return await database.read(outbox.last)
 
 
-async def acknowledge(database: SqliteDatabase, who: Caller, seq: int) -> None:
+async def acknowledge(database: Database, who: Caller, seq: int) -> None:
     await committed(database, lambda tx: outbox.acknowledge(tx, who, Ack(push=seq), 9))
 
 
-async def waiting(database: SqliteDatabase, who: Caller, after: int = 0, count: int = 100) -> list[int]:
+async def waiting(database: Database, who: Caller, after: int = 0, count: int = 100) -> list[int]:
     rows = await database.read(lambda reader: outbox.of_receiver(reader, who.subject, who.endpoint, after, count))
     return [row["seq"] for row in rows]
 
 
-async def test_a_push_waits_until_its_receiver_acknowledges_it(database: SqliteDatabase) -> None:
+async def test_a_push_waits_until_its_receiver_acknowledges_it(database: Database) -> None:
     seq = await push(database, detail="valid")
     [row] = await database.read(lambda reader: outbox.since(reader, 0))
     assert (row["receiver"], row["endpoint"], row["kind"]) == (f"key:{ANN.fingerprint}", "client", "tlp_response")
@@ -44,32 +44,32 @@ async def test_a_push_waits_until_its_receiver_acknowledges_it(database: SqliteD
 
 
 @pytest.mark.parametrize("other", [BOB, solver("ann"), solver("bob")])
-async def test_nobody_else_can_acknowledge_it(database: SqliteDatabase, other: Caller) -> None:
+async def test_nobody_else_can_acknowledge_it(database: Database, other: Caller) -> None:
     seq = await push(database)
     await acknowledge(database, other, seq)
     assert await waiting(database, ANN) == [seq]
 
 
-async def test_an_acknowledgement_is_of_one_row_and_not_of_all_before(database: SqliteDatabase) -> None:
+async def test_an_acknowledgement_is_of_one_row_and_not_of_all_before(database: Database) -> None:
     first, second, third = [await push(database) for _ in range(3)]
     await acknowledge(database, ANN, second)
     assert await waiting(database, ANN) == [first, third]
 
 
-async def test_an_unknown_number_changes_nothing(database: SqliteDatabase) -> None:
+async def test_an_unknown_number_changes_nothing(database: Database) -> None:
     seq = await push(database)
     await acknowledge(database, ANN, seq + 1)
     assert await waiting(database, ANN) == [seq]
 
 
-async def test_what_stands_is_not_acknowledged_away(database: SqliteDatabase) -> None:
+async def test_what_stands_is_not_acknowledged_away(database: Database) -> None:
     seq = await push(database)
     await committed(database, lambda tx: tx.run(sql("UPDATE outbox SET standing = 1")))
     await acknowledge(database, ANN, seq)
     assert await waiting(database, ANN) == [seq]
 
 
-async def test_a_number_is_not_used_again_after_all_rows_are_gone_and_after_a_restart(database: SqliteDatabase) -> None:
+async def test_a_number_is_not_used_again_after_all_rows_are_gone_and_after_a_restart(database: Database) -> None:
     seen = []
     for _ in range(3):
         seen.append(await push(database))
@@ -80,7 +80,7 @@ async def test_a_number_is_not_used_again_after_all_rows_are_gone_and_after_a_re
     assert seen == sorted(set(seen))
 
 
-async def test_reading_on_from_a_number_and_so_many(database: SqliteDatabase) -> None:
+async def test_reading_on_from_a_number_and_so_many(database: Database) -> None:
     mine = [await push(database) for _ in range(4)]
     theirs = await push(database, BOB)
     assert await waiting(database, ANN, after=mine[0], count=2) == mine[1:3]
@@ -89,7 +89,7 @@ async def test_reading_on_from_a_number_and_so_many(database: SqliteDatabase) ->
     assert [row["seq"] for row in rows] == [mine[3], theirs]
 
 
-async def test_one_key_on_two_endpoints_is_two_receivers(database: SqliteDatabase) -> None:
+async def test_one_key_on_two_endpoints_is_two_receivers(database: Database) -> None:
     as_client, as_solver = await push(database, client("ann")), await push(database, solver("ann"))
     assert await waiting(database, client("ann")) == [as_client]
     assert await waiting(database, solver("ann")) == [as_solver]

@@ -6,16 +6,17 @@ import asyncio
 import os
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import Code
+from tests.vault_server.conftest import NewDatabase
 from tests.vault_server.exchange.rotations import REQUEST, Node
 from tests.vault_server.storage.rows import committed, sql
 from vault_server.core.operation import Endpoint, Refusal
@@ -23,6 +24,7 @@ from vault_server.exchange import deadlines, rekeying
 from vault_server.exchange.cipher import WrongMasterKey
 from vault_server.exchange.rekeying import RotateMasterKey
 from vault_server.keys import master_key_path
+from vault_server.storage.database import Database
 
 TASKS = 8
 
@@ -35,8 +37,8 @@ class StartNode(Protocol):
 
 
 @pytest.fixture
-async def start_node(tmp_path: Path) -> AsyncIterator[StartNode]:
-    """A factory of servers on the same files, one after the other."""
+async def start_node(tmp_path: Path, dialect: str, new_database: NewDatabase) -> AsyncIterator[StartNode]:
+    """A factory of servers on the same files and rows, one after the other."""
     started: list[Node] = []
     folder = tmp_path / "node"
     folder.mkdir()
@@ -44,7 +46,8 @@ async def start_node(tmp_path: Path) -> AsyncIterator[StartNode]:
     async def start(tasks: int = TASKS, *, given: str | None = None, rows_per_batch: int = 3) -> Node:
         for node in started:
             await node.kill()
-        started.append(Node(folder, given=given, rows_per_batch=rows_per_batch))
+        database = None if dialect == "sqlite" else new_database()
+        started.append(Node(folder, database, given=given, rows_per_batch=rows_per_batch))
         node = await started[-1].start()
         if tasks:
             await node.fill(tasks)
@@ -142,6 +145,7 @@ def test_only_the_operator_rotates(tmp_path: Path) -> None:
 # a kill at any point
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)  # it copies the file at each point
 async def test_after_a_kill_at_any_point_the_server_reads_everything_and_carries_on(
     start_node: StartNode, tmp_path: Path
 ) -> None:
@@ -195,15 +199,22 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=25)
-@given(actions)
-def test_whatever_happens_in_between_everything_can_be_read(chosen: list[tuple[str, int]]) -> None:
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chosen=actions)
+def test_whatever_happens_in_between_everything_can_be_read(
+    dialect: str, empty_database: NewDatabase, new_database: NewDatabase, chosen: list[tuple[str, int]]
+) -> None:
     with tempfile.TemporaryDirectory(prefix="vault-rotation-") as folder:
-        asyncio.run(play(Path(folder), chosen))
+        empty_database()
+
+        def same() -> Database | None:
+            return None if dialect == "sqlite" else new_database()
+
+        asyncio.run(play(Path(folder), chosen, same))
 
 
-async def play(folder: Path, chosen: list[tuple[str, int]]) -> None:
-    nodes = [await Node(folder, rows_per_batch=2).start()]
+async def play(folder: Path, chosen: list[tuple[str, int]], same: Callable[[], Database | None]) -> None:
+    nodes = [await Node(folder, same(), rows_per_batch=2).start()]
     try:
         request = nodes[0].cipher.fingerprint(REQUEST)
         await nodes[0].fill(3)
@@ -218,7 +229,7 @@ async def play(folder: Path, chosen: list[tuple[str, int]]) -> None:
                 answered += 1
             elif action == "kill":
                 await node.kill()
-                nodes.append(await Node(folder, rows_per_batch=2).start())
+                nodes.append(await Node(folder, same(), rows_per_batch=2).start())
             else:
                 await drive(node, action, number)
             await nodes[-1].versions()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vault_server.core.operation import Query, Transaction
-from vault_server.storage.database import Work
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.database import Database, Work
 
 CLIENT = "c" * 32
 SOLVER_A, SOLVER_B, SOLVER_C = "a" * 32, "b" * 32, "d" * 32
@@ -77,12 +76,17 @@ def literals(values: dict[str, object]) -> str:
     return ", ".join("NULL" if value is None else repr(value) for value in values.values())
 
 
-def sql(text: str) -> Query:
+def sql(text: str, postgres: str | None = None) -> Query:
     """A query without a name."""
-    return Query("test", text)
+    return Query("test", text, postgres)
 
 
-NOTES = sql("CREATE TABLE notes (number INTEGER PRIMARY KEY, body BLOB)")
+NOTES = sql(
+    "CREATE TABLE notes (number INTEGER PRIMARY KEY, body BYTEA,"
+    " about INTEGER REFERENCES notes (number) DEFERRABLE INITIALLY DEFERRED)"
+)
+NOTE_ABOUT_NOTHING = sql("INSERT INTO notes (number, about) VALUES (:number, 99999)")
+"""Refused when it is to be committed, and not before."""
 NOTE = sql("INSERT INTO notes (number, body) VALUES (:number, :body)")
 
 
@@ -96,12 +100,12 @@ def note(number: int, body: bytes = b"") -> Work:
     return work
 
 
-async def make_notes(database: SqliteDatabase) -> None:
+async def make_notes(database: Database) -> None:
     """Make the table of notes."""
     await committed(database, lambda tx: tx.run(NOTES))
 
 
-async def committed(database: SqliteDatabase, work: Work) -> Any:
+async def committed(database: Database, work: Work) -> Any:
     """Run one work that must succeed; its value."""
     [outcome] = await database.transact([work])
     if outcome.error is not None:
@@ -109,7 +113,7 @@ async def committed(database: SqliteDatabase, work: Work) -> Any:
     return outcome.value
 
 
-async def numbers(database: SqliteDatabase) -> list[int]:
+async def numbers(database: Database) -> list[int]:
     """The notes that are on disk."""
     rows = await database.read(lambda reader: reader.all(sql("SELECT number FROM notes ORDER BY number")))
     return [row["number"] for row in rows]

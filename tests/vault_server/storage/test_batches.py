@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gc
-import sqlite3
 import weakref
 from collections.abc import Callable
 
 import pytest
 
 from protocol.errors import Code
-from tests.vault_server.storage.rows import committed, make_notes, note, numbers, sql
+from tests.vault_server.storage.both import Refused
+from tests.vault_server.storage.rows import NOTE_ABOUT_NOTHING, committed, make_notes, note, numbers, sql
 from vault_server.core.operation import LogEvent, Refusal, Transaction
-from vault_server.storage.database import StorageError, Work
+from vault_server.storage.database import Database, StorageError, Work
 from vault_server.storage.sqlite import SqliteDatabase
 
 COUNT = sql("SELECT count(*) AS notes FROM notes")
@@ -23,7 +23,7 @@ class Wrong(Exception):
 
 
 @pytest.fixture
-async def notes(database: SqliteDatabase) -> SqliteDatabase:
+async def notes(database: Database) -> Database:
     await make_notes(database)
     return database
 
@@ -44,8 +44,7 @@ def break_a_rule(tx: Transaction) -> None:
 
 
 def break_a_rule_at_commit(tx: Transaction) -> None:
-    tx.all(sql("PRAGMA defer_foreign_keys = ON"))
-    tx.run(sql("INSERT INTO clients (client_id) VALUES ('nobody')"))
+    tx.run(NOTE_ABOUT_NOTHING, number=81)
     tx.after(LogEvent("client.made", {}))
 
 
@@ -54,7 +53,7 @@ def ask_nonsense(tx: Transaction) -> None:
     tx.run(sql("INSERT INTO no_such_table VALUES (1)"))
 
 
-async def test_works_run_in_order_and_see_what_was_written_before_them(notes: SqliteDatabase) -> None:
+async def test_works_run_in_order_and_see_what_was_written_before_them(notes: Database) -> None:
     seen: list[int] = []
 
     def count(tx: Transaction) -> int:
@@ -70,7 +69,7 @@ async def test_works_run_in_order_and_see_what_was_written_before_them(notes: Sq
     assert await numbers(notes) == [1, 2, 3]
 
 
-async def test_an_empty_batch_has_no_outcomes(notes: SqliteDatabase) -> None:
+async def test_an_empty_batch_has_no_outcomes(notes: Database) -> None:
     assert await notes.transact([]) == []
 
 
@@ -85,9 +84,7 @@ async def test_an_empty_batch_has_no_outcomes(notes: SqliteDatabase) -> None:
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
-async def test_one_bad_work_is_undone_alone(
-    notes: SqliteDatabase, bad: Work, error: type[Exception], place: int
-) -> None:
+async def test_one_bad_work_is_undone_alone(notes: Database, bad: Work, error: type[Exception], place: int) -> None:
     batch: list[Work] = [note(1), note(2)]
     batch.insert(place, bad)
     outcomes = await notes.transact(batch)
@@ -100,7 +97,7 @@ async def test_one_bad_work_is_undone_alone(
 
 
 @pytest.mark.parametrize("bad", [raise_before_writing, raise_after_writing, break_a_rule, break_a_rule_at_commit])
-async def test_a_bad_work_alone_leaves_nothing(notes: SqliteDatabase, bad: Work) -> None:
+async def test_a_bad_work_alone_leaves_nothing(notes: Database, bad: Work) -> None:
     [outcome] = await notes.transact([bad])
     assert outcome.error is not None
     assert outcome.effects == []
@@ -108,7 +105,7 @@ async def test_a_bad_work_alone_leaves_nothing(notes: SqliteDatabase, bad: Work)
     assert await committed(notes, note(1)) == 1
 
 
-async def test_several_bad_works_of_all_kinds_do_not_take_the_good_ones_along(notes: SqliteDatabase) -> None:
+async def test_several_bad_works_of_all_kinds_do_not_take_the_good_ones_along(notes: Database) -> None:
     bad: list[Work] = [raise_before_writing, raise_after_writing, break_a_rule, break_a_rule_at_commit, ask_nonsense]
     batch = [work for number, one_bad in enumerate(bad) for work in (note(number), one_bad)]
     outcomes = await notes.transact(batch)
@@ -124,13 +121,13 @@ def counted(effect: str) -> Work:
 
 
 @pytest.mark.parametrize("bad", [raise_before_writing, raise_after_writing, break_a_rule_at_commit])
-async def test_effects_come_once_and_only_from_what_is_on_disk(notes: SqliteDatabase, bad: Work) -> None:
+async def test_effects_come_once_and_only_from_what_is_on_disk(notes: Database, bad: Work) -> None:
     outcomes = await notes.transact([counted("first"), bad, counted("second")])
     events = [[effect.event for effect in outcome.effects if isinstance(effect, LogEvent)] for outcome in outcomes]
     assert events == [["first"], [], ["second"]]
 
 
-async def test_a_refusal_before_writing_runs_the_others_only_once(notes: SqliteDatabase) -> None:
+async def test_a_refusal_before_writing_runs_the_others_only_once(notes: Database) -> None:
     runs = 0
 
     def work(tx: Transaction) -> None:
@@ -152,7 +149,7 @@ def refuse_after_writing(tx: Transaction) -> None:
 
 
 @pytest.mark.parametrize("refuse", [refuse_before_writing, refuse_after_writing])
-async def test_a_refusal_holds_nothing_of_its_batch(notes: SqliteDatabase, refuse: Work) -> None:
+async def test_a_refusal_holds_nothing_of_its_batch(notes: Database, refuse: Work) -> None:
     gc.collect()
     gc.disable()  # what only the collector can free would wait for it, thousands of objects a second
     try:
@@ -166,13 +163,26 @@ async def test_a_refusal_holds_nothing_of_its_batch(notes: SqliteDatabase, refus
         gc.enable()
 
 
-async def test_a_broken_rule_names_itself_to_the_caller_of_the_work(notes: SqliteDatabase) -> None:
+async def test_a_broken_rule_names_itself_to_the_caller_of_the_work(notes: Database) -> None:
     [outcome] = await notes.transact([break_a_rule])
-    assert isinstance(outcome.error, sqlite3.IntegrityError)
-    assert "notes.number" in str(outcome.error)
+    assert isinstance(outcome.error, Refused)
+    assert "notes" in str(outcome.error)
 
 
-# the disk is full
+async def test_other_troubles_of_the_database_do_not_say_that_the_disk_is_full(notes: Database) -> None:
+    [outcome] = await notes.transact([ask_nonsense])
+    assert isinstance(outcome.error, StorageError)
+    assert not outcome.error.full
+    assert "no_such_table" in str(outcome.error)
+
+
+# the disk is full, as SQLite says it
+
+
+@pytest.fixture
+async def sqlite_notes(sqlite_database: SqliteDatabase) -> SqliteDatabase:
+    await make_notes(sqlite_database)
+    return sqlite_database
 
 
 def limit_pages(extra: int) -> Callable[[Transaction], None]:
@@ -193,45 +203,40 @@ def lift_limit(tx: Transaction) -> None:
 BIG = b"x" * 20_000
 
 
-async def test_a_full_disk_is_said_and_nothing_is_half_stored(notes: SqliteDatabase) -> None:
-    await committed(notes, limit_pages(2))
+async def test_a_full_disk_is_said_and_nothing_is_half_stored(sqlite_notes: SqliteDatabase) -> None:
+    await committed(sqlite_notes, limit_pages(2))
 
     def small_then_big(tx: Transaction) -> None:
         note(1)(tx)
         note(2, BIG)(tx)
 
-    [outcome] = await notes.transact([small_then_big])
+    [outcome] = await sqlite_notes.transact([small_then_big])
     assert isinstance(outcome.error, StorageError)
     assert outcome.error.full
     assert "disk is full" in str(outcome.error)
-    assert await numbers(notes) == []
+    assert await numbers(sqlite_notes) == []
 
 
-async def test_a_batch_on_a_full_disk_stores_what_still_fits_and_the_next_batch_works(notes: SqliteDatabase) -> None:
-    await committed(notes, limit_pages(2))
-    outcomes = await notes.transact([note(1), note(2, BIG), note(3)])
+async def test_a_batch_on_a_full_disk_stores_what_still_fits_and_the_next_batch_works(
+    sqlite_notes: SqliteDatabase,
+) -> None:
+    await committed(sqlite_notes, limit_pages(2))
+    outcomes = await sqlite_notes.transact([note(1), note(2, BIG), note(3)])
     assert [outcome.error is None for outcome in outcomes] == [True, False, True]
     assert isinstance(outcomes[1].error, StorageError)
     assert outcomes[1].error.full
-    assert await numbers(notes) == [1, 3]
-    await committed(notes, lift_limit)
-    outcomes = await notes.transact([note(2, BIG), note(4)])
+    assert await numbers(sqlite_notes) == [1, 3]
+    await committed(sqlite_notes, lift_limit)
+    outcomes = await sqlite_notes.transact([note(2, BIG), note(4)])
     assert [outcome.error for outcome in outcomes] == [None, None]
-    assert await numbers(notes) == [1, 2, 3, 4]
+    assert await numbers(sqlite_notes) == [1, 2, 3, 4]
 
 
-async def test_a_full_disk_keeps_being_said_until_there_is_room(notes: SqliteDatabase) -> None:
-    await committed(notes, limit_pages(0))
+async def test_a_full_disk_keeps_being_said_until_there_is_room(sqlite_notes: SqliteDatabase) -> None:
+    await committed(sqlite_notes, limit_pages(0))
     for _ in range(3):
-        [outcome] = await notes.transact([note(1, BIG)])
+        [outcome] = await sqlite_notes.transact([note(1, BIG)])
         assert isinstance(outcome.error, StorageError)
         assert outcome.error.full
-    await committed(notes, lift_limit)
-    assert await committed(notes, note(1, BIG)) == 1
-
-
-async def test_other_troubles_of_the_database_do_not_say_that_the_disk_is_full(notes: SqliteDatabase) -> None:
-    [outcome] = await notes.transact([ask_nonsense])
-    assert isinstance(outcome.error, StorageError)
-    assert not outcome.error.full
-    assert "no_such_table" in str(outcome.error)
+    await committed(sqlite_notes, lift_limit)
+    assert await committed(sqlite_notes, note(1, BIG)) == 1

@@ -9,8 +9,7 @@ from vault_server.core.operation import Query, Reader, Transaction
 from vault_server.core.tally import Tally
 from vault_server.exchange import probe
 from vault_server.storage.counted import CountedDatabase
-from vault_server.storage.database import StorageError
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.database import Database, StorageError
 
 
 @pytest.fixture
@@ -19,7 +18,7 @@ def tally() -> Tally:
 
 
 @pytest.fixture
-def counted(database: SqliteDatabase, tally: Tally) -> CountedDatabase:
+def counted(database: Database, tally: Tally) -> CountedDatabase:
     return CountedDatabase(database, tally)
 
 
@@ -47,7 +46,7 @@ async def test_a_batch_is_counted_once_with_its_size_and_time(counted: CountedDa
 
 
 async def test_a_write_that_fails_is_remembered_until_one_goes_well(
-    counted: CountedDatabase, database: SqliteDatabase, tally: Tally
+    counted: CountedDatabase, database: Database, tally: Tally
 ) -> None:
     await forbid_writing(database)
     await counted.transact([write, write])

@@ -23,6 +23,11 @@ FULL = 2
 MEMORY = 2
 
 
+@pytest.fixture
+def database(sqlite_database: SqliteDatabase) -> SqliteDatabase:
+    return sqlite_database
+
+
 async def pragma(database: SqliteDatabase, name: str) -> object:
     """The writer's own value of a setting."""
     row = await committed(database, lambda tx: tx.one(sql(f"PRAGMA {name}")))

@@ -1,0 +1,56 @@
+"""The schema in a PostgreSQL database: made when there is none, refused when another version or program made it."""
+
+from __future__ import annotations
+
+from vault_server.storage.database import StorageError
+from vault_server.storage.postgres_session import Session
+from vault_server.storage.schema import SCHEMA_VERSION, postgres_script, tables
+from vault_server.storage.upgrades import upgrades
+
+VERSION_NAME = "schema_version"
+
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('vault-server schema', 0))"
+_OURS = "SELECT to_regclass('meta') IS NOT NULL AND to_regclass('task_assignments') IS NOT NULL AS is_ours"
+_VERSION = f"SELECT value FROM meta WHERE name = '{VERSION_NAME}'"  # noqa: S608
+_SET_VERSION = (
+    f"INSERT INTO meta (name, value) VALUES ('{VERSION_NAME}', '{SCHEMA_VERSION}')"  # noqa: S608
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+
+
+def prepare(session: Session) -> None:
+    """Make or upgrade the schema, in one transaction; nodes that start at once take turns. Raises StorageError."""
+    session.begin()
+    session.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+    session.execute(_ONE_AT_A_TIME)
+    version = version_of(session)
+    if version > SCHEMA_VERSION:
+        raise StorageError(f"it has schema version {version}; this server knows {SCHEMA_VERSION}: upgrade the server")
+    if version == 0:
+        _check_empty(session)
+        session.execute(postgres_script())
+    for script in upgrades(version, "postgres"):
+        session.execute(script)
+    if version != SCHEMA_VERSION:
+        session.execute(_SET_VERSION)
+    session.commit()
+
+
+def version_of(session: Session) -> int:
+    """The version of the schema that is there, 0 when there is none."""
+    row = session.execute(_OURS).fetchone()
+    if row is None or not row["is_ours"]:
+        return 0
+    row = session.execute(_VERSION).fetchone()
+    return 0 if row is None else int(row["value"])
+
+
+def _check_empty(session: Session) -> None:
+    names = ", ".join(f"'{name}'" for name in tables())
+    found = session.execute(
+        f"SELECT relname FROM pg_class WHERE relname IN ({names}) AND relnamespace = current_schema()::regnamespace"  # noqa: S608
+    ).fetchone()
+    if found is not None:
+        raise StorageError(
+            f"a table {found['relname']!r} of another program is in it; give the server a database or schema of its own"
+        )
