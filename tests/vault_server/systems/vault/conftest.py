@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.vault_server.conftest import NewDatabase
 from tests.vault_server.systems.vault.harness import Vault, settings_for
 from tests.vault_server.systems.vault.invariants import violations
-from vault_server.storage.sqlite import SqliteDatabase
 
 BY_HAND = {
     "test_the_best_band_is_asked_first_and_the_ranking_is_kept",
@@ -29,13 +29,15 @@ class MakeVault(Protocol):
 
 
 @pytest.fixture
-async def make_vault(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[MakeVault]:
+async def make_vault(
+    tmp_path: Path, new_database: NewDatabase, request: pytest.FixtureRequest
+) -> AsyncIterator[MakeVault]:
     """A factory of one vault. At the end of a test no invariant of `vault-server check` may be broken."""
     opened: list[Vault] = []
 
     async def make(**settings: Any) -> Vault:
         chosen = settings_for(tmp_path, **settings)
-        vault = Vault(SqliteDatabase(chosen.database), chosen)
+        vault = Vault(new_database(), chosen)
         await vault.database.start()
         opened.append(vault)
         return vault

@@ -33,7 +33,7 @@ from vault_server.dispatch.router import Router
 from vault_server.exchange import deadlines, outbox
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.database import Database
 from vault_server.systems.vault.judging import JUDGE
 from vault_server.systems.vault.orders import JoinSolver, LeaveSolver
 from vault_server.systems.vault.records import Parts, open_puzzle
@@ -96,7 +96,7 @@ def _left(job: Job, reader: Reader) -> list[str]:
 class Vault:
     """Give orders, let time pass, let judges work, look at rows and pushes."""
 
-    def __init__(self, database: SqliteDatabase, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self.database = database
         self.settings = settings
         self.parts = Parts(settings, Cipher(b"m" * 32, secrets.token_bytes), secrets.token_bytes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.vault_server.people import client, solver
 from tests.vault_server.systems.vault.harness import Vault
 from vault_server.systems.vault import gauges
@@ -23,6 +25,7 @@ async def test_tasks_are_counted_by_status_and_absent_ones_are_zero(vault: Vault
     assert (await seen())["assigned"] >= 1
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)  # PostgreSQL plans by how many rows there are
 async def test_counting_tasks_reads_the_index_alone(vault: Vault) -> None:
     plan = [row["detail"] for row in await vault.rows(f"EXPLAIN QUERY PLAN {gauges.q.count_tasks}")]
     assert plan == ["SCAN tasks USING COVERING INDEX tasks_by_status"]
