@@ -126,5 +126,7 @@ def record_proof(parts: Parts, tx: Transaction, _caller: Caller, order: orders.R
         assignment = assignment_of(row, row["assignment_status"])
         task = Task.of(row, parts.cipher)
         verdict = conclude(parts, tx, task, assignment, raw, event, Judgement.PROOF, now_ms)
-        outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)
+        if row["assignment_status"] != "unproved":  # else it has been told the end, and the ruling will tell the rest
+            key = str(order.assignment)
+            outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", key, now_ms, detail=verdict)
     hear_proof(parts, tx, order.assignment, now_ms)

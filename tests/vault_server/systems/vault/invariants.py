@@ -29,6 +29,7 @@ class Rows:
     tasks: Sequence[Row]
     assignments: Sequence[Row]
     solvers: Sequence[Row]
+    proofs_waiting: Sequence[int]
     violations: Sequence[str]
 
     @classmethod
@@ -38,6 +39,9 @@ class Rows:
             tasks=await vault.rows("SELECT * FROM tasks"),
             assignments=await vault.rows("SELECT * FROM task_assignments"),
             solvers=await vault.rows("SELECT * FROM solvers"),
+            proofs_waiting=[
+                row["assignment_id"] for row in await vault.rows("SELECT * FROM proofs WHERE status = 'waiting'")
+            ],
             violations=await vault.database.read(violations),
         )
 
@@ -94,6 +98,8 @@ def _is_not_stuck(rows: Rows, task: Row, way: Judgement) -> None:
         return
     live = rows.live(task)
     at_work = any(row["status"] in IN_HAND for row in live)
-    judged = (Judgement.COMPUTED, Judgement.PROOF)
-    at_the_judge = way in judged and any(row["status"] == "delivered" for row in live)
+    at_the_judge = any(
+        row["status"] == "delivered" and (way is Judgement.COMPUTED or row["db_key"] in rows.proofs_waiting)
+        for row in live
+    )
     assert at_work or at_the_judge or task["open_slots"] > 0, (dict(task), live)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from protocol.errors import Code, MessageError
+from protocol.proof import Proof
 from protocol.session import Ack
 from protocol.vault import CancelTask, Complain, PuzzleAnswered, PuzzleOffered, RespondToComplaint, SubmitPuzzle
 from tests.vault_server.people import client, solver
@@ -24,11 +25,13 @@ from tests.vault_server.systems.vault.harness import (
     COMMITTED,
     COMPUTED,
     HOUR_MS,
+    PROVED,
     P,
     Q,
     R,
     Vault,
     answer_to,
+    proof_of,
     settings_for,
 )
 from tests.vault_server.systems.vault.invariants import Rows, check
@@ -43,7 +46,7 @@ CLIENTS = [client("ann"), client("bob")]
 SOLVERS = [solver("ann"), *(solver(name, f"address {number % 3}") for number, name in enumerate("bcde"))]
 """The first is also a client, by the same key."""
 
-PUZZLES = [COMPUTED, BY_JOB, COMMITTED, AGREED]
+PUZZLES = [COMPUTED, BY_JOB, COMMITTED, AGREED, PROVED, PROVED]
 RIGHT = {order.t: answer_to(order) for order in PUZZLES}  # by t: base and product are the same
 
 COMPLAINED = {
@@ -64,8 +67,13 @@ some_factor = st.sampled_from([None, None, None, P, Q, R])
 """What a client reveals with a complaint: nothing, a factor, or no factor."""
 
 
+LATE = (
+    "SELECT * FROM task_assignments WHERE status = 'released' AND answer IS NULL AND late_until >= :now ORDER BY db_key"
+)
+"""Who was let go, and may still prove an answer."""
+
 PARTIES = (
-    "SELECT c.id, c.status, p.response, a.db_key, a.solver_id FROM complaints c"
+    "SELECT c.id, c.kind, c.status, p.response, a.db_key, a.solver_id FROM complaints c"
     " JOIN complaint_parties p ON p.complaint_id = c.id JOIN task_assignments a ON a.db_key = p.assignment_id"
     " ORDER BY c.status, c.id, a.db_key"
 )
@@ -258,22 +266,75 @@ class EverythingAtOnce(RuleBasedStateMachine):
         if verdict != "pending":
             self.witness.replied[row["db_key"]] = verdict
 
+    @rule(
+        which=any_of_them, mistake=st.sampled_from([0, 0, 0, 0, 1]), is_whole=st.sampled_from([True, True, True, False])
+    )
+    def prove(self, which: int, mistake: int, is_whole: bool) -> None:
+        row = self.in_hand(which)
+        if row is not None and self.orders[row["task_id"]] in (PROVED, AGREED, COMMITTED):
+            self.prove_it(row, mistake, is_whole)
+
+    @rule(first=any_of_them, ms=st.sampled_from([1, 1000, 61_000]), wait=st.sampled_from([0, 100, 6100, 6101]))
+    def prove_late(self, first: int, ms: int, wait: int) -> None:
+        """Two are at work, one is first, and the other still proves its answer, in time or not."""
+        for one in SOLVERS[1:]:
+            self.join(one, 3)
+        if (task := self.submit(CLIENTS[1], PROVED)) is None:
+            return
+        self.do(self.vault.wait(ms))
+        rows = [row for row in self.do(self.vault.assignments(task)) if row["status"] in IN_HAND]
+        if not rows:
+            return
+        self.prove_it(rows.pop(first % len(rows)), 0, is_whole=True)
+        self.do(self.vault.judge())
+        self.do(self.vault.wait(wait))
+        for row in self.do(self.vault.rows(LATE, now=self.vault.now_ms)):
+            self.prove_it(row, 0, is_whole=first % 3 > 0)
+
+    def prove_it(self, row: dict[str, Any], mistake: int, is_whole: bool) -> None:
+        key, right = row["db_key"], RIGHT[self.orders[row["task_id"]].t]
+        proof = self.proof_for(key, is_whole)
+        verdict = self.do(self.vault.prove(self.holder(row), key, answer=right + mistake, proof=proof))
+        self.witness.sent[key] = right + mistake
+        if verdict == "pending":
+            self.witness.proved[key] = is_whole and not mistake
+        else:
+            self.witness.replied[key] = verdict
+
+    def proof_for(self, key: int, is_whole: bool) -> bytes:
+        """The right one, or one that does not hold."""
+        statement = self.do(self.vault.statement(key))
+        right = Proof.decode(proof_of(statement), statement.puzzle)
+        z = right.z if is_whole else right.z - 1
+        return Proof(z, right.midpoints).encode(statement.puzzle.modulus)
+
     @rule(which=any_of_them)
     def hand_back(self, which: int) -> None:
         if row := self.in_hand(which):
             self.do(self.vault.hand_back(self.holder(row), row["db_key"]))
             self.witness.replied[row["db_key"]] = "released"
 
-    @rule(which=any_of_them, response=st.sampled_from(["stands_by", "stands_by", "withdraws"]))
-    def respond(self, which: int, response: str) -> None:
+    @rule(
+        which=any_of_them,
+        response=st.sampled_from(["stands_by", "stands_by", "withdraws"]),
+        proof=st.sampled_from([None, True, False]),
+    )
+    def respond(self, which: int, response: str, proof: bool | None) -> None:
         parties = self.do(self.vault.rows(PARTIES))
         if not parties:
             return
         party = parties[which % min(4, len(parties))]
-        order = RespondToComplaint(complaint=party["id"], assignment=party["db_key"], response=response)
+        key, is_proved = (
+            party["db_key"],
+            proof is not None and response == "stands_by" and party["kind"] == "wrong_answer",
+        )
+        raw = self.proof_for(key, bool(proof)) if is_proved else None
+        order = RespondToComplaint(complaint=party["id"], assignment=key, response=response, proof=raw)
         responding = self.vault.give(self.holder(party), order)
         if party["response"] == response or (party["response"] is None and party["status"] == "asked"):
             self.do(responding)
+            if raw is not None and party["response"] is None and key not in self.witness.proved:
+                self.witness.proved[key] = bool(proof) and self.witness.sent[key] == RIGHT[AGREED.t]
             self.witness.words[party["id"], party["db_key"]] = response
         else:
             assert self.refused(responding) is Code.COMPLAINT_ENDED
@@ -281,7 +342,7 @@ class EverythingAtOnce(RuleBasedStateMachine):
     @rule(which=any_of_them, status=st.sampled_from(["expired", "released", "valid", "invalid", "unproved"]))
     def answer_what_has_ended(self, which: int, status: str) -> None:
         if row := self.one_of(status, which):
-            late = status in ("expired", "released")
+            late = row["delivered_at"] is None
             code = self.refused(self.vault.answer(self.holder(row), row["db_key"], 7))
             assert code is (Code.ASSIGNMENT_ENDED if late else Code.ALREADY_ANSWERED)
 

@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 TABLES = ("tasks", "task_assignments", "complaints", "complaint_parties", "score_history", "participants", "outbox")
 FINAL = {
     "tasks": ("settled", "cancelled", "failed"),
-    "task_assignments": ("valid", "invalid", "expired", "released"),
+    "task_assignments": ("valid", "invalid", "expired"),
     "complaints": ("upheld", "rejected", "undecided"),
 }
 """What is never touched again."""
@@ -46,6 +46,8 @@ class Witness:
     """By task: what its client was told, and t."""
     sent: dict[int, int] = field(default_factory=dict)
     """By assignment: the answer that its solver was told is stored."""
+    proved: dict[int, bool] = field(default_factory=dict)
+    """By assignment: whether the proof that was stored for its answer holds, and is of that answer."""
     replied: dict[int, str] = field(default_factory=dict)
     """By assignment: its outcome, where a reply has said it."""
     complaints: dict[int, ComplaintTaken] = field(default_factory=dict)
@@ -58,7 +60,9 @@ class Witness:
     excused: set[tuple[str, str]] = field(default_factory=set)
     """Whose deadline for which task passed while the server was away."""
     unproved: set[int] = field(default_factory=set)
-    """Assignments that have ended so; a factor may prove them right or wrong later."""
+    """Assignments that have ended so; a factor or a proof may show them to be right or wrong later."""
+    released: set[int] = field(default_factory=set)
+    """The same of those that were let go, and may still prove their answer."""
 
     async def look(self, vault: Vault) -> None:
         """Hold the rows to what was said and seen."""
@@ -69,6 +73,7 @@ class Witness:
 
         rows, waiting = await vault.database.read(read)
         self.unproved |= {row["db_key"] for row in rows["task_assignments"] if row["status"] == "unproved"}
+        self.released |= {row["db_key"] for row in rows["task_assignments"] if row["status"] == "released"}
         self._what_is_final_stays(rows)
         self._what_was_acknowledged_is_stored(vault, rows)
         self._verdicts_are_true(rows)
@@ -106,7 +111,8 @@ class Witness:
         """Nobody is convicted or confirmed by anything but arithmetic and its own word."""
         for row in rows["task_assignments"]:
             if row["status"] in ("valid", "invalid"):
-                assert self._is_right(row) == (row["status"] == "valid")
+                was_shown = self._is_right(row) and self.proved.get(row["db_key"], True)
+                assert was_shown == (row["status"] == "valid")
         assignments = {row["db_key"]: row for row in rows["task_assignments"]}
         tasks = {row["fingerprint"]: row for row in rows["tasks"]}
         for complaint in rows["complaints"]:
@@ -122,7 +128,8 @@ class Witness:
             elif complaint["factor"] is not None:
                 assert not any(self._is_right(row) for row in given)
             else:
-                assert "withdraws" in [self.words.get((complaint["id"], row["db_key"])) for row in given]
+                words = [self.words.get((complaint["id"], row["db_key"])) for row in given]
+                assert "withdraws" in words or False in [self.proved.get(row["db_key"]) for row in given]
 
         for row in rows["score_history"]:
             if row["reason"] in (Evidence.DEADLINE_MISSED, Evidence.COMPLAINT_UPHELD):
@@ -166,6 +173,8 @@ class Witness:
             if row["ended_at"] is not None and row["db_key"] not in self.replied:
                 outcome = "unproved" if row["db_key"] in self.unproved else row["status"]
                 due[f"key:{row['solver_id']}", "solver", ("ended", row["db_key"], outcome)] += 1
+                if row["db_key"] in self.released and outcome != "released":
+                    due[f"key:{row['solver_id']}", "solver", ("ended", row["db_key"], "released")] += 1
         self._due_of_complaints(rows, due)
         holders = {row["hotkey"]: f"key:{row['fingerprint']}" for row in rows["participants"]}
         for row in rows["score_history"]:
