@@ -14,10 +14,11 @@ $$;
 CREATE TRIGGER on_task_assignment_insert AFTER INSERT ON task_assignments
 FOR EACH ROW EXECUTE FUNCTION on_task_assignment_insert();
 
--- The solver has nothing more to do for the assignment: its request, its deadline and its hand are free.
+-- The solver has nothing more to do for the assignment: its requests, its deadline and its hand are free.
 CREATE FUNCTION on_task_assignment_end() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM outbox WHERE standing = 1 AND kind = 'tlp_request' AND subject = NEW.db_key::text;
+    DELETE FROM outbox WHERE standing = 1 AND kind = 'checkpoint_offered' AND subject = NEW.db_key::text;
     DELETE FROM deadlines WHERE name = 'expire_assignment' AND subject = NEW.db_key::text;
     UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
     RETURN NEW;
@@ -28,10 +29,11 @@ CREATE TRIGGER on_task_assignment_end AFTER UPDATE OF status ON task_assignments
 FOR EACH ROW WHEN (OLD.status IN ('offered', 'accepted') AND NEW.status NOT IN ('offered', 'accepted'))
 EXECUTE FUNCTION on_task_assignment_end();
 
--- A task that has ended is no longer one of its client's open tasks.
+-- A task that has ended is no longer one of its client's open tasks, and nobody goes on from its checkpoints.
 CREATE FUNCTION on_task_end() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
+    DELETE FROM relays WHERE task_id = NEW.fingerprint;
     RETURN NEW;
 END
 $$;

@@ -9,20 +9,22 @@ BEGIN
     WHERE solver_id = NEW.solver_id;
 END;
 
--- The solver has nothing more to do for the assignment: its request, its deadline and its hand are free.
+-- The solver has nothing more to do for the assignment: its requests, its deadline and its hand are free.
 CREATE TRIGGER on_task_assignment_end AFTER UPDATE OF status ON task_assignments
 WHEN OLD.status IN ('offered', 'accepted') AND NEW.status NOT IN ('offered', 'accepted')
 BEGIN
     DELETE FROM outbox WHERE standing = 1 AND kind = 'tlp_request' AND subject = CAST(NEW.db_key AS TEXT);
+    DELETE FROM outbox WHERE standing = 1 AND kind = 'checkpoint_offered' AND subject = CAST(NEW.db_key AS TEXT);
     DELETE FROM deadlines WHERE name = 'expire_assignment' AND subject = CAST(NEW.db_key AS TEXT);
     UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
 END;
 
--- A task that has ended is no longer one of its client's open tasks.
+-- A task that has ended is no longer one of its client's open tasks, and nobody goes on from its checkpoints.
 CREATE TRIGGER on_task_end AFTER UPDATE OF status ON tasks
 WHEN OLD.status IN ('waiting', 'assigned') AND NEW.status NOT IN ('waiting', 'assigned')
 BEGIN
     UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
+    DELETE FROM relays WHERE task_id = NEW.fingerprint;
 END;
 
 -- A score moves by a row of its history alone: the row fits the score it found, the score follows the row, and its
