@@ -6,7 +6,6 @@ A lone order waits for nobody; a burst costs one wait for the disk. Nothing is r
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from protocol.envelope import Message
 from protocol.errors import Code, MessageError
 from vault_server.clock import Clock
 from vault_server.core.operation import Caller, Effect, Operation, Refusal, Transaction
+from vault_server.dispatch.lanes import Lanes
 from vault_server.dispatch.router import Router
 from vault_server.dispatch.turns import Turns
 from vault_server.settings import Settings
@@ -58,23 +58,22 @@ class Dispatcher:
         self._database = database
         self._router = router
         self._effects = effects
-        self._waiting: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
-        self._is_stopping = False
+        self._lanes: Lanes[_Waiting, list[Outcome]] | None = None
         self._takes_checks = False
-        self._runner: asyncio.Task[None] | None = None
         self._checkers: ThreadPoolExecutor | None = None
         self._checking: set[asyncio.Future[None]] = set()
         self._unchecked: Turns[_Waiting] = Turns()
 
     async def start(self) -> None:
         """Ready to take orders."""
-        if self._runner is None:
+        if self._lanes is None:
             self._checkers = ThreadPoolExecutor(
                 self._settings.check_threads, "check", initializer=release_the_gil_in_gmpy2
             )
             self._takes_checks = True
-            self._runner = asyncio.create_task(self._run(), name="dispatcher")
+            batch_max = self._settings.batch_messages_max
+            self._lanes = Lanes(self._database.writers, batch_max, self._write, self._conclude, _whose)
+            self._lanes.start()
 
     async def stop(self) -> None:
         """Carry out what has arrived, then end. Checks that run are waited for, those that have not begun refused."""
@@ -84,11 +83,9 @@ class Dispatcher:
         while self._checking:
             await asyncio.gather(*self._checking, return_exceptions=True)
             await asyncio.sleep(0)
-        if self._runner is not None:
-            self._is_stopping = True
-            self._arrived.set()
-            await self._runner
-            self._runner = None
+        if self._lanes is not None:
+            await self._lanes.stop()
+            self._lanes = None
         if self._checkers is not None:
             self._checkers.shutdown()
             self._checkers = None
@@ -123,8 +120,8 @@ class Dispatcher:
         return await answer
 
     def _enqueue(self, waiting: _Waiting) -> None:
-        self._waiting.append(waiting)
-        self._arrived.set()
+        assert self._lanes is not None, "start() comes first"
+        self._lanes.add(waiting)
 
     def _check_first(self, waiting: _Waiting) -> None:
         if not self._takes_checks:
@@ -158,32 +155,12 @@ class Dispatcher:
             assert isinstance(error, Exception), "a check does not exit"
             waiting.done(None, self._refusal(waiting, error))
 
-    async def _run(self) -> None:
-        """While the writer is at one batch, the replies of the one before go out."""
-        while not self._is_stopping:
-            await self._arrived.wait()
-            self._arrived.clear()
-            running = self._begin()
-            while running is not None:
-                batch, transacting = running
-                try:
-                    outcomes = await transacting
-                except Exception as error:  # against its contract; the dispatcher has to outlive it
-                    outcomes = [Outcome(error=error) for _ in batch]
-                running = self._begin()
-                self._conclude(batch, outcomes)
-
-    def _begin(self) -> tuple[list[_Waiting], asyncio.Future[list[Outcome]]] | None:
-        """Hand what waits to the writer; None when nothing does."""
-        if not self._waiting:
-            return None
-        count = min(len(self._waiting), self._settings.batch_messages_max)
-        batch = [self._waiting.popleft() for _ in range(count)]
+    async def _write(self, batch: list[_Waiting]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
-        works = [_work(waiting, now_ms) for waiting in batch]
-        return batch, asyncio.ensure_future(self._database.transact(works))
+        return await self._database.transact([_work(waiting, now_ms) for waiting in batch])
 
-    def _conclude(self, batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+    def _conclude(self, batch: list[_Waiting], result: list[Outcome] | Exception) -> None:
+        outcomes = [Outcome(error=result) for _ in batch] if isinstance(result, Exception) else result
         effects: list[Effect] = []
         for waiting, outcome in zip(batch, outcomes, strict=True):
             effects.extend(outcome.effects)
@@ -207,12 +184,7 @@ class Dispatcher:
         order = type(waiting.order).__name__
         if isinstance(error, StorageError):
             logger.error("storage.failed", order=order, reason=str(error))
-            return Refusal(
-                Code.UNAVAILABLE,
-                "The storage cannot take the request now; nothing of it was stored.",
-                "Send it again later; the operator has been told.",
-                retry_after_ms=RETRY_AFTER_MS,
-            )
+            return _unavailable(error)
         logger.error("operation.failed", order=order, exc_info=error)
         return Refusal(
             Code.INTERNAL,
@@ -225,6 +197,23 @@ class Dispatcher:
 def _check(operation: Operation, order: Any) -> None:
     assert operation.check is not None, "what needs no check is not checked"
     operation.check(order)
+
+
+def _whose(waiting: _Waiting) -> str:
+    return f"{waiting.caller.endpoint} {waiting.caller.fingerprint}" if waiting.caller.fingerprint else ""
+
+
+def _unavailable(error: StorageError) -> Refusal:
+    became, advice = "nothing of it was stored", "Send it again later; the operator has been told."
+    if error.in_doubt:
+        became = "it was lost while it stored it, and whether it did is not known"
+        advice = "Ask how things stand before you send it again; what has an idempotency key may be repeated as it is."
+    return Refusal(
+        Code.UNAVAILABLE,
+        f"The storage cannot take the request now; {became}.",
+        advice,
+        retry_after_ms=RETRY_AFTER_MS,
+    )
 
 
 def _too_many(message: str) -> Refusal:
