@@ -87,6 +87,7 @@ CREATE TABLE tasks (
     judging              TEXT NOT NULL DEFAULT 'proof'                      -- 'known': a puzzle of our own, unproved
                              CHECK (judging IN ('computed', 'commitment', 'proof', 'agreed', 'known')),
     proof                TEXT NOT NULL DEFAULT 'required' CHECK (proof IN ('required', 'none')), -- as the client asked
+    is_trap              INTEGER NOT NULL DEFAULT 0 CHECK (is_trap IN (0, 1)), -- a puzzle of the server's own
     answer               BYTEA,
     judged_by            TEXT CHECK (judged_by IN ('computed', 'commitment', 'proof', 'agreed', 'known')),
     proved_by            BIGINT REFERENCES task_assignments (db_key), /*forward*/ -- whose proof goes with the answer
@@ -106,6 +107,7 @@ CREATE TABLE tasks (
 
 CREATE INDEX tasks_open ON tasks (db_key) WHERE open_slots > 0;
 CREATE INDEX tasks_of_client ON tasks (client_id, db_key);
+CREATE INDEX tasks_trapping ON tasks (db_key) WHERE is_trap = 1 AND open_slots > 0;
 CREATE INDEX tasks_by_status ON tasks (status);                             -- counted for /metrics
 
 CREATE TABLE task_assignments (
@@ -294,8 +296,8 @@ CREATE TABLE subnet_tasks (            -- the seed's `tasks`
 
 CREATE INDEX subnet_tasks_of_validator ON subnet_tasks (validator_hotkey, id);
 CREATE INDEX subnet_tasks_of_miner ON subnet_tasks (assigned_miner_hotkey, id);
-CREATE INDEX subnet_tasks_open ON subnet_tasks (validator_hotkey, status);
-CREATE INDEX subnet_tasks_in_hand ON subnet_tasks (assigned_miner_hotkey, status);
+CREATE INDEX subnet_tasks_open ON subnet_tasks (validator_hotkey, status, id);
+CREATE INDEX subnet_tasks_in_hand ON subnet_tasks (assigned_miner_hotkey, status, id);
 CREATE INDEX subnet_tasks_by_status ON subnet_tasks (status, id);
 
 CREATE TABLE completions (             -- answers of validators, miners and those who help miners; never changed
@@ -339,12 +341,13 @@ CREATE TABLE votes (
 
 CREATE INDEX votes_of_voter ON votes (voter_hotkey, task_id);
 
-CREATE TABLE subnet_presence (         -- who is there, what for, and on which node; rows stay, so that it is known
-    hotkey    TEXT NOT NULL REFERENCES participants (hotkey),              -- who has ever said that he mines
+CREATE TABLE subnet_presence (         -- who is there, what for, and on which node; rows stay when he goes
+    hotkey    TEXT NOT NULL REFERENCES participants (hotkey),
     node      TEXT NOT NULL,
     is_online INTEGER NOT NULL CHECK (is_online IN (0, 1)),
     mining    INTEGER NOT NULL CHECK (mining IN (0, 1)),
     judging   INTEGER NOT NULL CHECK (judging IN (0, 1)),
+    has_mined INTEGER NOT NULL CHECK (has_mined IN (0, 1)),                 -- 1: he has said so, now or before
     PRIMARY KEY (hotkey, node)
 );
 

@@ -106,7 +106,7 @@ class Settings(BaseSettings):
         default=20, ge=1, le=1_000_000, description="messages of one solver's key in rate_limit_window"
     )
     max_requests_per_window_client: int = Field(
-        default=100, ge=1, le=1_000_000, description="messages of one client's key in rate_limit_window"
+        default=100, ge=1, le=1_000_000, description="messages of one key in rate_limit_window, on /client or /subnet"
     )
     rate_limit_window: int = Field(
         default=10, ge=1, le=3600, description="seconds in which messages are counted; the window slides"
@@ -192,6 +192,36 @@ class Settings(BaseSettings):
     )
     idempotency_ms: int = Field(default=30 * DAY_MS, ge=1000, description="how long an idempotency key is remembered")
 
+    # the subnet
+    subnet_frame_bytes_max: int = Field(
+        default=2**20, ge=4096, le=16 * 2**20, description="bytes of one message on /subnet, unsealed"
+    )
+    subnet_expire_ms: int = Field(
+        default=6 * HOUR_MS, ge=1, description="time for an answer where no expire_at is given"
+    )
+    subnet_expire_ms_max: int = Field(default=30 * DAY_MS, ge=1, description="longest time for an answer")
+    subnet_fair_ms: int = Field(
+        default=10_000, ge=0, description="a miner that is given less time is not blamed when the task expires"
+    )
+    subnet_vote_window_ms: int = Field(default=6 * HOUR_MS, ge=1, description="time in which an answer is judged")
+    subnet_votes_min: int = Field(default=1, ge=1, description="votes below which nobody's reputation moves")
+    subnet_voters_max: int = Field(default=100, ge=1, description="participants who are asked to judge one task")
+    subnet_asks_max: int = Field(default=64, ge=1, description="votes that one participant is asked for at a time")
+    subnet_score_scale: float = Field(
+        default=1.0, ge=0.0, le=25.0, description="what an undivided vote is worth to the miner, in points"
+    )
+    subnet_no_vote_penalty_total: float = Field(
+        default=0.0, ge=0.0, le=100.0, description="points that those who were asked and did not vote lose together"
+    )
+    subnet_open_tasks_max: int = Field(
+        default=50, ge=1, description="tasks of one validator that are neither scored nor over"
+    )
+    subnet_assignments_max: int = Field(default=100, ge=1, description="tasks that wait for one miner's answer")
+    subnet_contributors_max: int = Field(default=64, ge=1, le=100, description="active contributors of one miner")
+    subnet_validator_reputation_min: float = Field(
+        default=0.0, ge=0.0, le=100.0, description="reputation that a validator needs to create tasks"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _split_names(cls, values: dict[str, object]) -> dict[str, object]:
@@ -268,5 +298,12 @@ LIMITS = (
     "relay_interval_ms",
     "silence_ms_max",
     "squarings_max",
+    "subnet_asks_max",
+    "subnet_assignments_max",
+    "subnet_contributors_max",
+    "subnet_expire_ms",
+    "subnet_expire_ms_max",
+    "subnet_open_tasks_max",
+    "subnet_vote_window_ms",
 )
 """The settings that a peer can meet, as `welcome` names them."""

@@ -19,6 +19,11 @@ def client(name: str) -> Caller:
     return caller(name, Endpoint.CLIENT)
 
 
+def participant(name: str) -> Caller:
+    """Somebody on /subnet."""
+    return caller(name, Endpoint.SUBNET)
+
+
 def solver(name: str, address: str | None = None) -> Caller:
     """Somebody on /solver, from an address of its own unless one is given."""
     return caller(name, Endpoint.SOLVER, address if address is not None else f"address of {name}")

@@ -64,6 +64,17 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "complaints_rejected_max": (1, None),
     "complaints_rejected_window_ms": (1, None),
     "idempotency_ms": (1000, None),
+    "subnet_frame_bytes_max": (4096, 16 * 2**20),
+    "subnet_expire_ms": (1, None),
+    "subnet_expire_ms_max": (1, None),
+    "subnet_fair_ms": (0, None),
+    "subnet_vote_window_ms": (1, None),
+    "subnet_votes_min": (1, None),
+    "subnet_voters_max": (1, None),
+    "subnet_asks_max": (1, None),
+    "subnet_open_tasks_max": (1, None),
+    "subnet_assignments_max": (1, None),
+    "subnet_contributors_max": (1, 100),
 }
 LARGEST = [(name, largest) for name, (_, largest) in BOUNDS.items() if largest is not None]
 

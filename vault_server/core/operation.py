@@ -23,6 +23,7 @@ class Endpoint(StrEnum):
 
     CLIENT = "client"
     SOLVER = "solver"
+    SUBNET = "subnet"
     SERVER = "server"
     OPERATOR = "operator"
 
@@ -227,12 +228,14 @@ Penalty = Callable[[Transaction, str, int], None]
 class Door:
     """A WebSocket path of a system. `joined` and `left` are orders given when a key comes and when it is gone.
 
-    `exclusive`: a key has one connection here; a newer one replaces it.
+    `exclusive`: a key has one connection here; a newer one replaces it. `frame_bytes_max`: of a message here, where
+    that is more than elsewhere.
     """
 
     path: str
     endpoint: Endpoint
     exclusive: bool = False
+    frame_bytes_max: int | None = None
     joined: Callable[[], Any] | None = None
     left: Callable[[], Any] | None = None
 

@@ -72,6 +72,7 @@ class Admission:
         self._limits: Mapping[Endpoint, int] = {
             Endpoint.SOLVER: settings.max_requests_per_window,
             Endpoint.CLIENT: settings.max_requests_per_window_client,
+            Endpoint.SUBNET: settings.max_requests_per_window_client,
         }
         self._window_s = settings.rate_limit_window
         self._arrivals = Windows(RENEWALS_MAX, self._window_s * 1000, KEYS_MAX)

@@ -15,9 +15,20 @@ BATCH = 512
 
 
 def push(
-    tx: Transaction, key: str, endpoint: Endpoint, kind: str, subject: str, now_ms: int, *, detail: str = ""
+    tx: Transaction,
+    key: str,
+    endpoint: Endpoint,
+    kind: str,
+    subject: str,
+    now_ms: int,
+    *,
+    detail: str = "",
+    standing: bool = False,
 ) -> None:
-    """Record a push of wire name `kind` about `subject` for the key with that fingerprint."""
+    """Record a push of wire name `kind` about `subject` for the key with that fingerprint.
+
+    One that is `standing` stays until what it is about ends: whoever ends that withdraws it.
+    """
     tx.run(
         q.insert_push,
         receiver=f"key:{key}",
@@ -25,6 +36,7 @@ def push(
         kind=kind,
         subject=subject,
         detail=detail,
+        standing=int(standing),
         created_at=now_ms,
     )
 
@@ -66,4 +78,6 @@ def acknowledgement(seq: int) -> Hashable:
     return ("ack", seq)
 
 
-ACKNOWLEDGE = Operation(Ack, frozenset({Endpoint.CLIENT, Endpoint.SOLVER}), acknowledge, allowance=allowance)
+RECEIVERS = frozenset({Endpoint.CLIENT, Endpoint.SOLVER, Endpoint.SUBNET})
+
+ACKNOWLEDGE = Operation(Ack, RECEIVERS, acknowledge, allowance=allowance)

@@ -4,8 +4,8 @@ VALUES (:hotkey, :fingerprint, :registered_at)
 ON CONFLICT (hotkey) DO NOTHING;
 
 -- name: insert_push!
-INSERT INTO outbox (receiver, endpoint, kind, subject, detail, created_at)
-VALUES (:receiver, :endpoint, :kind, :subject, :detail, :created_at);
+INSERT INTO outbox (receiver, endpoint, kind, subject, detail, standing, created_at)
+VALUES (:receiver, :endpoint, :kind, :subject, :detail, :standing, :created_at);
 
 -- name: withdraw_push!
 DELETE FROM outbox WHERE receiver = :receiver AND endpoint = :endpoint AND kind = :kind AND subject = :subject;
@@ -78,6 +78,9 @@ DELETE FROM meta WHERE name = :name;
 INSERT INTO score_history (standing, hotkey, score_change, score_after, reason, task_id, created_at)
 SELECT :standing, hotkey, :score_change, :score_after, :reason, :task_id, :created_at FROM participants
 WHERE fingerprint = :fingerprint;
+
+-- name: score_change^
+SELECT standing, score_change, score_after, reason, task_id FROM score_history WHERE id = :id;
 
 -- name: insert_ban!
 INSERT INTO bans (subject, cause, reason, created_at, until)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from vault_server.core.operation import Transaction, log
+from protocol.vault import StandingChanged
+from vault_server.core.operation import Push, Reader, Row, Transaction, log
 from vault_server.storage.queries import load
 
 q = load(__package__)
@@ -22,6 +23,7 @@ class Standing(StrEnum):
 
     SOLVER = "solver"
     CLIENT = "client"
+    PARTICIPANT = "participant"
 
 
 def move(
@@ -58,3 +60,22 @@ def move(
         tx, "standing.changed", standing=standing.value, fingerprint=fingerprint, change=change, score=after, why=reason
     )
     return change
+
+
+def _changed(reader: Reader, push: Row) -> StandingChanged | None:
+    row = reader.one(q.score_change, id=int(push["subject"]))
+    if row is None:
+        return None
+    is_participant = row["standing"] == Standing.PARTICIPANT
+    return StandingChanged(
+        standing=row["standing"],
+        reputation_score=row["score_after"],
+        score_change=row["score_change"],
+        reason=row["reason"],
+        task=None if is_participant else row["task_id"],
+        task_id=int(row["task_id"]) if is_participant and row["task_id"] else None,
+    )
+
+
+STANDING_CHANGED = Push("standing_changed", _changed)
+"""What the triggers on `score_history` record, for every system whose keys have a standing."""

@@ -129,7 +129,7 @@ class Arrival(WebSocket):
             self._listener.identity,
             Opening(path, self._offered, str(self._ws.subprotocol)),
             self._listener.front_door.authorities,
-            frame_bytes_max=self._settings.frame_bytes_max,
+            frame_bytes_max=self._frame_bytes_max(door),
         )
         self._write(self._peer.challenge(self._listener.clock.now_ms()))
 
@@ -154,8 +154,13 @@ class Arrival(WebSocket):
         for timer in self._timers:
             timer.cancel()
         self._timers = [self._loop.call_later(SECONDS_MAX, self.close, Close.RENEW, "24 hours")]
-        self._write(peer.welcome(self._settings.limits()))
+        frame_bytes_max = self._frame_bytes_max(door)
+        self._ws.max_message_size = 2 * frame_bytes_max  # not before it has proved a key
+        self._write(peer.welcome(self._settings.limits() | {"frame_bytes_max": frame_bytes_max}))
         self._arrived(caller, door)
+
+    def _frame_bytes_max(self, door: Door) -> int:
+        return max(door.frame_bytes_max or 0, self._settings.frame_bytes_max)
 
     def _check_connections(self, caller: Caller, door: Door) -> None:
         limit = self._settings.connections_per_key_max

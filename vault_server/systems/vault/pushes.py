@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from protocol import vault as wire
 from vault_server.core.operation import Push, Reader, Row
+from vault_server.exchange.standing import STANDING_CHANGED
 from vault_server.systems.vault import allowances
-from vault_server.systems.vault.records import Parts, open_puzzle, open_task_answer, proof_of_task, q
+from vault_server.systems.vault.records import (
+    Parts,
+    open_puzzle,
+    open_residues,
+    open_task_answer,
+    proof_of_task,
+    q,
+)
 from vault_server.systems.vault.rules import Judgement
 from vault_server.systems.vault.states import IN_HAND
+from vault_server.systems.vault.succession import OFFERED
 
 
 def pushes(parts: Parts) -> list[Push]:
@@ -75,22 +84,20 @@ def pushes(parts: Parts) -> list[Push]:
             assignment=int(push["detail"]) if push["detail"] else None,
         )
 
-    def moved(reader: Reader, push: Row) -> wire.StandingChanged | None:
-        row = reader.one(q.score_change, id=int(push["subject"]))
-        if row is None:
+    def checkpoint(reader: Reader, push: Row) -> wire.CheckpointOffered | None:
+        key = int(push["subject"])
+        row = reader.one(q.relay, assignment_id=key)
+        if row is None or row["status"] == "refuted":
             return None
-        return wire.StandingChanged(
-            standing=row["standing"],
-            reputation_score=row["score_after"],
-            score_change=row["score_change"],
-            reason=row["reason"],
-            task=row["task_id"],
-        )
+        residues = open_residues(parts.cipher, row)
+        checked = residues[: len(residues) // row["count"] * row["checked"]]
+        return wire.CheckpointOffered(assignment=key, depth=row["depth"], residues=checked)
 
     return [
+        Push(OFFERED, checkpoint),
         Push("complaint_raised", raised, grants=allowances.of_complaint),
         Push("complaint_ruled", ruled),
-        Push("standing_changed", moved),
+        STANDING_CHANGED,
         Push("tlp_request", offered, grants=allowances.of_offer),
         Push("tlp_response", answered),
         Push("task_failed", failed),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -103,14 +102,14 @@ def score(hotkey: str, change: float, after: float) -> str:
 
 
 @pytest.fixture
-def rows(raw: Raw) -> Iterator[Raw]:  # noqa: F811
+def rows(raw: Raw) -> Raw:  # noqa: F811
     """Five participants who were there before the task, and one who came later."""
     for hotkey in (VALIDATOR, MINER, HELPER, VOTER, OTHER, LATE):
         at = SUBMITTED if hotkey is LATE else 1
         raw.run(
             insert("participants", {"hotkey": hotkey, "fingerprint": fingerprint(hotkey), "registered_at": at}),
         )
-    yield raw
+    return raw
 
 
 def commits(rows: Raw) -> bool:
