@@ -33,7 +33,7 @@ class _Lane(Generic[T, R]):
 
     async def run(self, conclude: Callable[[list[T], R | Exception], None]) -> None:
         """While the writer is at one batch, the replies of the one before go out."""
-        while not self.is_stopping:
+        while self.waiting or not self.is_stopping:
             await self.arrived.wait()
             self.arrived.clear()
             running = self._begin()
