@@ -37,7 +37,14 @@ def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     newcomer = _newcomer(tx, task) if task.key % rules.NEWCOMER_TURN == 0 and task.slots[0] is None else None
     chosen = rules.choose(ranked, count=wanted, taken_address=taken_address, newcomer=newcomer)
     _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
-    return len(chosen)
+    return len(chosen) + _fill_up(parts, tx, task, now_ms)
+
+
+def _fill_up(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
+    """A slot that is left may go to band 0, now that whoever was waited for has the other; the number filled."""
+    if task.slots_to_open(parts.settings.assignments_max) and tx.all(q.idle_distrusted, count=1):
+        return assign(parts, tx, task, now_ms)
+    return 0
 
 
 def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int) -> int:
@@ -51,10 +58,26 @@ def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int)
     if free <= 0:
         return 0
     solver = candidate(row)
-    waiting = tx.all(q.open_tasks_for_solver, solver_id=solver_id, modulus_bits_max=row["modulus_bits_max"], count=free)
+    waiting = tx.all(
+        q.open_tasks_for_solver,
+        solver_id=solver_id,
+        band=row["band"],
+        modulus_bits_max=row["modulus_bits_max"],
+        count=free,
+    )
     for task_row in waiting:
-        _give(parts, tx, Task.of(task_row, parts.cipher), [(solver, [solver])], now_ms)
+        task = Task.of(task_row, parts.cipher)
+        _give(parts, tx, task, [(solver, [solver])], now_ms)
+        _fill_up(parts, tx, task, now_ms)
     return len(waiting)
+
+
+def offer_to_distrusted(parts: Parts, tx: Transaction, now_ms: int) -> None:
+    """Somebody has left or pauses: what only waited for him may now go to those in band 0."""
+    if tx.one(q.any_open_task) is None:
+        return
+    for row in tx.all(q.idle_distrusted, count=CANDIDATES_MAX):
+        offer_open_tasks(parts, tx, row["solver_id"], now_ms)
 
 
 def _available(tx: Transaction, task: Task, count: int) -> Sequence[Row]:

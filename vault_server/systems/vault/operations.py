@@ -12,7 +12,7 @@ from vault_server.core.operation import Caller, Refusal, Relay, Row, Transaction
 from vault_server.core.operation import Endpoint as At
 from vault_server.exchange import idempotency, participants
 from vault_server.systems.vault import timing
-from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks
+from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks, offer_to_distrusted
 from vault_server.systems.vault.inspection import puzzle_of
 from vault_server.systems.vault.judging import deliver_late, judge
 from vault_server.systems.vault.outcomes import ask_others, is_being_judged
@@ -234,6 +234,8 @@ def update_status(
     )
     log(tx, "solver.status", solver=caller.fingerprint, state=order.state, announced=announced, capacity=capacity)
     given = offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
+    if capacity == 0 or order.state != "ready":
+        offer_to_distrusted(parts, tx, now_ms)
     return wire.StatusUpdated(capacity=capacity, holding=before["in_hand"] + given)
 
 

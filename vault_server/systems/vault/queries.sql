@@ -60,13 +60,18 @@ SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, va
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
+  AND (band > 0 OR NOT EXISTS (
+    SELECT 1 FROM solvers better
+    WHERE better.is_online = 1 AND better.band > 0 AND better.state = 'ready' AND better.capacity > 0
+      AND better.modulus_bits_max >= :modulus_bits AND better.solver_id <> :client_id
+      AND NOT EXISTS (SELECT 1 FROM task_assignments b WHERE b.task_id = :task_id AND b.solver_id = better.solver_id)))
 ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT :count /*for update skip locked*/;
 
 -- name: available_newcomer^
 SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
        observed_speed FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
-  AND solver_id <> :client_id AND valid_answers < :newcomer_answers
+  AND solver_id <> :client_id AND valid_answers < :newcomer_answers AND band > 0
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/;
 
@@ -74,7 +79,7 @@ ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/
 SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
        observed_speed FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
-  AND solver_id <> :client_id AND address <> :address
+  AND solver_id <> :client_id AND address <> :address AND band > 0
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/;
 
@@ -82,7 +87,16 @@ ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT 1 /*for update sk
 SELECT * FROM tasks
 WHERE open_slots > 0 AND modulus_bits <= :modulus_bits_max AND client_id <> :solver_id
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = tasks.fingerprint AND a.solver_id = :solver_id)
+  AND (:band > 0 OR NOT EXISTS (
+    SELECT 1 FROM solvers better
+    WHERE better.is_online = 1 AND better.band > 0 AND better.state = 'ready' AND better.capacity > 0
+      AND better.modulus_bits_max >= tasks.modulus_bits AND better.solver_id <> tasks.client_id
+      AND NOT EXISTS (SELECT 1 FROM task_assignments b WHERE b.task_id = tasks.fingerprint AND b.solver_id = better.solver_id)))
 ORDER BY db_key LIMIT :count /*for update skip locked*/;
+
+-- name: idle_distrusted
+SELECT solver_id FROM solvers WHERE is_online = 1 AND band = 0 AND state = 'ready' AND in_hand < capacity
+ORDER BY last_assigned_at, solver_id LIMIT :count /*for update skip locked*/;
 
 -- name: insert_assignment^
 INSERT INTO task_assignments (task_id, task_key, solver_id, slot, status, deadline, complaint_deadline, ranking,

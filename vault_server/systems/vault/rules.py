@@ -54,7 +54,11 @@ class Candidate:
 
 
 def band(reputation: float, valid_answers: int) -> int:
-    """The band of ten points a solver ranks in, 0 to 10; a newcomer that has failed does not rank above its score."""
+    """The band of ten points a solver ranks in, 0 to 10; a newcomer that has failed does not rank above its score.
+
+    Band 0 is distrusted: a client's task goes there only when nobody better is left to wait for (queries.sql). Else
+    liars, who are done at once, would use up the assignments of every task while the others are at work.
+    """
     own = int(reputation // BAND_WIDTH)
     return min(NEWCOMER_BAND, own) if valid_answers < NEWCOMER_ANSWERS else own
 

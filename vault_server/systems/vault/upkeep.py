@@ -6,7 +6,7 @@ from vault_server.core.operation import Caller, Transaction, log
 from vault_server.core.operation import Endpoint as At
 from vault_server.exchange import deadlines, outbox, participants
 from vault_server.systems.vault import orders
-from vault_server.systems.vault.assigning import end_assignment
+from vault_server.systems.vault.assigning import end_assignment, offer_to_distrusted
 from vault_server.systems.vault.evidence import against_solver, is_blamed_for
 from vault_server.systems.vault.hearings import hear_proof
 from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude
@@ -56,10 +56,11 @@ def join_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.J
     log(tx, "solver.online", solver=caller.fingerprint)
 
 
-def leave_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.LeaveSolver, _now_ms: int) -> None:
+def leave_solver(parts: Parts, tx: Transaction, caller: Caller, _order: orders.LeaveSolver, now_ms: int) -> None:
     """A solver is gone; it keeps its assignments until their deadlines."""
     tx.run(q.solver_offline, solver_id=caller.fingerprint)
     log(tx, "solver.offline", solver=caller.fingerprint)
+    offer_to_distrusted(parts, tx, now_ms)
 
 
 def expire_assignment(
