@@ -157,11 +157,12 @@ CREATE TABLE relays (                  -- checkpoints that a successor may go on
     residues      BYTEA NOT NULL,                       -- the first ones of the plan, sealed
     count         BIGINT NOT NULL CHECK (count > 0),
     checked       BIGINT NOT NULL DEFAULT 0 CHECK (checked BETWEEN 0 AND count), -- so many of them by the server
-    status        TEXT NOT NULL CHECK (status IN ('open', 'refuted')),
+    status        TEXT NOT NULL CHECK (status IN ('open', 'checking', 'refuted')), -- refuted: holds none any more
     taken_at      BIGINT NOT NULL
 );
 
 CREATE INDEX relays_of_task ON relays (task_id);
+CREATE INDEX relays_checking ON relays (assignment_id) WHERE status = 'checking';
 
 CREATE TABLE complaints (              -- what a client holds against a task's solvers, and the ruling (design §7)
     id         INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -23,7 +23,7 @@ TO_SERVER = _by_name(
         session.Hello, session.Ack, session.Ping, session.Exit, *subnet.TO_SERVER,
         vault.SubmitPuzzle, vault.AskStatus, vault.CancelTask, vault.Complain, vault.ListTasks,
         vault.UpdateStatus, vault.AcceptAssignment, vault.ReportProgress, vault.SubmitAnswer, vault.ReturnAssignment,
-        vault.RespondToComplaint,
+        vault.RespondToComplaint, vault.RelayCheckpoint,
     ]
 )  # fmt: skip
 """What clients and solvers send."""
@@ -35,6 +35,7 @@ FROM_SERVER = _by_name(
         vault.TaskProgress, vault.ComplaintTaken, vault.TaskList,
         vault.StatusUpdated, vault.PuzzleOffered, vault.AssignmentAccepted, vault.AnswerTaken, vault.AssignmentReturned,
         vault.AssignmentEnded, vault.ComplaintRaised, vault.ComplaintHeard, vault.ComplaintRuled, vault.StandingChanged,
+        vault.CheckpointTaken, vault.CheckpointOffered,
     ]
 )  # fmt: skip
 """What the server sends."""

@@ -49,6 +49,8 @@ class Code(StrEnum):
     ANSWER_OUT_OF_RANGE = "ANSWER_OUT_OF_RANGE"
     PROOF_MALFORMED = "PROOF_MALFORMED"
     TOO_MANY_PROOFS = "TOO_MANY_PROOFS"
+    CHECKPOINT_REFUSED = "CHECKPOINT_REFUSED"
+    CHECKPOINT_EARLY = "CHECKPOINT_EARLY"
     # complaints
     COMPLAINT_EARLY = "COMPLAINT_EARLY"
     COMPLAINT_LATE = "COMPLAINT_LATE"
@@ -131,6 +133,12 @@ ERRORS: dict[Code, ErrorMeaning] = {
         False, "The proof is not of version 1, or not as long as t and product ask for."
     ),
     Code.TOO_MANY_PROOFS: ErrorMeaning(True, "`proofs_waiting_max` of your proofs wait to be checked."),
+    Code.CHECKPOINT_REFUSED: ErrorMeaning(
+        False, "The residues are none that the server could keep, or none are kept of this task; go on without."
+    ),
+    Code.CHECKPOINT_EARLY: ErrorMeaning(
+        True, "A checkpoint of this assignment was taken less than `relay_interval_ms` ago."
+    ),
     Code.COMPLAINT_EARLY: ErrorMeaning(True, "There is nothing to complain of yet: the promised time has not passed."),
     Code.COMPLAINT_LATE: ErrorMeaning(False, "The task's complaint deadline has passed, or it was cancelled."),
     Code.COMPLAINT_EXISTS: ErrorMeaning(False, "This complaint has been made before; its ruling is or will be pushed."),

@@ -66,7 +66,7 @@ def _prime(bits: int) -> int:
     # The two top bits are set, so that the product of two has its full length; the two low ones make it 3 mod 4.
     while True:
         candidate = secrets.randbits(bits) | (0b11 << (bits - 2)) | 0b11
-        if gmpy2.is_prime(candidate, 40):
+        if gmpy2.gcd(candidate, _primorial()) == 1 and is_prime(candidate):
             return candidate
 
 

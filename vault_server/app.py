@@ -12,7 +12,19 @@ import structlog
 from protocol.identity import Identity
 from vault_server import logs
 from vault_server.clock import Clock
-from vault_server.core.operation import SERVER, BanChanged, Effect, Gauge, JobDue, LogEvent, Relay, System
+from vault_server.core.operation import (
+    SERVER,
+    BanChanged,
+    Caller,
+    Effect,
+    Endpoint,
+    Gauge,
+    JobDue,
+    LogEvent,
+    Relay,
+    System,
+    Transaction,
+)
 from vault_server.core.tally import Tally
 from vault_server.dispatch.alarm import Alarm
 from vault_server.dispatch.dispatcher import Dispatcher
@@ -23,6 +35,7 @@ from vault_server.exchange import bans, housekeeping, outbox, rekeying
 from vault_server.exchange.admission import Admission
 from vault_server.exchange.cipher import Cipher
 from vault_server.exchange.master_keys import KeyStore, agree_on_master_keys
+from vault_server.exchange.server_identity import agree_on_identity
 from vault_server.gateway.control import Control
 from vault_server.gateway.listener import Listener
 from vault_server.gateway.live import live
@@ -31,7 +44,9 @@ from vault_server.gateway.pace import Pace
 from vault_server.metrics import Live, Metrics
 from vault_server.settings import Settings
 from vault_server.storage.counted import CountedDatabase
-from vault_server.storage.sqlite import SqliteDatabase
+from vault_server.storage.opening import open_database
+from vault_server.systems.subnet.records import Parts as SubnetParts
+from vault_server.systems.subnet.system import subnet
 from vault_server.systems.vault.records import Parts
 from vault_server.systems.vault.system import vault
 from vault_server.web.health import Health
@@ -53,8 +68,10 @@ class App:
         self._master_keys = master_keys
         self._cipher = Cipher.of(master_keys.read(), self._clock.random_bytes)
         self._tally = Tally()
-        self._database = CountedDatabase(SqliteDatabase(settings.database), self._tally)
-        systems = compose(settings, self._cipher, master_keys, self._clock)
+        database = open_database(settings.database, settings.database_connections_max)
+        self._database = CountedDatabase(database, self._tally)
+        own = Caller(identity.fingerprint, identity.hotkey, Endpoint.SERVER, "")
+        systems = compose(settings, self._cipher, master_keys, self._clock, own)
         pushes = {push.kind: push for system in systems for push in system.pushes}
         operations = [outbox.ACKNOWLEDGE, *(operation for system in systems for operation in system.operations)]
         router = Router(operations)
@@ -81,7 +98,7 @@ class App:
         """Raises StorageError, WrongMasterKey, CannotListen, CannotServeHttp; whatever was started is stopped then."""
         try:
             await self._database.start()
-            await self._agree_on_master_keys()
+            await self._agree_with_the_database()
             await self.web.start()
             await self._dispatcher.start()
             for order in self._starting:
@@ -116,9 +133,15 @@ class App:
             ],
         )
 
-    async def _agree_on_master_keys(self) -> None:
+    async def _agree_with_the_database(self) -> None:
         now_ms = self._clock.now_ms()
-        [outcome] = await self._database.transact([lambda tx: agree_on_master_keys(tx, self._cipher, now_ms)])
+
+        def agree(tx: Transaction) -> None:
+            agree_on_master_keys(tx, self._cipher, now_ms)
+            if self._database.is_shared:
+                agree_on_identity(tx, self.identity.hotkey)
+
+        [outcome] = await self._database.transact([agree])
         if outcome.error is not None:
             raise outcome.error
 
@@ -137,10 +160,10 @@ class App:
         self.pump.wake()
 
 
-def compose(settings: Settings, cipher: Cipher, master_keys: KeyStore, clock: Clock) -> Sequence[System]:
-    """Every system of this server, built and not started."""
-    parts = Parts(settings, cipher, clock.random_bytes)
-    systems = [vault(parts)]
+def compose(settings: Settings, cipher: Cipher, master_keys: KeyStore, clock: Clock, own: Caller) -> Sequence[System]:
+    """Every system of this server, built and not started. `own` is the server as a client of its own."""
+    parts = Parts(settings, cipher, clock.random_bytes, own)
+    systems = [vault(parts), subnet(SubnetParts(settings, cipher, clock.random_bytes))]
     penalties = {endpoint: penalty for system in systems for endpoint, penalty in system.penalties.items()}
     sealed = [column for system in systems for column in system.sealed]
     banning = bans.system(settings.ban_duration, penalties)

@@ -7,10 +7,11 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from protocol.peer import FRAME_BYTES_MAX
+from vault_server.core.location import Location, PostgresUrl, location
 from protocol.vault import CHECKPOINT_BYTES_MAX
 
 MINUTE_MS = 60_000
@@ -27,7 +28,17 @@ class Settings(BaseSettings):
     node: str = Field(
         default_factory=socket.gethostname, min_length=1, max_length=64, description="this server's name in its log"
     )
-    database: Path = Field(default=Path("vault.db"), description="the SQLite file; its keys stand beside it")
+    database: Annotated[Path | PostgresUrl, BeforeValidator(location)] = Field(
+        default=Path("vault.db"),
+        description="the SQLite file, its keys beside it; or, for many nodes, postgresql://user@host:5432/name",
+    )
+    key_files: Path = Field(
+        default=Path("vault"),
+        description="with PostgreSQL: where KEY_FILES.identity, .master-key and .control stand; all nodes' keys are one",
+    )
+    database_connections_max: int = Field(
+        default=8, ge=5, le=100, description="connections of this node to PostgreSQL; four are for reading and hints"
+    )
     host: str = Field(default="127.0.0.1", description="address to listen on; loopback unless told otherwise")
     port: int = Field(default=8765, ge=0, le=65535, description="port of the WebSocket endpoints; 0 picks a free one")
     public_names: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -240,8 +251,8 @@ class Settings(BaseSettings):
 
     @field_validator("database")
     @classmethod
-    def _names_a_file(cls, path: Path) -> Path:
-        if not path.name:
+    def _names_a_file(cls, path: Location) -> Location:
+        if isinstance(path, Path) and not path.name:
             raise ValueError(f"{str(path)!r} names no file; give one like vault.db")
         return path
 
@@ -264,6 +275,11 @@ class Settings(BaseSettings):
         if self.plain_frames == "always" and not self.public_names:
             raise ValueError("plain_frames=always needs public_names: without seals, names keep a relay out")
         return self
+
+    @property
+    def files(self) -> Path:
+        """What the files beside the database are named after, wherever the database is."""
+        return self.database if isinstance(self.database, Path) else self.key_files
 
     def limits(self) -> dict[str, int]:
         """What `welcome` tells every peer."""

@@ -42,6 +42,7 @@ REPLIES: Mapping[str, str] = {
     "accept": "accepted",
     "tlp_response": "answer_taken",
     "return": "returned",
+    "checkpoint": "checkpoint_taken",
 }
 REFUSALS: Mapping[str, tuple[Code, ...]] = {
     "hello": (Code.HELLO_REFUSED, Code.HELLO_LATE, Code.WRONG_AUTHORITY, Code.TOO_MANY_CONNECTIONS, Code.BANNED),
@@ -59,6 +60,7 @@ REFUSALS: Mapping[str, tuple[Code, ...]] = {
     "accept": ASSIGNED,
     "tlp_response": (*ASSIGNED, Code.ANSWER_OUT_OF_RANGE, Code.PROOF_MALFORMED, Code.TOO_MANY_PROOFS),
     "return": ASSIGNED,
+    "checkpoint": (*ASSIGNED, Code.CHECKPOINT_REFUSED, Code.CHECKPOINT_EARLY),
 }  # fmt: skip
 ANY_MESSAGE = (
     Code.MALFORMED, Code.TOO_LARGE, Code.TOO_DEEP, Code.WRONG_FRAME, Code.BAD_SEAL, Code.UNSUPPORTED_TYPE,
@@ -92,7 +94,7 @@ GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
     ),
     "messages-solver-to-server": (
         TO_SERVER,
-        ("status_update", "accept", "progress", "tlp_response", "return", "complaint_response"),
+        ("status_update", "accept", "progress", "tlp_response", "return", "checkpoint", "complaint_response"),
     ),
     "messages-solver-from-server": (
         FROM_SERVER,
@@ -103,6 +105,8 @@ GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
             "answer_taken",
             "returned",
             "assignment_ended",
+            "checkpoint_taken",
+            "checkpoint_offered",
             "complaint_raised",
             "complaint_heard",
         ),

@@ -21,7 +21,7 @@ from tests.protocol.reference import (
     REPLIES,
     block,
 )
-from vault_server.core.operation import Endpoint, Operation
+from vault_server.core.operation import SERVER, Endpoint, Operation
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
 from vault_server.systems.vault.records import Parts
@@ -51,7 +51,7 @@ def test_every_error_code_is_met_somewhere() -> None:
 
 
 def operations() -> dict[str, Operation]:
-    parts = Parts(Settings.model_validate({}), Cipher(b"\x00" * 32, secrets.token_bytes), secrets.token_bytes)
+    parts = Parts(Settings.model_validate({}), Cipher(b"\x00" * 32, secrets.token_bytes), secrets.token_bytes, SERVER)
     orders = [operation for operation in vault(parts).operations if issubclass(operation.order, Message)]
     return {operation.order.SHAPE.wire_type: operation for operation in orders}  # type: ignore[attr-defined]
 

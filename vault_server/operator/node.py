@@ -1,11 +1,10 @@
-"""Whom a command asks: the server that runs on a database, or, when there is none, the file itself."""
+"""Whom a command asks: the server that runs on a database, or, when there is none, the database itself."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,22 +13,22 @@ from protocol.errors import MessageError
 from vault_server import keys
 from vault_server.app import compose
 from vault_server.clock import Clock
-from vault_server.core.operation import System
+from vault_server.core.operation import SERVER, System
 from vault_server.exchange.cipher import KEY_BYTES, Cipher
 from vault_server.gateway.control_path import control_path
 from vault_server.operator.control_client import ControlClient
 from vault_server.operator.failures import CannotLook, Refused
 from vault_server.settings import Settings
 from vault_server.storage.database import StorageError
-from vault_server.storage.snapshot import snapshot
+from vault_server.storage.opening import looking_at
 
 
 class Node:
     """One database and, perhaps, its server. Raises CannotLook when the file is not one that this program knows."""
 
-    def __init__(self, database: Path | None) -> None:
+    def __init__(self, database: str | None) -> None:
         try:
-            self.settings = Settings() if database is None else Settings(database=database)
+            self.settings = Settings() if database is None else Settings.model_validate({"database": database})
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False)
             raise CannotLook(
@@ -37,14 +36,14 @@ class Node:
             ) from None
         self.database = self.settings.database
         try:
-            with snapshot(self.database):
+            with looking_at(self.database):
                 pass
         except StorageError as error:
             raise CannotLook(str(error)) from None
 
     def server(self) -> ControlClient | None:
         """A connection to the server, if one runs."""
-        return ControlClient.connect(control_path(self.database))
+        return ControlClient.connect(control_path(self.settings.files))
 
     def running_server(self) -> ControlClient:
         """A connection to the server. Raises CannotLook when none runs."""
@@ -63,7 +62,7 @@ class Node:
                 return client.ask(name, about)
         reports = {report.name: report for system in self.systems(None) for report in system.reports}
         try:
-            with snapshot(self.database) as reader:
+            with looking_at(self.database) as reader:
                 return reports[name].read(reader, about, time.time_ns() // 1_000_000)
         except StorageError as error:
             raise CannotLook(str(error)) from None
@@ -72,11 +71,11 @@ class Node:
 
     def cipher(self) -> Cipher:
         """What opens sealed values, with the keys a server would have. Raises KeyStoreError, WrongMasterKey."""
-        store, _ = keys.load_master_keys(self.database, self.settings.master_key)
+        store, _ = keys.load_master_keys(self.settings.files, self.settings.master_key, is_used=True)
         return Cipher.of(store.read(), os.urandom)
 
     def systems(self, cipher: Cipher | None) -> Sequence[System]:
         """The systems for what they know of rows: nothing of them is started. Without a cipher nothing opens."""
         nothing = os.urandom(KEY_BYTES)
         store = keys.GivenKeys(nothing.hex())
-        return compose(self.settings, cipher or Cipher(nothing, os.urandom), store, Clock())
+        return compose(self.settings, cipher or Cipher(nothing, os.urandom), store, Clock(), SERVER)

@@ -19,12 +19,15 @@ OF_OPERATIONS = [query for name in ("vault_server.exchange", "vault_server.syste
 
 WALKS = {
     "all_solvers_offline": "at the start, over those that were online",
-    "available_newcomer": "over those that are online, every tenth task at most",
+    "available_for_trap": "over those that are online, for one task in a hundred",
     "available_solvers": "over those that are online, best band first, and stops at the sixteenth that fits",
     "complaints_with_factor": "at the start",
     "waiting_proofs": "at the start, over those that wait",
     "any_open_task": "the first of the open ones, along their own index",
-    "available_elsewhere": "over those that are online, when one address fills the whole list",
+    "effort_requested": "over the clients, every ten seconds at most",
+    "open_trap": "the first of the open ones, along their own index",
+    "smallest_recent_task": "the newest thousand along the key, for a new key that has to solve one first",
+    "recent_task": "the newest thousand along the key, every ten seconds at most",
     "open_tasks_for_solver": "the open ones along their own index, oldest first, as far as the solver has hands free",
     "count_pushes": "stops at the number that is asked for",
     "count_solvers_online": "over those that are online, for /metrics",

@@ -15,6 +15,7 @@ from vault_server.systems.vault import rules
 from vault_server.systems.vault.records import Parts, Task, candidate, q
 from vault_server.systems.vault.rules import SLOTS, Candidate
 from vault_server.systems.vault.states import ASSIGNMENT, TASK
+from vault_server.systems.vault.succession import look_for_checkpoint
 from vault_server.systems.vault.timing import deadline_ms
 
 CANDIDATES_MAX = 16
@@ -29,12 +30,14 @@ def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     wanted = task.slots_to_open(parts.settings.assignments_max)
     if wanted == 0:
         return 0
+    if task.is_trap:
+        return _assign_trap(parts, tx, task, wanted, now_ms)
     taken_address = _taken_address(tx, task)
-    ranked = rules.rank([candidate(row) for row in _available(tx, task, CANDIDATES_MAX)])
+    ranked = rules.rank([candidate(row) for row in _available(parts, tx, task, CANDIDATES_MAX)])
     if not ranked:
         return 0
-    ranked += _elsewhere(tx, task, ranked, taken_address)
-    newcomer = _newcomer(tx, task) if task.key % rules.NEWCOMER_TURN == 0 and task.slots[0] is None else None
+    ranked += _elsewhere(parts, tx, task, ranked, taken_address)
+    newcomer = _newcomer(parts, tx, task) if task.key % rules.NEWCOMER_TURN == 0 and task.slots[0] is None else None
     chosen = rules.choose(ranked, count=wanted, taken_address=taken_address, newcomer=newcomer)
     _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
     return len(chosen) + _fill_up(parts, tx, task, now_ms)
@@ -45,6 +48,17 @@ def _fill_up(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     if task.slots_to_open(parts.settings.assignments_max) and tx.all(q.idle_distrusted, count=1):
         return assign(parts, tx, task, now_ms)
     return 0
+
+
+def _assign_trap(parts: Parts, tx: Transaction, task: Task, wanted: int, now_ms: int) -> int:
+    """Those who have gone longest without one, and of them who stands worst: it may earn its way back."""
+    rows = tx.all(q.available_for_trap, modulus_bits=task.modulus_bits, task_id=task.fingerprint, count=CANDIDATES_MAX)
+    ranked = [candidate(row) for row in rows]
+    if not ranked:
+        return 0
+    chosen = rules.choose(ranked, count=wanted, taken_address=_taken_address(tx, task), newcomer=None)
+    _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
+    return len(chosen)
 
 
 def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int) -> int:
@@ -63,6 +77,8 @@ def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int)
         solver_id=solver_id,
         band=row["band"],
         modulus_bits_max=row["modulus_bits_max"],
+        is_trap_min=int(row["valid_answers"] < parts.valid_answers_min),
+        valid_answers_min=parts.valid_answers_min,
         count=free,
     )
     for task_row in waiting:
@@ -80,17 +96,20 @@ def offer_to_distrusted(parts: Parts, tx: Transaction, now_ms: int) -> None:
         offer_open_tasks(parts, tx, row["solver_id"], now_ms)
 
 
-def _available(tx: Transaction, task: Task, count: int) -> Sequence[Row]:
+def _available(parts: Parts, tx: Transaction, task: Task, count: int) -> Sequence[Row]:
     return tx.all(
         q.available_solvers,
         modulus_bits=task.modulus_bits,
         client_id=task.client_id,
         task_id=task.fingerprint,
+        valid_answers_min=parts.valid_answers_min,
         count=count,
     )
 
 
-def _elsewhere(tx: Transaction, task: Task, ranked: Sequence[Candidate], taken_address: str | None) -> list[Candidate]:
+def _elsewhere(
+    parts: Parts, tx: Transaction, task: Task, ranked: Sequence[Candidate], taken_address: str | None
+) -> list[Candidate]:
     """The best solver of another address, when one address fills the whole list: it must not have both slots."""
     address = ranked[0].address if taken_address is None else taken_address
     if len(ranked) < CANDIDATES_MAX or any(solver.address != address for solver in ranked):
@@ -100,17 +119,19 @@ def _elsewhere(tx: Transaction, task: Task, ranked: Sequence[Candidate], taken_a
         modulus_bits=task.modulus_bits,
         client_id=task.client_id,
         task_id=task.fingerprint,
+        valid_answers_min=parts.valid_answers_min,
         address=address,
     )
     return [] if row is None else [candidate(row)]
 
 
-def _newcomer(tx: Transaction, task: Task) -> Candidate | None:
+def _newcomer(parts: Parts, tx: Transaction, task: Task) -> Candidate | None:
     row = tx.one(
         q.available_newcomer,
         modulus_bits=task.modulus_bits,
         client_id=task.client_id,
         task_id=task.fingerprint,
+        valid_answers_min=parts.valid_answers_min,
         newcomer_answers=rules.NEWCOMER_ANSWERS,
     )
     return None if row is None else candidate(row)
@@ -130,6 +151,7 @@ def _give(
 ) -> None:
     """Put each chosen solver into the next empty slot and write the task's row once."""
     expected, last = task.status, 0
+    may_succeed = task.num_assignments > 0 and task.takes_relays
     for solver, ranked in choices:
         slot = task.slots.index(None)
         deadline = now_ms + deadline_ms(
@@ -138,10 +160,14 @@ def _give(
         task.slots[slot] = _insert(parts, tx, task, slot, solver, ranked, deadline, now_ms)
         task.num_assignments += 1
         last = max(last, deadline)
+        if task.is_trap:
+            tx.run(q.trapped, solver_id=solver.solver_id, now=now_ms)
         task.status = TASK.after(task.status, "assign")
     if not task.is_promised:
         task.promised_by, task.is_promised = last, True  # what its client is told now stands, whatever comes
     write_slots(parts, tx, task, expected, now_ms)
+    if may_succeed:
+        look_for_checkpoint(parts, tx, task, now_ms)
 
 
 def _insert(

@@ -43,7 +43,9 @@ def _candidate(row: Row) -> dict[str, Any]:
 def _explain_task(reader: Reader, task: str) -> dict[str, Any]:
     row = reader.one(q.explained_task, task=task)
     assert row is not None, "found in the same view"
-    assignments = [_assignment(each) for each in reader.all(q.explained_assignments, task=task)]
+    relays = {each["assignment_id"]: _relay(each) for each in reader.all(q.explained_relays, task=task)}
+    rows = reader.all(q.explained_assignments, task=task)
+    assignments = [_assignment(each) | {"checkpoint": relays.get(each["db_key"])} for each in rows]
     parties = reader.all(q.explained_parties, task=task)
     complaints = [_complaint(each, parties) for each in reader.all(q.explained_complaints, task=task)]
     scores = [_score(each) for each in reader.all(q.explained_scores, task=task)]
@@ -96,6 +98,16 @@ def _assignment(row: Row) -> dict[str, Any]:
         "deadline": row["deadline"],
         "complaint_deadline": row["complaint_deadline"],
         "excused": bool(row["excused"]),
+    }
+
+
+def _relay(row: Row) -> dict[str, Any]:
+    return {
+        "residues": row["count"],
+        "checked": row["checked"],
+        "places": 1 << row["depth"],
+        "status": row["status"],
+        "taken_at": row["taken_at"],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vault_server.core.operation import Gauge, Reader
 from vault_server.storage.queries import load
-from vault_server.systems.vault.states import TASK
+from vault_server.systems.vault.states import RELAY, TASK
 
 q = load(__package__)
 
@@ -24,7 +24,14 @@ def solvers_online(reader: Reader, _now_ms: int) -> Mapping[str, float]:
     return {"": row["solvers"]}
 
 
+def relays_by_status(reader: Reader, _now_ms: int) -> Mapping[str, float]:
+    """How many relayed checkpoints are kept, of tasks that have not ended."""
+    counted = {row["status"]: row["relays"] for row in reader.all(q.relays_by_status)}
+    return {status: counted.get(status, 0) for status in sorted(RELAY.states)}
+
+
 GAUGES = (
     Gauge("vault_tasks", "Tasks, by status.", "status", tasks_by_status),
+    Gauge("vault_checkpoints", "Relayed checkpoints that are kept, by status.", "status", relays_by_status),
     Gauge("vault_solvers_online", "Solvers that take part now.", "", solvers_online),
 )

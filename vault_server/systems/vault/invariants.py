@@ -164,6 +164,22 @@ INVARIANTS = [
         q.scores_without_history,
         "{standing} {fingerprint} has the score {score}; its history says {found}",
     ),
+    # relayed checkpoints
+    _never(
+        "a checkpoint is kept for an open task alone",
+        q.checkpoints_of_ended_tasks,
+        "task {task_id} is {status}, and a checkpoint of its assignment {assignment_id} is kept",
+    ),
+    _never(
+        "a checkpoint belongs to its assignment",
+        q.checkpoints_of_others,
+        "the checkpoint of assignment {assignment_id} names another task or solver",
+    ),
+    _never(
+        "a checkpoint that is handed on is there, and checked",
+        q.offers_without_a_checkpoint,
+        "outbox row {seq} offers a checkpoint for assignment {subject}, which has none that is checked or has ended",
+    ),
     # complaints
     _never(
         "a complaint's columns agree with its state",

@@ -181,3 +181,17 @@ SELECT c.id, c.task_id FROM complaints c JOIN tasks t ON t.fingerprint = c.task_
 -- name: settled_over_a_complaint
 SELECT c.id, c.task_id FROM complaints c JOIN tasks t ON t.fingerprint = c.task_id
 WHERE c.ruled_at IS NULL AND t.status = 'settled';
+
+-- name: checkpoints_of_ended_tasks
+SELECT r.assignment_id, r.task_id, t.status FROM relays r JOIN tasks t ON t.fingerprint = r.task_id
+WHERE t.status NOT IN ('waiting', 'assigned');
+
+-- name: checkpoints_of_others
+SELECT r.assignment_id FROM relays r JOIN task_assignments a ON a.db_key = r.assignment_id
+WHERE a.task_id <> r.task_id OR a.solver_id <> r.solver_id;
+
+-- name: offers_without_a_checkpoint
+SELECT o.seq, o.subject FROM outbox o WHERE o.kind = 'checkpoint_offered' AND NOT EXISTS (
+    SELECT 1 FROM relays r JOIN task_assignments a ON a.db_key = r.assignment_id
+    WHERE r.assignment_id = CAST(o.subject AS BIGINT) AND a.status IN ('offered', 'accepted')
+      AND (r.checked > 0 OR r.status = 'refuted'));

@@ -11,7 +11,6 @@ from protocol.sealing import parts as length_prefixed
 from vault_server.core.operation import Caller, Refusal, Relay, Row, Transaction, log
 from vault_server.core.operation import Endpoint as At
 from vault_server.exchange import idempotency, participants
-from vault_server.systems.vault import timing
 from vault_server.systems.vault.assigning import assign, end_assignment, offer_open_tasks, offer_to_distrusted
 from vault_server.systems.vault.inspection import puzzle_of
 from vault_server.systems.vault.judging import deliver_late, judge
@@ -21,16 +20,19 @@ from vault_server.systems.vault.records import (
     Parts,
     Task,
     assignment_of,
+    assignment_of_solver,
+    not_live,
     open_puzzle,
     open_squarings,
     open_task_answer,
     proof_of_task,
     q,
-    seal_puzzle,
     task_of_client,
 )
-from vault_server.systems.vault.rules import SLOTS, Judgement, judgement_for
+from vault_server.systems.vault.rules import SLOTS, Judgement
 from vault_server.systems.vault.states import ASSIGNMENT, IN_HAND, TASK
+from vault_server.systems.vault.submitting import Submission, insert_task
+from vault_server.systems.vault.traps import make_first_trap
 
 JOIN_AGAIN_MS = 1000
 
@@ -49,7 +51,8 @@ def submit_puzzle(
         if earlier is not None:
             return _accepted(task_of_client(tx, caller, earlier))
     _count_request(parts, tx, caller, puzzle, now_ms)
-    task = _insert_task(parts, tx, caller, puzzle, order, now_ms)
+    submission = Submission(puzzle, order.commitment, wants_proof=order.proof != "none")
+    task = insert_task(parts, tx, caller.fingerprint, submission, now_ms)
     if order.idempotency_key is not None:
         idempotency.keep(tx, caller, order.idempotency_key, request_hash, task.fingerprint, now_ms)
     log(tx, "task.submitted", task=task.fingerprint, client=caller.fingerprint, modulus_bits=task.modulus_bits)
@@ -77,62 +80,6 @@ def _count_request(parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle
     participants.register(tx, caller, now_ms)
     tx.run(q.insert_client, client_id=caller.fingerprint)
     tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit, effort=effort)
-
-
-def _insert_task(
-    parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle, order: wire.SubmitPuzzle, now_ms: int
-) -> Task:
-    fingerprint = _fingerprint(parts, now_ms)
-    sealed = seal_puzzle(parts.cipher, puzzle, fingerprint, caller.fingerprint)
-    bits = puzzle.modulus.bit_length()
-    promised_by = now_ms + timing.promise_ms(puzzle.squarings, bits, parts.deadline_bounds)
-    wants_proof = order.proof != "none"
-    judging = judgement_for(
-        puzzle.squarings,
-        has_commitment=order.commitment is not None,
-        wants_proof=wants_proof,
-        computed_squarings_max=parts.settings.computed_squarings_max,
-    )
-    row = tx.one(
-        q.insert_task,
-        fingerprint=fingerprint,
-        client_id=caller.fingerprint,
-        parameter_t=sealed.t,
-        parameter_baseg=sealed.baseg,
-        parameter_product=sealed.product,
-        commitment=order.commitment,
-        modulus_bits=bits,
-        difficulty=difficulty(puzzle.squarings, puzzle.modulus),
-        effort=effort_seconds(puzzle.squarings, bits),
-        judging=judging.value,
-        proof="required" if wants_proof else "none",
-        status=TASK.first,
-        open_slots=SLOTS,
-        promised_by=promised_by,
-        created_at=now_ms,
-    )
-    assert row is not None, "INSERT … RETURNING gives the row"
-    return Task(
-        key=row["db_key"],
-        fingerprint=fingerprint,
-        client_id=caller.fingerprint,
-        status=TASK.first,
-        slots=[None, None],
-        num_assignments=0,
-        num_returned=0,
-        modulus_bits=bits,
-        commitment=order.commitment,
-        promised_by=promised_by,
-        squarings=puzzle.squarings,
-        judging=judging,
-        wants_proof=wants_proof,
-        is_promised=False,
-    )
-
-
-def _fingerprint(parts: Parts, now_ms: int) -> str:
-    """A fresh task's name: 6 bytes of time, 10 of randomness. New names stand together in every index that has them."""
-    return (now_ms.to_bytes(6, "big") + parts.random_bytes(10)).hex()
 
 
 def _request_hash(parts: Parts, order: wire.SubmitPuzzle) -> bytes:
@@ -234,6 +181,8 @@ def update_status(
     )
     log(tx, "solver.status", solver=caller.fingerprint, state=order.state, announced=announced, capacity=capacity)
     given = offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
+    if parts.settings.trap_first and order.state == "ready" and not before["valid_answers"] + before["in_hand"] + given:
+        make_first_trap(parts, tx)
     if capacity == 0 or order.state != "ready":
         offer_to_distrusted(parts, tx, now_ms)
     return wire.StatusUpdated(capacity=capacity, holding=before["in_hand"] + given)
@@ -255,30 +204,10 @@ def accept_assignment(
     """Take what was offered; may be repeated."""
     row = tx.one(q.accept_assignment, db_key=order.assignment, solver_id=caller.fingerprint, accepted_at=now_ms)
     if row is None:
-        raise _not_live(_assignment_of_solver(tx, caller, order.assignment))
+        raise not_live(assignment_of_solver(tx, caller, order.assignment))
     if row["accepted_at"] == now_ms:
         log(tx, "assignment.accepted", task=row["task_id"], assignment=order.assignment, solver=caller.fingerprint)
     return wire.AssignmentAccepted(assignment=order.assignment, deadline=row["deadline"])
-
-
-def _assignment_of_solver(tx: Transaction, caller: Caller, key: int) -> Row:
-    row = tx.one(q.assignment_of_solver, db_key=key, solver_id=caller.fingerprint)
-    if row is None:
-        raise Refusal(
-            Code.ASSIGNMENT_NOT_FOUND,
-            f"There is no assignment {key} of yours.",
-            "Answer the assignments that tlp_request named, with the key they were given to.",
-        )
-    return row
-
-
-def _not_live(row: Row) -> Refusal:
-    key, status = row["assignment_key"], row["assignment_status"]
-    if row["delivered_at"] is None:
-        return Refusal(
-            Code.ASSIGNMENT_ENDED, f"Assignment {key} is {status}.", "Stop working on it; other work will be offered."
-        )
-    return Refusal(Code.ALREADY_ANSWERED, f"Assignment {key} has its answer.", "Send each answer once.")
 
 
 def report_progress(parts: Parts, tx: Transaction, caller: Caller, order: wire.ReportProgress, _now_ms: int) -> None:
@@ -295,7 +224,7 @@ def submit_answer(
     parts: Parts, tx: Transaction, caller: Caller, order: wire.SubmitAnswer, now_ms: int
 ) -> wire.AnswerTaken:
     """Store a solver's answer and judge it (seed 000 §3.3)."""
-    row = _assignment_of_solver(tx, caller, order.assignment)
+    row = assignment_of_solver(tx, caller, order.assignment)
     puzzle = _check_answer(parts, tx, row, order, now_ms)
     raw = answer_bytes(order.answer, puzzle.modulus)
     if row["assignment_status"] == "released":
@@ -311,7 +240,7 @@ def _check_answer(parts: Parts, tx: Transaction, row: Row, order: wire.SubmitAns
     """Refuse what cannot be taken; nothing of that is held against the solver."""
     is_late = row["late_until"] is not None and now_ms <= row["late_until"] and order.proof is not None
     if not (ASSIGNMENT.allows(row["assignment_status"], "deliver") or (is_late and row["delivered_at"] is None)):
-        raise _not_live(row)
+        raise not_live(row)
     puzzle = open_puzzle(parts.cipher, row)
     if not 1 <= order.answer < puzzle.modulus:
         raise Refusal(
@@ -329,9 +258,9 @@ def return_assignment(
     parts: Parts, tx: Transaction, caller: Caller, order: wire.ReturnAssignment, now_ms: int
 ) -> wire.AssignmentReturned:
     """Take work back from a solver that hands it back in time, and give it to another."""
-    row = _assignment_of_solver(tx, caller, order.assignment)
+    row = assignment_of_solver(tx, caller, order.assignment)
     if not ASSIGNMENT.allows(row["assignment_status"], "release"):
-        raise _not_live(row)
+        raise not_live(row)
     end_assignment(tx, assignment_of(row, row["assignment_status"]), "release", now_ms, tell=False)
     log(tx, "assignment.returned", task=row["fingerprint"], assignment=order.assignment, solver=caller.fingerprint)
     ask_others(parts, tx, row, now_ms, returned=1)

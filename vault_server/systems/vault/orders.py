@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from protocol.puzzle import Puzzle
 from vault_server.systems.vault.rules import Comparison
 
 
@@ -58,6 +59,20 @@ class RecordProof:
 
 
 @dataclass(frozen=True, slots=True)
+class LookForTraps:
+    """It is time to see whether the server can afford a puzzle of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssueTrap:
+    """A puzzle of the server's own is made; `commitment` is the hash of its answer."""
+
+    puzzle: Puzzle = field(repr=False)
+    commitment: bytes = field(repr=False)
+    wants_proof: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RuleComplaint:
     """The time in which solvers may respond to a complaint has passed."""
 
@@ -70,3 +85,21 @@ class RecordComparison:
 
     complaint: int
     comparison: Comparison | None
+
+
+@dataclass(frozen=True, slots=True)
+class GoOnChecking:
+    """One turn of checking the assignment's relayed checkpoint is over, and more are needed."""
+
+    assignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCheck:
+    """A judge has checked the residues `first` to `end` - 1 of the assignment's relayed checkpoint of this depth."""
+
+    assignment: int
+    depth: int
+    first: int
+    end: int
+    holds: bool

@@ -32,7 +32,8 @@ def answer_task(
         expected=expected,
     )
     assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
-    outbox.push(tx, task.client_id, Endpoint.CLIENT, "tlp_response", task.fingerprint, now_ms)
+    if not task.is_trap:
+        outbox.push(tx, task.client_id, Endpoint.CLIENT, "tlp_response", task.fingerprint, now_ms)
     deadlines.put(tx, SETTLE, task.fingerprint, assignment["complain_until"] + 1)
     log(tx, "task.answered", task=task.fingerprint, judged_by=way.value, solver=assignment["solver_id"])
     _release_others(parts, tx, task, assignment, now_ms)
@@ -104,6 +105,7 @@ def fail_task(tx: Transaction, task: Task, event: str, reason: str, now_ms: int)
     )
     assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
     deadlines.clear(tx, SETTLE, task.fingerprint)
-    outbox.withdraw(tx, task.client_id, Endpoint.CLIENT, "tlp_response", task.fingerprint)
-    outbox.push(tx, task.client_id, Endpoint.CLIENT, "task_failed", task.fingerprint, now_ms)
+    if not task.is_trap:
+        outbox.withdraw(tx, task.client_id, Endpoint.CLIENT, "tlp_response", task.fingerprint)
+        outbox.push(tx, task.client_id, Endpoint.CLIENT, "task_failed", task.fingerprint, now_ms)
     log(tx, "task.failed", task=task.fingerprint, reason=reason)

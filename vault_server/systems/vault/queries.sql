@@ -11,9 +11,9 @@ INSERT INTO clients (client_id) VALUES (:client_id) ON CONFLICT (client_id) DO N
 
 -- name: insert_task^
 INSERT INTO tasks (fingerprint, client_id, parameter_t, parameter_baseg, parameter_product, commitment, modulus_bits,
-                   difficulty, effort, judging, proof, status, open_slots, promised_by, created_at, updated_at)
+                   difficulty, effort, judging, proof, is_trap, status, open_slots, promised_by, created_at, updated_at)
 VALUES (:fingerprint, :client_id, :parameter_t, :parameter_baseg, :parameter_product, :commitment, :modulus_bits,
-        :difficulty, :effort, :judging, :proof, :status, :open_slots, :promised_by, :created_at, :created_at)
+        :difficulty, :effort, :judging, :proof, :is_trap, :status, :open_slots, :promised_by, :created_at, :created_at)
 RETURNING db_key;
 
 -- name: task^
@@ -59,10 +59,12 @@ SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, va
        observed_speed FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id
+  AND valid_answers >= :valid_answers_min
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
   AND (band > 0 OR NOT EXISTS (
     SELECT 1 FROM solvers better
     WHERE better.is_online = 1 AND better.band > 0 AND better.state = 'ready' AND better.capacity > 0
+      AND better.valid_answers >= :valid_answers_min
       AND better.modulus_bits_max >= :modulus_bits AND better.solver_id <> :client_id
       AND NOT EXISTS (SELECT 1 FROM task_assignments b WHERE b.task_id = :task_id AND b.solver_id = better.solver_id)))
 ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT :count /*for update skip locked*/;
@@ -72,6 +74,7 @@ SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, va
        observed_speed FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id AND valid_answers < :newcomer_answers AND band > 0
+  AND valid_answers >= :valid_answers_min
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/;
 
@@ -80,19 +83,52 @@ SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, va
        observed_speed FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id AND address <> :address AND band > 0
+  AND valid_answers >= :valid_answers_min
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/;
 
 -- name: open_tasks_for_solver
 SELECT * FROM tasks
-WHERE open_slots > 0 AND modulus_bits <= :modulus_bits_max AND client_id <> :solver_id
+WHERE open_slots > 0 AND modulus_bits <= :modulus_bits_max AND client_id <> :solver_id AND is_trap >= :is_trap_min
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = tasks.fingerprint AND a.solver_id = :solver_id)
-  AND (:band > 0 OR NOT EXISTS (
+  AND (:band > 0 OR is_trap = 1 OR NOT EXISTS (
     SELECT 1 FROM solvers better
     WHERE better.is_online = 1 AND better.band > 0 AND better.state = 'ready' AND better.capacity > 0
+      AND better.valid_answers >= :valid_answers_min
       AND better.modulus_bits_max >= tasks.modulus_bits AND better.solver_id <> tasks.client_id
-      AND NOT EXISTS (SELECT 1 FROM task_assignments b WHERE b.task_id = tasks.fingerprint AND b.solver_id = better.solver_id)))
+      AND NOT EXISTS (SELECT 1 FROM task_assignments b
+                      WHERE b.task_id = tasks.fingerprint AND b.solver_id = better.solver_id)))
 ORDER BY db_key LIMIT :count /*for update skip locked*/;
+
+-- name: available_for_trap
+SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
+       observed_speed FROM solvers
+WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
+  AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
+ORDER BY last_trap_at, reputation_score, solver_id LIMIT :count /*for update skip locked*/;
+
+-- name: trapped!
+UPDATE solvers SET last_trap_at = :now WHERE solver_id = :solver_id;
+
+-- name: recent_task^
+SELECT fingerprint, effort FROM tasks WHERE is_trap = 0 ORDER BY db_key DESC LIMIT 1
+OFFSET (SELECT CASE WHEN number = 0 THEN 0 ELSE :back % number END FROM (
+    SELECT count(*) AS number FROM (SELECT 1 FROM tasks WHERE is_trap = 0 ORDER BY db_key DESC LIMIT 1000) newest) counted);
+
+-- name: smallest_recent_task^
+SELECT fingerprint FROM (SELECT fingerprint, effort, db_key FROM tasks WHERE is_trap = 0 ORDER BY db_key DESC LIMIT :recent)
+newest ORDER BY effort, db_key LIMIT 1;
+
+-- name: open_trap^
+SELECT db_key FROM tasks WHERE is_trap = 1 AND open_slots > 0 LIMIT 1;
+
+-- name: open_tasks_of^
+SELECT open_tasks FROM clients WHERE client_id = :client_id;
+
+-- name: effort_requested^
+SELECT coalesce(sum(CASE WHEN client_id = :server_id THEN 0 ELSE effort_requested END), 0) AS clients,
+       coalesce(sum(CASE WHEN client_id = :server_id THEN effort_requested ELSE 0 END), 0) AS traps
+FROM clients;
 
 -- name: idle_distrusted
 SELECT solver_id FROM solvers WHERE is_online = 1 AND band = 0 AND state = 'ready' AND in_hand < capacity
@@ -200,6 +236,38 @@ SELECT count(*) AS number FROM proofs WHERE solver_id = :solver_id AND status = 
 
 -- name: waiting_proofs
 SELECT assignment_id, solver_id FROM proofs WHERE status = 'waiting' ORDER BY assignment_id;
+
+-- name: keep_relay!
+INSERT INTO relays (assignment_id, task_id, solver_id, depth, residues, count, checked, status, taken_at)
+VALUES (:assignment_id, :task_id, :solver_id, :depth, :residues, :count, :checked, :status, :taken_at)
+ON CONFLICT (assignment_id) DO UPDATE SET depth = excluded.depth, residues = excluded.residues, count = excluded.count,
+                                          checked = excluded.checked, taken_at = excluded.taken_at;
+
+-- name: relay^
+SELECT * FROM relays WHERE assignment_id = :assignment_id /*for update*/;
+
+-- name: relays_of_task
+SELECT r.assignment_id, r.solver_id, r.depth, r.count, r.checked, r.status, a.assigned_at
+FROM relays r JOIN task_assignments a ON a.db_key = r.assignment_id WHERE r.task_id = :task_id ORDER BY r.assignment_id;
+
+-- name: successors
+SELECT a.db_key, a.solver_id, coalesce(r.depth, 0) AS depth, coalesce(r.count, 0) AS count, r.status AS relay_status
+FROM task_assignments a LEFT JOIN relays r ON r.assignment_id = a.db_key
+WHERE a.task_id = :task_id AND a.ended_at IS NULL AND (a.status = 'offered' OR a.status = 'accepted')
+  AND a.assigned_at > :assigned_at ORDER BY a.db_key;
+
+-- name: check_relay!
+UPDATE relays SET status = :status WHERE assignment_id = :assignment_id AND status = :expected;
+
+-- name: end_check!
+UPDATE relays SET status = :status, residues = :residues, checked = :checked
+WHERE assignment_id = :assignment_id AND status = :expected;
+
+-- name: relays_being_checked
+SELECT assignment_id FROM relays WHERE status = 'checking' ORDER BY assignment_id;
+
+-- name: relays_by_status
+SELECT status, count(*) AS relays FROM relays GROUP BY status;
 
 -- name: set_proved!
 UPDATE tasks SET judged_by = :judged_by, proved_by = :proved_by WHERE fingerprint = :fingerprint AND status = 'answered';

@@ -28,6 +28,13 @@ class Parts:
     settings: Settings
     cipher: Cipher
     random_bytes: Callable[[int], bytes]
+    own: Caller
+    """The server as the client of its own puzzles."""
+
+    @property
+    def valid_answers_min(self) -> int:
+        """What a solver has to have shown before it gets a client's task."""
+        return int(self.settings.trap_first)
 
     @property
     def deadline_bounds(self) -> DeadlineBounds:
@@ -53,6 +60,7 @@ class Task:
     squarings: int
     judging: Judgement
     wants_proof: bool
+    is_trap: bool = False
     is_promised: bool = True
 
     @classmethod
@@ -72,6 +80,7 @@ class Task:
             squarings=open_squarings(cipher, row),
             judging=Judgement(row["judging"]),
             wants_proof=row["proof"] == "required",
+            is_trap=bool(row["is_trap"]),
         )
 
     @property
@@ -79,13 +88,20 @@ class Task:
         """Whether an answer has to bring its proof: the client wants one and the server does not compute the answer."""
         return self.wants_proof and self.judging in (Judgement.PROOF, Judgement.COMMITMENT)
 
+    @property
+    def takes_relays(self) -> bool:
+        """Whether solvers may relay checkpoints: where they are asked for a proof, which tells a successor before it
+        answers what the checkpoint was worth."""
+        return self.wants_proof and self.judging is not Judgement.COMPUTED
+
     def empty_slots(self) -> int:
         """How many of the two slots hold no assignment."""
         return self.slots.count(None)
 
     def slots_to_open(self, assignments_max: int) -> int:
-        """How many of its empty slots may still be filled."""
-        return rules.slots_to_open(self.empty_slots(), self.num_assignments - self.num_returned, assignments_max)
+        """How many of its empty slots may still be filled; a trap is for one pair."""
+        most = rules.SLOTS if self.is_trap else assignments_max
+        return rules.slots_to_open(self.empty_slots(), self.num_assignments - self.num_returned, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +183,18 @@ def open_proof(cipher: Cipher, row: Row) -> bytes:
     )
 
 
+def seal_residues(cipher: Cipher, raw: bytes, assignment: int, solver: str) -> bytes:
+    """The residues of a relayed checkpoint under its solver's key, in `relays`."""
+    return cipher.seal(raw, table="relays", row=str(assignment), column="residues", owner=solver)
+
+
+def open_residues(cipher: Cipher, row: Row) -> bytes:
+    """The residues of a row of `relays`, as `protocol.relay.encode` writes them; none of one that was refuted."""
+    return cipher.open(
+        row["residues"], table="relays", row=str(row["assignment_id"]), column="residues", owner=row["solver_id"]
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class GivenProof:
     """A proof that held, and the fingerprint of the solver it names."""
@@ -224,6 +252,28 @@ def task_of_client(tx: Transaction, caller: Caller, fingerprint: str) -> Row:
             "Check the fingerprint and that you use the key that submitted it.",
         )
     return row
+
+
+def assignment_of_solver(tx: Transaction, caller: Caller, key: int) -> Row:
+    """An assignment with its task, for its solver alone. Raises Refusal(ASSIGNMENT_NOT_FOUND)."""
+    row = tx.one(q.assignment_of_solver, db_key=key, solver_id=caller.fingerprint)
+    if row is None:
+        raise Refusal(
+            Code.ASSIGNMENT_NOT_FOUND,
+            f"There is no assignment {key} of yours.",
+            "Answer the assignments that tlp_request named, with the key they were given to.",
+        )
+    return row
+
+
+def not_live(row: Row) -> Refusal:
+    """Why nothing is done any more for an assignment that has its answer or has ended."""
+    key, status = row["assignment_key"], row["assignment_status"]
+    if row["delivered_at"] is None:
+        return Refusal(
+            Code.ASSIGNMENT_ENDED, f"Assignment {key} is {status}.", "Stop working on it; other work will be offered."
+        )
+    return Refusal(Code.ALREADY_ANSWERED, f"Assignment {key} has its answer.", "Send each answer once.")
 
 
 def candidate(row: Row) -> Candidate:

@@ -15,6 +15,9 @@ SELECT db_key, solver_id, slot, status, deadline, complaint_deadline, ranking, a
        ended_at, excused
 FROM task_assignments WHERE task_id = :task ORDER BY db_key;
 
+-- name: explained_relays
+SELECT assignment_id, depth, count, checked, status, taken_at FROM relays WHERE task_id = :task;
+
 -- name: explained_complaints
 SELECT id, client_id, kind, status, ruling, created_at, respond_by, ruled_at,
        CASE WHEN factor IS NULL THEN 0 ELSE 1 END AS has_factor

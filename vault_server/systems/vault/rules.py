@@ -130,6 +130,11 @@ def judgement_for(squarings: int, *, has_commitment: bool, wants_proof: bool, co
     return Judgement.PROOF if wants_proof else Judgement.AGREED
 
 
+def trap_budget(clients_effort: float, traps_effort: float, share: float) -> float:
+    """Effort that one more trap may cost: all of them together stay below `share` of what clients asked for."""
+    return share * clients_effort - traps_effort
+
+
 def late_ms(first_taken_ms: int) -> int:
     """How long after the first answer another one, proved, still counts as good: a tenth of the first one's time."""
     return first_taken_ms // 10

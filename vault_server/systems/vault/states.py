@@ -54,6 +54,17 @@ PROOF = Transitions(
     first="waiting",
 )
 
+RELAY = Transitions(
+    "relay",
+    {
+        ("open", "check"): "checking",
+        ("checking", "hold"): "open",
+        ("checking", "refute"): "refuted",
+    },
+    first="open",
+)
+"""A relayed checkpoint: taken unseen, checked when somebody could go on from it."""
+
 COMPLAINT = Transitions(
     "complaint",
     {

@@ -8,9 +8,10 @@ from typing import Any
 
 from protocol import vault as wire
 from vault_server.core.operation import Door, Endpoint, Operation, SealedColumn, System
-from vault_server.systems.vault import allowances, complaints, hearings, orders, rulings, upkeep
+from vault_server.systems.vault import allowances, complaints, hearings, orders, rulings, traps, upkeep
 from vault_server.systems.vault import operations as does
 from vault_server.systems.vault.assigning import EXPIRE
+from vault_server.systems.vault.checking import checking_job, go_on_checking, record_check
 from vault_server.systems.vault.evidence import PENALTIES, forget_good_days
 from vault_server.systems.vault.gauges import GAUGES
 from vault_server.systems.vault.inspection import Inspector
@@ -21,6 +22,7 @@ from vault_server.systems.vault.outcomes import SETTLE
 from vault_server.systems.vault.proofs import verifying_job
 from vault_server.systems.vault.pushes import pushes
 from vault_server.systems.vault.records import Parts
+from vault_server.systems.vault.relays import relay_checkpoint
 from vault_server.systems.vault.reports import REPORTS
 
 CLIENT = frozenset({Endpoint.CLIENT})
@@ -83,6 +85,7 @@ def vault(parts: Parts) -> System:
             operation(wire.ReportProgress, SOLVER, does.report_progress),
             operation(wire.SubmitAnswer, SOLVER, does.submit_answer),
             operation(wire.ReturnAssignment, SOLVER, does.return_assignment),
+            operation(wire.RelayCheckpoint, SOLVER, relay_checkpoint),
             operation(orders.StartServing, ITSELF, upkeep.start_serving),
             operation(orders.ExcuseSolvers, ITSELF, upkeep.excuse_solvers),
             operation(orders.JoinSolver, SOLVER, upkeep.join_solver),
@@ -91,14 +94,25 @@ def vault(parts: Parts) -> System:
             operation(orders.SettleTask, ITSELF, upkeep.settle_task),
             operation(orders.RecordJudgement, ITSELF, upkeep.record_judgement),
             operation(orders.RecordProof, ITSELF, upkeep.record_proof),
+            operation(orders.LookForTraps, ITSELF, traps.look_for_traps),
+            operation(orders.IssueTrap, ITSELF, traps.issue_trap),
+            operation(orders.GoOnChecking, ITSELF, go_on_checking),
+            operation(orders.RecordCheck, ITSELF, record_check),
             operation(orders.RuleComplaint, ITSELF, hearings.rule_complaint),
             operation(orders.RecordComparison, ITSELF, rulings.record_comparison),
         ],
         pushes=pushes(parts),
-        jobs=[judge_job(parts), verifying_job(parts), rulings.comparing_job(parts)],
+        jobs=[
+            judge_job(parts),
+            verifying_job(parts),
+            traps.making_job(parts),
+            rulings.comparing_job(parts),
+            checking_job(parts),
+        ],
         deadlines={
             EXPIRE: lambda subject: orders.ExpireAssignment(int(subject)),
             SETTLE: orders.SettleTask,
+            traps.LOOK: lambda _subject: orders.LookForTraps(),
             hearings.RULE: lambda subject: orders.RuleComplaint(int(subject)),
         },
         penalties=PENALTIES,

@@ -20,6 +20,7 @@ from vault_server.systems.vault.records import (
 )
 from vault_server.systems.vault.rules import Evidence, Judgement
 from vault_server.systems.vault.states import ASSIGNMENT, PROOF, TASK
+from vault_server.systems.vault.traps import look_again
 
 SETTLE_AGAIN_MS = 60_000
 JUDGED_BY_PROOF = frozenset({"delivered", "unproved", "released"})
@@ -29,6 +30,7 @@ JUDGED_BY_PROOF = frozenset({"delivered", "unproved", "released"})
 def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
     """Nobody is online before they connect, and nobody is to blame for a server that was down."""
     tx.run(q.all_solvers_offline)
+    look_again(parts, tx, now_ms)
     excuse_solvers(parts, tx, caller, orders.ExcuseSolvers(), now_ms)
 
 

@@ -28,6 +28,7 @@ from protocol.vault import (
     SubmitPuzzle,
     UpdateStatus,
 )
+from tests.vault_server.people import client
 from vault_server.core.operation import SERVER, Caller, Effect, Job, JobDue, LogEvent, Query, Reader, Row, Transaction
 from vault_server.dispatch.router import Router
 from vault_server.exchange import deadlines, outbox
@@ -56,6 +57,9 @@ AGREED = SubmitPuzzle(t=50_000, baseg=3, product=MODULUS, proof="none")
 
 PROVED = SubmitPuzzle(t=50_000, baseg=3, product=MODULUS)
 """Judged by its proof."""
+
+
+OWN = client("the server itself")
 
 
 def answer_to(order: SubmitPuzzle) -> int:
@@ -99,7 +103,7 @@ class Vault:
     def __init__(self, database: Database, settings: Settings) -> None:
         self.database = database
         self.settings = settings
-        self.parts = Parts(settings, Cipher(b"m" * 32, secrets.token_bytes), secrets.token_bytes)
+        self.parts = Parts(settings, Cipher(b"m" * 32, secrets.token_bytes), secrets.token_bytes, OWN)
         self.parts.cipher.hash_key = b"h" * 32  # as every server on this database would find it
         self.now_ms = START_MS
         self.effects: list[Effect] = []
