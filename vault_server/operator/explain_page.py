@@ -89,6 +89,8 @@ def _assignment(row: Explained) -> Iterator[RenderableType]:
             facts.add_row(name, f"{moment(at)}, {span(at - begun)} later")
     due = f"{second(row['deadline'])}, {span(row['deadline'] - begun)} after it was chosen"
     facts.add_row("deadline", due + (" (excused: the server was down)" if row["excused"] else ""))
+    if row["checkpoint"] is not None:
+        facts.add_row("checkpoint", _checkpoint(row["checkpoint"]))
     yield _indented(facts)
     yield _indented(_ranking(row))
 
@@ -97,6 +99,12 @@ def _choice(row: Explained) -> str:
     if row["rank"] is None:
         return "as a newcomer, out of turn"
     return f"rank {row['rank']} of {len(row['ranking'])}"
+
+
+def _checkpoint(relay: Explained) -> str:
+    if relay["status"] == "refuted":
+        return f"proved wrong; relayed {moment(relay['taken_at'])}"
+    return f"{relay['residues']} of {relay['places']} places, {relay['checked']} checked, {moment(relay['taken_at'])}"
 
 
 def _ranking(row: Explained) -> Table:
