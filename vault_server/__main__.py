@@ -17,11 +17,13 @@ from pydantic import ValidationError
 from protocol.errors import MessageError
 from vault_server import keys, logs
 from vault_server.app import App, serve
+from vault_server.core.location import PostgresUrl
 from vault_server.exchange.cipher import WrongMasterKey
 from vault_server.gateway.listener import CannotListen
 from vault_server.operator import commands
 from vault_server.settings import Settings
 from vault_server.storage.database import StorageError
+from vault_server.storage.opening import is_used
 from vault_server.web.server import CannotServeHttp
 
 SWITCH_SECONDS = 0.001
@@ -56,7 +58,10 @@ def options(
 
 @cli.command("serve")
 def serve_command(
-    database: Annotated[Path | None, typer.Option(help="SQLite file; made when absent.  [vault.db]")] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="SQLite file, made when absent; or a postgresql:// URL.  [vault.db]"),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.  [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.  [8765]")] = None,
     public_name: Annotated[
@@ -88,13 +93,14 @@ def serve_command(
     logs.configure(log_format, settings.node)  # type: ignore[arg-type]
     try:
         # The database file decides whether a master key may be made, so keys come before the database is opened.
-        master_keys, is_new_key = keys.load_master_keys(settings.database, settings.master_key)
-        identity, is_new_identity = keys.load_identity(settings.database)
-    except keys.KeyFileError as error:
+        used = is_used(settings.database) if isinstance(settings.database, PostgresUrl) else None
+        master_keys, is_new_key = keys.load_master_keys(settings.files, settings.master_key, is_used=used)
+        identity, is_new_identity = keys.load_identity(settings.files, is_used=used)
+        app = App(settings, identity, master_keys)
+    except (keys.KeyFileError, StorageError) as error:
         _fail(str(error))
-    made = [keys.master_key_path(settings.database)] * is_new_key
-    made += [keys.identity_path(settings.database)] * is_new_identity
-    app = App(settings, identity, master_keys)
+    made = [keys.master_key_path(settings.files)] * is_new_key
+    made += [keys.identity_path(settings.files)] * is_new_identity
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
     gc.set_threshold(GARBAGE_THRESHOLD)

@@ -17,6 +17,8 @@ from vault_server.exchange.cipher import KEY_BYTES, VERSION_MAX
 from vault_server.exchange.master_keys import KeyStore, KeyStoreError
 
 _LINE = re.compile(rf"(?:([1-9][0-9]{{0,4}}):)?([0-9a-fA-F]{{{2 * KEY_BYTES}}})")
+COPY_IT = "the database has been served from before: copy the file from the machine that did, with mode 0600"
+
 _HEADING = "# version:key of what is encrypted at rest; the highest version seals, the others are needed to read\n"
 
 
@@ -34,14 +36,17 @@ def master_key_path(database: Path) -> Path:
     return database.with_name(database.name + ".master-key")
 
 
-def load_identity(database: Path) -> tuple[Identity, bool]:
+def load_identity(database: Path, *, is_used: bool | None = None) -> tuple[Identity, bool]:
     """The server's identity, and whether it was made now. Raises KeyFileError.
 
-    A database that exists without it is not given a new one: every peer has pinned the old.
+    A database that exists without it is not given a new one: every peer has pinned the old. `is_used` says whether it
+    exists where `database` only names the files beside it.
     """
     path = identity_path(database)
     raw = _read(path)
-    if raw is None and database.exists():
+    if raw is None and is_used:
+        raise KeyFileError(f"the server's identity {path} is missing", COPY_IT)
+    if raw is None and is_used is None and database.exists():
         raise KeyFileError(
             f"{database} exists but the server's identity {path} does not",
             "restore it from a backup; peers have pinned it. To begin with a new one, move the database away",
@@ -56,7 +61,9 @@ def load_identity(database: Path) -> tuple[Identity, bool]:
         raise KeyFileError(f"{path} is no server key: {error}", "restore it from a backup") from error
 
 
-def load_master_keys(database: Path, from_environment: str | None) -> tuple[KeyStore, bool]:
+def load_master_keys(
+    database: Path, from_environment: str | None, *, is_used: bool | None = None
+) -> tuple[KeyStore, bool]:
     """The master keys, and whether the first was made now. Raises KeyFileError.
 
     A database that exists without its key is not given a new one: what it holds could not be read.
@@ -67,7 +74,9 @@ def load_master_keys(database: Path, from_environment: str | None) -> tuple[KeyS
     raw = _read(path)
     if raw is not None:
         return MasterKeyFile(path), False
-    if database.exists():
+    if is_used:
+        raise KeyFileError(f"the master key {path} is missing", f"{COPY_IT}, or set VAULT_MASTER_KEY")
+    if is_used is None and database.exists():
         raise KeyFileError(
             f"{database} exists but its master key {path} does not", "restore the key file, or set VAULT_MASTER_KEY"
         )

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from protocol.peer import FRAME_BYTES_MAX
-from vault_server.core.location import Location, PostgresUrl, location
 from protocol.vault import CHECKPOINT_BYTES_MAX
+from vault_server.core.location import Location, PostgresUrl, location
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
     key_files: Path = Field(
         default=Path("vault"),
-        description="with PostgreSQL: where KEY_FILES.identity, .master-key and .control stand; all nodes' keys are one",
+        description="with PostgreSQL: where KEY_FILES.identity, .master-key, .control stand; nodes share the keys",
     )
     database_connections_max: int = Field(
         default=8, ge=5, le=100, description="connections of this node to PostgreSQL; four are for reading and hints"

@@ -35,7 +35,7 @@ class Control:
     """`start` returns when operators can connect, `stop` when nobody is and the socket is gone."""
 
     def __init__(self, settings: Settings, desk: OperatorDesk, recent: RecentLines) -> None:
-        self.path = control_path(settings.database)
+        self.path = control_path(settings.files)
         self._settings = settings
         self._desk = desk
         self._recent = recent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from vault_server.clock import Clock
@@ -22,7 +23,7 @@ def live(settings: Settings, clock: Clock, listener: Listener, pace: Pace) -> Qu
             "node": settings.node,
             "version": version("vault-server"),
             "process": os.getpid(),
-            "database": str(settings.database.resolve()),
+            "database": str(settings.database.resolve() if isinstance(settings.database, Path) else settings.database),
             "host": settings.host,
             "port": listener.port,
             "started_at": started_ms,

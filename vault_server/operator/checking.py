@@ -15,7 +15,8 @@ from vault_server.exchange.master_keys import KeyStoreError
 from vault_server.operator.failures import CannotLook
 from vault_server.operator.node import Node
 from vault_server.storage.database import StorageError
-from vault_server.storage.snapshot import snapshot, soundness, violations
+from vault_server.storage.opening import looking_at, soundness_of
+from vault_server.storage.snapshot import violations
 
 VIOLATIONS_SHOWN = 100
 """Of one invariant: who broke a thousand rows in one way need not read them all."""
@@ -46,10 +47,10 @@ class Checked:
 def check(node: Node, begins: Callable[[int, int, str], None]) -> Checked:
     """Look at all of it. `begins(number, of, name)` is called before each invariant. Raises CannotLook."""
     cipher, skipped = _cipher(node)
-    invariants = list(_invariants(node.systems(cipher), cipher))
+    invariants = [*soundness_of(node.database), *_invariants(node.systems(cipher), cipher)]
     findings = []
     try:
-        with snapshot(node.database) as reader:
+        with looking_at(node.database) as reader:
             for number, invariant in enumerate(invariants, 1):
                 begins(number, len(invariants), invariant.name)
                 found = violations(reader, invariant, VIOLATIONS_SHOWN + 1)
@@ -68,7 +69,6 @@ def _cipher(node: Node) -> tuple[Cipher | None, list[str]]:
 
 
 def _invariants(systems: Sequence[System], cipher: Cipher | None) -> Iterator[Invariant]:
-    yield from soundness()
     yield from names_are_known(systems)
     for system in systems:
         yield from system.invariants

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -10,8 +9,10 @@ import typer
 from rich.console import Console
 
 DatabaseOption = Annotated[
-    Path | None,
-    typer.Option("--database", metavar="FILE", help="The server's SQLite file, or VAULT_DATABASE.  [vault.db]"),
+    str | None,
+    typer.Option(
+        "--database", metavar="FILE", help="The server's SQLite file or postgresql:// URL; VAULT_DATABASE.  [vault.db]"
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 FingerprintArgument = Annotated[str, typer.Argument(metavar="FINGERPRINT", help="The key's 32 hex digits.")]

@@ -114,6 +114,20 @@ class PostgresDatabase:
             raise
 
 
+def is_in_use(url: PostgresUrl) -> bool:
+    """Whether a server has served from this database before. Raises StorageError."""
+    session = Session(url)
+    try:
+        if postgres_schema.version_of(session) == 0:
+            return False
+        row = session.execute("SELECT count(*) AS keys FROM master_keys").fetchone()
+        return row is not None and row["keys"] > 0
+    except psycopg.Error as error:
+        raise StorageError(f"cannot use {url} as the database: {error_of(error)}") from None
+    finally:
+        session.close()
+
+
 async def _free(sessions: asyncio.Queue[Session]) -> Session:
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):

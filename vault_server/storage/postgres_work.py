@@ -55,6 +55,7 @@ def carry_out(session: Session, work: Work) -> Outcome:
 def error_of(error: psycopg.Error) -> Exception:
     """What is told of an error: its first sentence alone, for the rest of it may hold a row's values."""
     said = error.diag.message_primary or (str(error) if error.sqlstate is None else type(error).__name__)
+    said = " ".join(said.split())
     if isinstance(error, psycopg.IntegrityError | psycopg.DataError):
         return type(error)(said)
     if isinstance(error, FULL):
