@@ -1,0 +1,145 @@
+"""Each kind of solver does what its name says: what it sends is looked at by the verifier itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from protocol.proof import BadProof, Proof, Statement, verify
+from protocol.puzzle import Puzzle, square_repeatedly
+from tests.acceptance.puzzles import Maker
+from tests.simulation.conduct import ALONE, KINDS, TRUSTED_AFTER, Assignment, Claim, Copying, Honest, Shared, Slow
+from tests.simulation.shape import SQUARINGS_MIN, Shape, conducts
+from tests.simulation.workshop import Workshop
+from vault_server.systems.vault.proofs import Claim as Judged
+from vault_server.systems.vault.proofs import holds
+
+SOLVER, OTHER, TASK = "ab" * 16, "cd" * 16, "ef" * 16
+KINDS_THAT_CLAIM = ("garbage", "negating", "breaking", "colluding")
+SECONDS = 0.5
+
+
+@pytest.fixture(scope="module")
+def puzzle() -> Puzzle:
+    return Puzzle(SQUARINGS_MIN, 3, Maker().modulus)
+
+
+@pytest.fixture
+def shared() -> Iterator[Shared]:
+    workshop = Workshop()
+    yield Shared(workshop, random.Random(1), 0.0, {})
+    workshop.close()
+
+
+def asked(puzzle: Puzzle, solver: str = SOLVER, *, wants_proof: bool = True) -> Assignment:
+    deadline_ms = int(1000 * (time.time() + SECONDS))
+    return Assignment(Statement(puzzle, TASK, solver), deadline_ms, wants_proof)
+
+
+def right(puzzle: Puzzle) -> int:
+    return square_repeatedly(puzzle.base, puzzle.squarings, puzzle.modulus)
+
+
+def proved(claim: Claim, puzzle: Puzzle) -> int:
+    """The answer that the claim's proof proves. Raises BadProof."""
+    assert claim.proof is not None
+    return verify(Statement(puzzle, TASK, SOLVER), Proof.decode(claim.proof, puzzle))
+
+
+async def claimed(shared: Shared, kind: str, assignment: Assignment) -> Claim:
+    claim = await KINDS[kind](shared, 0).answer(assignment)
+    assert claim is not None
+    return claim
+
+
+async def test_the_honest_are_right_and_can_prove_it(shared: Shared, puzzle: Puzzle) -> None:
+    claim = await Honest(shared).answer(asked(puzzle))
+    assert claim is not None
+    assert claim.answer == right(puzzle) == proved(claim, puzzle)
+    assert shared.overheard == {TASK: claim}
+    assert shared.workshop.squarings == {"honest": puzzle.squarings}
+
+
+@pytest.mark.parametrize("kind", KINDS_THAT_CLAIM)
+async def test_a_liars_proof_is_well_formed_and_does_not_prove_its_answer(
+    shared: Shared, puzzle: Puzzle, kind: str
+) -> None:
+    claim = await claimed(shared, kind, asked(puzzle))
+    assert claim.proof is not None
+    proof = Proof.decode(claim.proof, puzzle)
+    assert not holds(Judged(Statement(puzzle, TASK, SOLVER), proof, claim.answer))
+
+
+async def test_the_answers_of_the_liars(shared: Shared, puzzle: Puzzle) -> None:
+    y = right(puzzle)
+    assert (await claimed(shared, "negating", asked(puzzle))).answer == puzzle.modulus - y
+    assert (await claimed(shared, "breaking", asked(puzzle))).answer == y
+    guess = await claimed(shared, "guessing", asked(puzzle))
+    assert guess.answer != y
+    assert guess.proof is None
+
+
+@pytest.mark.parametrize("wants_proof", [True, False])
+async def test_a_pair_agrees_and_two_pairs_do_not(shared: Shared, puzzle: Puzzle, wants_proof: bool) -> None:
+    first, second, third = (KINDS["colluding"](shared, number) for number in range(3))
+    claims = [await one.answer(asked(puzzle, wants_proof=wants_proof)) for one in (first, second, third)]
+    answers = [claim.answer for claim in claims if claim is not None]
+    assert answers[0] == answers[1] != right(puzzle)
+    assert answers[2] not in answers[:2]
+
+
+async def test_a_copy_is_anothers_to_the_last_byte(shared: Shared, puzzle: Puzzle) -> None:
+    copying = asyncio.create_task(Copying(shared).answer(asked(puzzle)))
+    original = await Honest(shared).answer(asked(puzzle, OTHER))
+    copied = await copying
+    assert copied == original
+    assert copied is not None
+    with pytest.raises(BadProof):
+        proved(copied, puzzle)
+
+
+async def test_a_copier_that_overhears_nothing_guesses_in_time(shared: Shared, puzzle: Puzzle) -> None:
+    assignment = asked(puzzle)
+    claim = await Copying(shared).answer(assignment)
+    assert claim is not None
+    assert claim.answer != right(puzzle)
+    assert time.time() * 1000 < assignment.deadline_ms
+
+
+async def test_the_slow_are_right_too_late_and_the_silent_say_nothing(shared: Shared, puzzle: Puzzle) -> None:
+    assignment = asked(puzzle)
+    claim = await Slow(shared).answer(assignment)
+    assert claim is not None
+    assert claim.answer == right(puzzle)
+    assert time.time() * 1000 > assignment.deadline_ms
+    assert await KINDS["silent"](shared, 0).answer(asked(puzzle)) is None
+
+
+async def test_sleepers_are_honest_until_they_are_trusted(shared: Shared, puzzle: Puzzle) -> None:
+    sleeper = KINDS["sleeping"](shared, 0)
+    for _ in range(TRUSTED_AFTER):
+        claim = await sleeper.answer(asked(puzzle))
+        assert claim is not None
+        assert proved(claim, puzzle) == right(puzzle)
+    claim = await sleeper.answer(asked(puzzle))
+    if claim is not None and claim.proof is not None and claim.answer == right(puzzle):
+        with pytest.raises(BadProof):
+            proved(claim, puzzle)
+
+
+@pytest.mark.parametrize(("share", "liars"), [(0.0, 0), (0.3, 12), (0.6, 24), (0.95, 38), (1.0, 40)])
+async def test_a_fleet_has_its_share_of_liars_and_colluders_have_each_other(
+    shared: Shared, share: float, liars: int
+) -> None:
+    made = conducts(Shape(share), shared)
+    kinds = [conduct.name for conduct in made]
+    assert len(kinds) == 40
+    assert len(kinds) - kinds.count("honest") == liars
+    if liars > len(KINDS):
+        assert set(kinds) >= {"honest", *KINDS} - ({"honest"} if share == 1 else set())
+        assert {lie.name for lie in ALONE} < set(kinds)
+        assert kinds.count("colluding") % 2 == 0 or kinds.count("colluding") > 2
