@@ -163,9 +163,10 @@ WHERE task_id = :task_id AND id > :after ORDER BY id LIMIT :count;
 SELECT voter_hotkey, chosen_completion_id, weight FROM votes WHERE task_id = :task_id ORDER BY id;
 
 -- name: awaited_voter^
-SELECT p.hotkey FROM outbox o JOIN participants p ON o.receiver = 'key:' || p.fingerprint
-WHERE o.standing = 1 AND o.kind = 'vote_requested' AND o.subject = :subject
-  AND p.hotkey IN (SELECT hotkey FROM subnet_presence WHERE is_online = 1 AND judging = 1) LIMIT 1;
+SELECT v.hotkey FROM subnet_voters v
+WHERE v.task_id = :task_id
+  AND v.hotkey IN (SELECT hotkey FROM subnet_presence WHERE is_online = 1 AND judging = 1)
+  AND NOT EXISTS (SELECT 1 FROM votes e WHERE e.task_id = v.task_id AND e.voter_hotkey = v.hotkey) LIMIT 1;
 
 -- name: silent_voters
 SELECT p.hotkey FROM outbox o JOIN participants p ON o.receiver = 'key:' || p.fingerprint

@@ -46,7 +46,7 @@ def vote(parts: Parts, tx: Transaction, caller: Caller, order: wire.Vote, now_ms
     task = task_to_decide(tx, order.task_id)
     closes_at = _check_voter(tx, task, caller, now_ms)
     weighed = _cast(parts, tx, task, caller, order, now_ms)
-    if tx.one(q.awaited_voter, subject=str(task.id)) is None:
+    if tx.one(q.awaited_voter, task_id=task.id) is None:
         _settle_early(parts, tx, task, now_ms)
     return wire.VoteTaken(task_id=task.id, chosen=order.chosen, weight=weighed, voting_closes_at=closes_at)
 
@@ -73,7 +73,7 @@ def _check_voter(tx: Transaction, task: Task, caller: Caller, now_ms: int) -> in
         raise Refusal(
             Code.VOTING_CLOSED,
             f"The voting on task {task.id} is over.",
-            "Vote before voting_closes_at; once all who were asked have voted it closes sooner.",
+            "Vote before voting_closes_at; once all who are there have voted it closes sooner.",
         )
     assert place is Place.VOTER, f"{caller.fingerprint} may judge task {task.id}, against the view subnet_voters"
     return task.voting_closes_at
@@ -104,7 +104,7 @@ def _cast(parts: Parts, tx: Transaction, task: Task, caller: Caller, order: wire
 
 
 def _settle_early(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> None:
-    """Nobody who was asked and is still there has to say anything more."""
+    """Nobody who may judge it and is there has to say anything more."""
     votes = tx.all(q.votes_to_count, task_id=task.id)
     if len(votes) >= parts.settings.subnet_votes_min:
         settle(parts, tx, task, now_ms)
