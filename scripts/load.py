@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from websockets.client import ClientProtocol
-from websockets.frames import Frame
+from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
@@ -54,6 +54,8 @@ class Socket(asyncio.Protocol, ABC):
         self._ws.receive_data(data)
         for event in self._ws.events_received():
             if isinstance(event, Frame):
+                if event.opcode not in DATA_OPCODES:
+                    continue  # the server's pings are answered by the layer below
                 self.frames_in += 1
                 self.bytes_in += len(event.data)
                 self.take(bytes(event.data))
