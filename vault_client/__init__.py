@@ -1,47 +1,48 @@
 """The SDK and the command line for those who ask. Imports nothing of ours but `protocol`."""
 
 from protocol.identity import Identity
-from protocol.vault import (
-    ComplaintRuled,
-    PuzzleAnswered,
-    StandingChanged,
-    TaskFailed,
-    TaskLine,
-    TaskProgress,
-    TaskState,
-)
+from protocol.puzzle import Puzzle
+from protocol.vault import ComplaintRuled, StandingChanged, TaskFailed, TaskLine, TaskProgress
+from vault_client.answers import Answer, Order, ProofWish
 from vault_client.complaints import Complaint
 from vault_client.errors import (
+    AnswerRejected,
     Banned,
     ConnectionEnded,
     FileError,
     NotAdmitted,
+    NotProved,
     Refused,
     ServerNotTrusted,
     ServerUnreachable,
     TaskCancelledError,
+    TaskConfused,
     TaskEndedError,
     TaskFailedError,
     VaultClientError,
 )
-from vault_client.events import Event
+from vault_client.events import Event, TaskAnswered
 from vault_client.keyfile import load_or_make_key
 from vault_client.link import ConnectionEvent
 from vault_client.sdk import connect
-from vault_client.tasks import Answer, Progress, Task
+from vault_client.statuses import TaskStatus
+from vault_client.tasks import Progress, Task
 from vault_client.vault import Vault
 
 __all__ = [
     "connect",
     "Vault",
     "Task",
+    "Puzzle",
+    "Order",
+    "ProofWish",
     "Answer",
     "Progress",
-    "TaskState",
+    "TaskStatus",
     "TaskLine",
     "Complaint",
     "Event",
-    "PuzzleAnswered",
+    "TaskAnswered",
     "TaskFailed",
     "TaskProgress",
     "ComplaintRuled",
@@ -56,6 +57,9 @@ __all__ = [
     "ServerUnreachable",
     "ServerNotTrusted",
     "ConnectionEnded",
+    "AnswerRejected",
+    "TaskConfused",
+    "NotProved",
     "TaskEndedError",
     "TaskFailedError",
     "TaskCancelledError",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from vault_client.cli import complaining, keys, listing, locking, tasks, unlocking, watching
+from vault_client.cli import complaining, keys, listing, locking, status, tasks, unlocking, verifying, watching
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,9 +21,28 @@ app = typer.Typer(
     `unlock` asks one, or squares on this machine; with the file's ticket nobody else learns the answer.
 
     Start with `vault-client lock FILE --for 10m`, then `vault-client unlock FILE.locked --server ws://HOST:PORT`.
-    Exit codes: 0 well, 1 error, 2 wrong usage, 130 after ctrl-C; `complain` has two more.""",
+    Every answer is checked on this machine before anything is done with it.
+
+    Exit codes: 0 well, 1 error, 2 wrong usage, 5 an answer failed its check, 130 after ctrl-C; `complain` has two more.
+    """,
 )
-for group in (keys, locking, unlocking, tasks, listing, watching, complaining):
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vault-client {version('vault-server')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+for group in (keys, locking, unlocking, status, tasks, listing, watching, verifying, complaining):
     app.add_typer(group.app)
 
 

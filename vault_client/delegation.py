@@ -13,11 +13,12 @@ from pathlib import Path
 
 from protocol.errors import Code
 from protocol.puzzle import Puzzle, Ticket, blind, draw_blinding, unblind
-from vault_client.errors import FileError, Refused, TaskEndedError, WrongFile
+from vault_client.answers import Answer, Order, ProofWish
+from vault_client.errors import AnswerRejected, FileError, Refused, TaskEndedError, WrongFile
 from vault_client.files import remove
 from vault_client.locked_file import LockedFile
 from vault_client.resume import Resume, blinding_is_long, read_resume, resume_path, write_resume
-from vault_client.tasks import Answer, Task
+from vault_client.tasks import Task
 from vault_client.tickets import root_blinds
 from vault_client.vault import Vault
 
@@ -28,8 +29,9 @@ ENDED = ("failed", "cancelled")
 class Delegation:
     """One wait for a locked file's answer, written down so that it can go on after a break.
 
-    `client` is the fingerprint of the key that asks; `notice` is told in a sentence what the user should know.
-    Make it with `prepare`, which finds an earlier wait; nothing has been sent or written then.
+    `client` is the fingerprint of the key that asks; `notice` is told in a sentence what the user should know; with
+    `proof` "none" the agreement of two solvers is taken for an answer. Make it with `prepare`, which finds an earlier
+    wait; nothing has been sent or written then.
     """
 
     locked: LockedFile
@@ -38,27 +40,35 @@ class Delegation:
     client: str
     notice: Callable[[str], object]
     earlier: Resume | None = field(repr=False)
+    proof: ProofWish = "required"
 
     @classmethod
     def prepare(
-        cls, locked: LockedFile, ticket: Ticket | None, server: str, client: str, notice: Callable[[str], object]
+        cls,
+        locked: LockedFile,
+        ticket: Ticket | None,
+        server: str,
+        client: str,
+        notice: Callable[[str], object],
+        proof: ProofWish = "required",
     ) -> Delegation:
         """Find an earlier wait for this file. Raises WrongFile, and what reading it raises."""
         path = resume_path(locked.path)
         earlier = read_resume(path, locked.header)
         if earlier is not None:
-            _check_same(path, earlier, ticket, server, client)
-        return cls(locked, ticket, server, client, notice, earlier)
+            _check_same(path, earlier, ticket, server, client, proof)
+        return cls(locked, ticket, server, client, notice, earlier, proof)
 
     async def submit(self, vault: Vault) -> Task:
         """The task that solves the puzzle: the one of the earlier wait while it can still bring the answer, or new.
 
-        Raises Refused, FileError.
+        Its answer is checked against what was asked for: the blinded puzzle, when there is a ticket.
+        Raises Refused, FileError, TaskConfused.
         """
         if self.earlier is not None and self.earlier.task is not None:
             if await self._goes_on(vault, self.earlier.task):
                 self.notice(f"Going on with task {self.earlier.task}.")
-                return vault.task(self.earlier.task)
+                return vault.task(self.earlier.task, self._published(self.earlier))
             resume = replace(self.earlier, idempotency_key=_next_key(self.earlier), task=None)
             task = await self._ask(vault, resume)  # what was written down stays until this is accepted
         else:
@@ -69,10 +79,13 @@ class Delegation:
         return task
 
     async def answer(self, task: Task, wait: Callable[[Task], Awaitable[Answer]] = Task.answer) -> int:
-        """Wait (in the way of `wait`); returns the answer of the file's own puzzle. Raises TaskEndedError, Refused."""
+        """Wait (in the way of `wait`); returns the answer of the file's own puzzle.
+
+        Raises TaskEndedError, AnswerRejected, Refused.
+        """
         try:
             answer = await wait(task)
-        except TaskEndedError:
+        except (TaskEndedError, AnswerRejected):
             self.forget()
             raise
         assert self.earlier is not None, "submit() comes first"
@@ -100,7 +113,7 @@ class Delegation:
 
     def _fresh(self) -> Resume:
         blinding = None if self.ticket is None else draw_blinding(self.locked.header.puzzle.modulus)
-        return Resume(self.server, self.client, secrets.token_hex(16), blinding)
+        return Resume(self.server, self.client, secrets.token_hex(16), blinding, proof=self.proof)
 
     async def _send(self, vault: Vault, resume: Resume) -> Task:
         self._published(resume)  # what must not be sent is not written down either
@@ -113,19 +126,20 @@ class Delegation:
             raise
 
     async def _ask(self, vault: Vault, resume: Resume) -> Task:
-        puzzle, commitment = self._published(resume)
+        order = self._published(resume)
         return await vault.submit(
-            t=puzzle.squarings,
-            baseg=puzzle.base,
-            product=puzzle.modulus,
-            commitment=commitment,
+            t=order.puzzle.squarings,
+            baseg=order.puzzle.base,
+            product=order.puzzle.modulus,
+            commitment=order.commitment,
+            proof=order.proof,
             idempotency_key=resume.idempotency_key,
         )
 
-    def _published(self, resume: Resume) -> tuple[Puzzle, bytes | None]:
+    def _published(self, resume: Resume) -> Order:
         header = self.locked.header
         if self.ticket is None or resume.blinding is None:
-            return header.puzzle, header.answer_commitment
+            return Order(header.puzzle, header.answer_commitment, self.proof)
         # The commitment is to the answer of the bare puzzle; nobody can know one for the blinded puzzle.
         blinded = blind(header.puzzle, self.ticket, resume.blinding)
         if not (root_blinds(self.ticket, header.puzzle.modulus) and _hides(header.puzzle, blinded, resume.blinding)):
@@ -133,7 +147,7 @@ class Delegation:
                 "With this ticket or resume file the puzzle would be sent as it is: nothing was sent.",
                 "Get the ticket from its maker again, and remove the resume file to ask anew.",
             )
-        return blinded, None
+        return Order(blinded, None, self.proof)
 
 
 def _hides(puzzle: Puzzle, blinded: Puzzle, blinding: int) -> bool:
@@ -146,7 +160,12 @@ def _next_key(ended: Resume) -> str:
     return hashlib.sha256(f"{ended.idempotency_key}\n{ended.task}".encode()).hexdigest()[:32]
 
 
-def _check_same(path: Path, earlier: Resume, ticket: Ticket | None, server: str, client: str) -> None:
+def _check_same(path: Path, earlier: Resume, ticket: Ticket | None, server: str, client: str, proof: ProofWish) -> None:
+    if earlier.proof != proof:
+        raise WrongFile(
+            f"{path} belongs to a wait that was begun with --proof {earlier.proof}.",
+            f"Run unlock with --proof {earlier.proof} to go on, or remove {path.name} to ask anew.",
+        )
     if (earlier.blinding is None) != (ticket is None):
         began, now = ("without", "with") if earlier.blinding is None else ("with", "without")
         raise WrongFile(

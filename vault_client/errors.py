@@ -132,6 +132,45 @@ class TaskCancelledError(TaskEndedError):
         super().__init__(task, f"Task {task} was cancelled.", "Submit the puzzle again if you still want its answer.")
 
 
+class AnswerRejected(VaultClientError):
+    """An answer to `task` that fails its check on this machine; nothing of it was given to anybody.
+
+    The server checks each answer before it sends it. So it lies or is broken, or somebody else speaks for it.
+    """
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(
+            f"The answer that came for task {task} is rejected: {reason}. "
+            "An honest server has checked that, so this one lies or is broken, or somebody speaks for it.",
+            "Nothing was done with the answer. Submit the puzzle to another server, and tell this one's operator.",
+        )
+        self.task = task
+        self.reason = reason
+
+
+class TaskConfused(VaultClientError):
+    """The server gave the name of one `task` to two puzzles, so that an answer to one would pass for the other's."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(
+            f"The server names task {task} for a puzzle that is not the task's.",
+            "Check the task's id. If you did not give one, this server lies or is broken: use another.",
+        )
+        self.task = task
+
+
+class NotProved(VaultClientError):
+    """A proof file that does not prove its answer to the puzzle that was named; `reason` says why."""
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(
+            f"This does not prove the answer to task {task}: {reason}.",
+            "Check that t, baseg and product are those of the task. If they are, do not use the answer.",
+        )
+        self.task = task
+        self.reason = reason
+
+
 # files
 
 

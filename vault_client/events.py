@@ -9,11 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from protocol.vault import ComplaintRuled, PuzzleAnswered, StandingChanged, TaskFailed, TaskProgress
+from protocol.vault import ComplaintRuled, StandingChanged, TaskFailed, TaskProgress
 from vault_client.errors import VaultClientError
 
-Event = PuzzleAnswered | TaskFailed | TaskProgress | ComplaintRuled | StandingChanged
+
+@dataclass(frozen=True, slots=True)
+class TaskAnswered:
+    """The server has an answer to `task`, which `Vault.task(task).answer()` checks and gives."""
+
+    task: str
+    judged_by: str
+
+
+Event = TaskAnswered | TaskFailed | TaskProgress | ComplaintRuled | StandingChanged
 
 WAITING_MAX = 128
 """Events that nobody has taken; a server sends no more than `push_window` (256) that are not acknowledged."""

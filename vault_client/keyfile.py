@@ -28,6 +28,14 @@ def default_known_servers_path() -> Path:
     return config_folder() / "known-servers"
 
 
+def refuse_folder(path: Path) -> None:
+    """Say what is meant where a folder is named for a key. Raises FileError."""
+    if os.path.isdir(path):
+        raise FileError(
+            f"{path} is a folder, and a key is a file.", f"Name the file: --key {path / default_key_path().name}"
+        )
+
+
 def read_key(path: Path) -> Identity:
     """Read a key file. Raises FileError."""
     try:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vault_client.answers import ProofWish
 from vault_client.companion import damaged, read_companion, read_natural, write_companion
 from vault_client.locked_header import Header
 
@@ -26,6 +27,7 @@ class Resume:
     idempotency_key: str
     blinding: int | None = field(repr=False)
     task: str | None = None
+    proof: ProofWish = "required"
 
 
 def resume_path(locked: Path) -> Path:
@@ -45,6 +47,8 @@ def write_resume(path: Path, header: Header, resume: Resume) -> None:
         values["blinding"] = f"{resume.blinding:x}"
     if resume.task is not None:
         values["task"] = resume.task
+    if resume.proof != "required":
+        values["proof"] = resume.proof
     write_companion(path, KIND, VERSION, values, force=True)
 
 
@@ -56,8 +60,13 @@ def read_resume(path: Path, header: Header) -> Resume | None:
     blinding = read_natural(path, KIND, values, "blinding") if "blinding" in values else None
     if blinding is not None and not blinding_is_long(blinding, header.puzzle.modulus):
         raise damaged(path, KIND)
+    if values.get("proof", "none") != "none":
+        raise damaged(path, KIND)
+    proof: ProofWish = "none" if "proof" in values else "required"
     try:
-        return Resume(values["server"], values["client"], values["idempotency_key"], blinding, values.get("task"))
+        return Resume(
+            values["server"], values["client"], values["idempotency_key"], blinding, values.get("task"), proof
+        )
     except KeyError:
         raise damaged(path, KIND) from None
 

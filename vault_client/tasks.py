@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.envelope import Message
 from protocol.vault import PuzzleAccepted, PuzzleAnswered, TaskFailed, TaskProgress, TaskState
+from vault_client.answers import Answer, Claim, Order, check
 from vault_client.complaints import Complaint
-from vault_client.errors import TaskCancelledError, TaskFailedError, VaultClientError
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """y = baseg^(2^t) mod product, and how it was judged: `computed`, `commitment` or `agreed`."""
-
-    y: int = field(repr=False)
-    judged_by: str
+from vault_client.errors import TaskCancelledError, TaskConfused, TaskFailedError, VaultClientError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +35,27 @@ class MakeComplaint(Protocol):
 
 
 class Task:
-    """One submitted puzzle. `id` finds it again in another process (`vault.task(id)`).
+    """One submitted puzzle. `id` finds it again in another process (`vault.task(id, order)`).
 
-    `accepted` is what the server said to the submission; None for a task that was only looked up by its id. `pushes`
-    are the `seq` of pushes that have come and that nobody has been given.
+    `order` is what its answer is checked against, `accepted` what the server said to the submission; both are None for
+    a task that was only looked up by its id. `pushes` are the `seq` of pushes that nobody has been given.
     """
 
     def __init__(
         self,
         task_id: str,
         hand_over: HandOver,
+        order: Order | None = None,
         accepted: PuzzleAccepted | None = None,
         complain: MakeComplaint | None = None,
     ) -> None:
         self.id = task_id
+        self.order = order
         self.accepted = accepted
         self._hand_over = hand_over
         self._complain = complain
-        self._ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
+        self._checking: asyncio.Task[Answer] | None = None
         self.pushes: set[int] = set()
         self._progress: Progress | None = None
         self._changed = asyncio.Event()
@@ -76,17 +72,29 @@ class Task:
         return self._waiters > 0 and not self.done
 
     async def answer(self) -> Answer:
-        """Wait for the answer, for as long as it takes; across lost connections too.
+        """Wait for the answer, for as long as it takes, across lost connections too, and check it.
 
-        Raises TaskFailedError, TaskCancelledError, and what ended the connection for good.
+        Unless `proof` "none" was asked for, or the puzzle is not known here, it is right then (`Answer.is_checked`).
+        Raises AnswerRejected, TaskFailedError, TaskCancelledError, and what ended the connection for good.
         """
         self._waiters += 1
         try:
             await asyncio.wait([self._ended])
         finally:
             self._waiters -= 1
+        if (error := self._ended.exception()) is not None:
+            await self._hand_over(self.id, self.pushes)
+            raise error
+        await asyncio.wait([checking := self._check()])  # which goes on, whoever gives up waiting
         await self._hand_over(self.id, self.pushes)
-        return self._ended.result()
+        return checking.result()
+
+    def expect(self, order: Order) -> None:
+        """From now on the answer is checked against this order. Raises TaskConfused when there was another."""
+        if self.order not in (None, order):
+            raise TaskConfused(self.id)
+        if self.order is None:
+            self.order, self._checking = order, None
 
     async def progress(self) -> AsyncIterator[Progress]:
         """The newest progress whenever there is news, until the task ends. Raises nothing of the task's end."""
@@ -113,14 +121,12 @@ class Task:
         if seq is not None:
             self.pushes.add(seq)
         match message:
-            case PuzzleAnswered():
-                self._answered(message.answer, message.judged_by)
+            case PuzzleAnswered() | TaskState(answer=int()):
+                self._answered(Claim.of(message))
             case TaskFailed():
                 self.fail(TaskFailedError(self.id, message.reason))
             case TaskProgress():
                 self._progress = Progress(message.task, message.done, message.total)
-            case TaskState(answer=int() as answer):
-                self._answered(answer, message.judged_by or "")
             case TaskState(status="failed"):
                 self.fail(TaskFailedError(self.id, message.reason or "no reason given"))
             case TaskState(status="cancelled"):
@@ -136,6 +142,12 @@ class Task:
             self._ended.exception()  # seen: nobody has to wait for it
         self._changed.set()
 
-    def _answered(self, answer: int, judged_by: str) -> None:
-        if not self.done:
-            self._ended.set_result(Answer(answer, judged_by))
+    def _check(self) -> asyncio.Task[Answer]:
+        if self._checking is None:
+            self._checking = asyncio.create_task(check(self.id, self._ended.result(), self.order))
+            self._checking.add_done_callback(lambda checking: checking.cancelled() or checking.exception())
+        return self._checking
+
+    def _answered(self, claim: Claim | None) -> None:
+        if claim is not None and not self.done:
+            self._ended.set_result(claim)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from protocol.envelope import Envelope, Message
 from protocol.errors import Code
+from protocol.puzzle import Puzzle
 from protocol.vault import (
     TASK_LINES_MAX,
     AskStatus,
@@ -30,34 +30,33 @@ from protocol.vault import (
     TaskProgress,
     TaskState,
 )
+from vault_client.answers import Claim, Order, ProofWish, check
 from vault_client.checking import check_fields
 from vault_client.complaints import Complaint
 from vault_client.errors import Refused, TaskCancelledError, VaultClientError
 from vault_client.events import Event, Events
 from vault_client.link import Link
+from vault_client.registry import Registry, told
+from vault_client.statuses import TaskStatus
 from vault_client.tasks import Progress, Task
 
 LOOK_UP_SECONDS = 60.0
 """Between two looks at the tasks that are waited for: somebody else with this key may have cancelled one."""
-REMEMBERED_MAX = 4_096
 
 Reply = TypeVar("Reply", bound=Message)
-Kept = TypeVar("Kept")
 
 
 class Vault:
     """An open connection to a server; made by `connect`. Every method raises what ended the connection for good."""
 
     def __init__(self, link: Callable[[Vault], Link], on_progress: Callable[[Progress], object] | None) -> None:
-        self._tasks: weakref.WeakValueDictionary[str, Task] = weakref.WeakValueDictionary()
-        self._unclaimed: dict[str, Envelope] = {}
-        self._handed_over: dict[str, None] = {}
         self._on_progress = on_progress
         self._came_back = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         self._link = link(self)
         self._events = Events(self._link.acknowledge)
+        self._registry = Registry(self._link.acknowledge, self.complain)
 
     async def submit(
         self,
@@ -66,35 +65,49 @@ class Vault:
         baseg: int,
         product: int,
         commitment: bytes | None = None,
+        proof: ProofWish = "required",
         idempotency_key: str | None = None,
     ) -> Task:
         """Ask for y = baseg^(2^t) mod product; returns once the server has the puzzle on disk.
 
-        `commitment` (32 bytes, `protocol.puzzle.commit`) lets the server recognise the right answer. The same
-        `idempotency_key` (1 to 64 characters) never makes two tasks; one is drawn when none is given, so that a
-        lost connection does not either. Raises Refused.
+        `commitment` (32 bytes, `protocol.puzzle.commit`) lets the server recognise the right answer. With `proof`
+        "none" an answer counts as soon as two solvers agree on it: nothing proves it then. The same `idempotency_key`
+        (1 to 64 characters) never makes two tasks; one is drawn when none is given, so that a lost connection does not
+        either. Raises Refused, TaskConfused.
         """
         key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
-        message = SubmitPuzzle(t=t, baseg=baseg, product=product, commitment=commitment, idempotency_key=key)
+        message = SubmitPuzzle(
+            t=t, baseg=baseg, product=product, commitment=commitment, proof=proof, idempotency_key=key
+        )
         accepted = await self._request(message, PuzzleAccepted)
-        task = self._claim(accepted.task, accepted)
+        task = self._registry.claim(accepted.task, Order(Puzzle(t, baseg, product), commitment, proof), accepted)
         if idempotency_key is not None:
             self._look_up_soon(task)  # it may be an earlier task, whose end has been pushed and acknowledged
         return task
 
-    def task(self, task_id: str) -> Task:
-        """A task that was submitted before, also by another process with this key. Its `answer()` raises Refused."""
-        task = self._claim(task_id)
+    def task(self, task_id: str, order: Order | None = None) -> Task:
+        """A task that was submitted before, also by another process with this key. Its `answer()` raises Refused.
+
+        Only who knows what was asked for can check the answer: give it as `order` unless this connection submitted it.
+        Raises TaskConfused when that was something else.
+        """
+        task = self._registry.claim(task_id, order)
         self._look_up_soon(task)
         return task
 
-    async def status(self, task_id: str) -> TaskState:
-        """How a task stands now, with its answer once there is one. Raises Refused."""
+    async def status(self, task_id: str) -> TaskStatus:
+        """How a task stands now, with its answer once there is one: checked when this connection knows the puzzle.
+
+        Raises Refused, AnswerRejected.
+        """
         state = await self._request(AskStatus(task=task_id), TaskState)
+        claim = Claim.of(state)
+        answer = None if claim is None else await check(task_id, claim, self._registry.order(task_id))
+        self._registry.take(task_id, state)
         if state.status in ("answered", "settled", "failed"):
-            known = self._tasks.get(task_id)
-            await self._hand_over(task_id, set() if known is None else known.pushes)
-        return state
+            held = self._registry.held(task_id)
+            await self._registry.hand_over(task_id, set() if held is None else held.pushes)
+        return TaskStatus.of(task_id, state, answer)
 
     async def cancel(self, task_id: str) -> None:
         """Give up a task. Cancelling twice does no harm. Raises Refused, with TASK_ENDED when it has its answer."""
@@ -104,7 +117,7 @@ class Vault:
             # The reply to the first try may have been lost with its connection.
             if refusal.code != Code.TASK_ENDED or (await self.status(task_id)).status != "cancelled":
                 raise
-        if (task := self._tasks.get(task_id)) is not None:
+        if (task := self._registry.held(task_id)) is not None:
             task.fail(TaskCancelledError(task_id))
 
     async def tasks(self, *, status: str | None = None) -> AsyncGenerator[TaskLine]:
@@ -141,8 +154,7 @@ class Vault:
         Rulings and changes of standing are acknowledged once you come back for the next event. An answer or failure
         is done with when `task(event.task).answer()` has returned or raised it; until then it comes again.
         """
-        earlier = [cast("Event", envelope.message) for envelope in self._unclaimed.values()]
-        async with aclosing(self._events.follow(earlier)) as events:
+        async with aclosing(self._events.follow(self._registry.unclaimed())) as events:
             async for event in events:
                 yield event
 
@@ -167,20 +179,12 @@ class Vault:
         match envelope.message:
             case TaskProgress() as message:
                 await self._events.hear(message, None)
-                if (known := self._tasks.get(message.task)) is not None:
-                    known.take(message, None)
+                self._registry.take(message.task, message)
                 if self._on_progress is not None:
                     self._on_progress(Progress(message.task, message.done, message.total))
             case PuzzleAnswered() | TaskFailed() as message:
-                if message.task in self._handed_over and envelope.seq is not None:
-                    await self._link.acknowledge(envelope.seq)
-                elif (known := self._tasks.get(message.task)) is not None:
-                    known.take(message, envelope.seq)
-                else:
-                    # Not acknowledged: the submission's reply may be on its way to its caller, or it is another
-                    # process's. A task that is claimed later finds it here; beyond the bound `task_status` has it.
-                    _keep(self._unclaimed, message.task, envelope)
-                await self._events.hear(message, None)
+                await self._registry.end(message, envelope.seq)
+                await self._events.hear(told(message), None)
             case ComplaintRuled() | StandingChanged() as message:
                 await self._events.hear(message, envelope.seq)
             case _:
@@ -199,22 +203,6 @@ class Vault:
                 "Check that server and client are of one version.",
             )
         return reply
-
-    def _claim(self, task_id: str, accepted: PuzzleAccepted | None = None) -> Task:
-        task = self._tasks.get(task_id)
-        if task is None:
-            task = self._tasks[task_id] = Task(task_id, self._hand_over, accepted, self.complain)
-        if (early := self._unclaimed.pop(task_id, None)) is not None:
-            task.take(early.message, early.seq)
-        return task
-
-    async def _hand_over(self, task_id: str, pushes: set[int]) -> None:
-        _keep(self._handed_over, task_id, None)
-        early = self._unclaimed.pop(task_id, None)
-        if early is not None and early.seq is not None:
-            pushes.add(early.seq)
-        while pushes:
-            await self._link.acknowledge(pushes.pop())
 
     async def _await_ruling(self, complaint: Complaint) -> ComplaintRuled:
         return await self._events.ruling(complaint.task, complaint.kind, complaint.id)
@@ -244,23 +232,16 @@ class Vault:
             except TimeoutError:
                 pass
             self._came_back.clear()
-            for task in list(self._tasks.values()):
+            for task in self._registry.all_held():
                 if task.awaited:
                     await self._look_up(task)
 
     async def _fail_with_link(self) -> None:
         error = await self._link.ended()
         self._events.close(error)
-        for task in list(self._tasks.values()):
-            task.fail(error)
+        self._registry.fail(error)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def _keep(kept: dict[str, Kept], name: str, value: Kept) -> None:
-    kept[name] = value
-    if len(kept) > REMEMBERED_MAX:
-        del kept[next(iter(kept))]

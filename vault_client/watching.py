@@ -10,21 +10,23 @@ from typing import Protocol, TypeVar
 
 from protocol.vault import (
     ComplaintRuled,
-    PuzzleAnswered,
     StandingChanged,
     TaskFailed,
     TaskLine,
     TaskProgress,
-    TaskState,
 )
+from vault_client.answers import Answer
 from vault_client.errors import Refused, TaskCancelledError, TaskFailedError
-from vault_client.tasks import Answer
+from vault_client.events import TaskAnswered
+from vault_client.statuses import TaskStatus
 from vault_client.vault import Vault
 
 AGAIN_SECONDS = 1.0
 """After a refusal that does not say how long to wait."""
 LIST_SECONDS = 60.0
 """Between two looks at the list of open tasks: nobody is told of a task that was cancelled, or submitted elsewhere."""
+SILENT_SECONDS = 10.0
+"""A task whose solvers have been silent for so long is looked at: it may have been cancelled."""
 OPEN = ("assigned", "waiting")
 
 Asked = TypeVar("Asked")
@@ -33,7 +35,7 @@ Asked = TypeVar("Asked")
 class Listener(Protocol):
     """Whoever shows what happens. Called in the order of things."""
 
-    def standing_now(self, task: TaskState | TaskLine) -> None:
+    def standing_now(self, task: TaskStatus | TaskLine) -> None:
         """How a task stands at the beginning, or when it is first seen."""
 
     def progress(self, news: TaskProgress) -> None:
@@ -64,12 +66,15 @@ class Watch:
         self._named = frozenset(named)
         self._open: set[str] = set()
         self._ends: dict[str, asyncio.Task[None]] = {}
+        self._look_at: dict[str, float] = {}
+        """When to look at a task that has shown progress, unless it shows more before."""
 
     async def run(self) -> None:
         """Raises Refused for a task that is not there, and what ended the connection for good."""
         parts = [
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._see_named() if self._named else self._see_open()),
+            asyncio.create_task(self._see_silent()),
         ]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -98,6 +103,17 @@ class Watch:
             self._open = listed
             await asyncio.sleep(LIST_SECONDS)
 
+    async def _see_silent(self) -> None:
+        """Notice that a task which was worked on has been cancelled."""
+        now = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(SILENT_SECONDS)
+            for task in [task for task, when in self._look_at.items() if when <= now()]:
+                self._look_at[task] = now() + LIST_SECONDS
+                if (await _patiently(partial(self._vault.status, task))).status not in OPEN:
+                    del self._look_at[task]
+                    self._await_end(task)
+
     async def _open_tasks(self) -> list[TaskLine]:
         return [line for status in OPEN async for line in self._vault.tasks(status=status)]
 
@@ -112,10 +128,11 @@ class Watch:
                     case ComplaintRuled():
                         self._listener.ruled(event)
                     case TaskProgress():
+                        self._look_at[event.task] = asyncio.get_running_loop().time() + SILENT_SECONDS
                         self._listener.progress(event)
                     case TaskFailed() if event.task in self._ends:  # answered before, and a complaint was upheld
                         self._listener.failed(event.task, event.reason)
-                    case PuzzleAnswered() | TaskFailed():
+                    case TaskAnswered() | TaskFailed():
                         self._await_end(event.task)
 
     def _await_end(self, task: str) -> None:
@@ -129,6 +146,7 @@ class Watch:
             self._listener.failed(task, failed.reason)
         except TaskCancelledError:
             self._listener.cancelled(task)
+        self._look_at.pop(task, None)
 
 
 async def _patiently(ask: Callable[[], Awaitable[Asked]]) -> Asked:

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from protocol.vault import TaskProgress
+from vault_client.answers import Answer
 from vault_client.cli import news
-from vault_client.tasks import Answer
 
 TASK, OTHER = "5" * 32, "6" * 32
 
@@ -31,9 +31,9 @@ def test_a_line_stands_alone_and_whole_above_the_bars(screen: StringIO, capsys: 
     with news.BarNews() as shown:
         shown.progress(progress(TASK, 10))
         shown.progress(progress(OTHER, 20))
-        shown.answered(TASK, Answer(y=y, judged_by="computed"))
+        shown.answered(TASK, Answer(y=y, judged_by="proof", is_checked=True))
     lines = [line.rsplit("\x1b[2K", 1)[-1] for line in screen.getvalue().split("\n")]
-    assert f"{TASK}  is answered (computed): {y:#x}" in lines
+    assert f"{TASK}  is answered (proof, checked here): {y:#x}" in lines
     assert capsys.readouterr().out == ""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from protocol.identity import Identity
+from protocol.proof import proof_bytes
 from protocol.puzzle import Puzzle, Ticket, commit, make_locked
 from protocol.vault import PuzzleAnswered
 from tests.conftest import StartSolver
@@ -65,7 +66,9 @@ async def test_a_puzzle_is_answered_with_progress(solved: Server) -> None:
         assert task.accepted.assigned == 2
         seen = [news async for news in task.progress()]
         answer = await task.answer()
-    assert (answer.y, answer.judged_by) == (y, "agreed")
+    assert (answer.y, answer.judged_by, answer.is_checked) == (y, "proof", True)
+    assert answer.proof is not None
+    assert len(answer.proof) == proof_bytes(puzzle.squarings, puzzle.modulus)
     assert seen
     assert all(news.task == task.id and 0 <= news.done <= news.total == 3 * LONG for news in seen)
     assert set(seen) <= set(heard)
@@ -103,7 +106,16 @@ async def test_a_commitment_decides_alone(solved: Server) -> None:
     async with connect(solved.url, identity=Identity.generate()) as vault:
         task = await submit(vault, puzzle, commitment=commit(y, puzzle.modulus))
         answer = await task.answer()
-    assert (answer.y, answer.judged_by) == (y, "commitment")
+    assert (answer.y, answer.judged_by, answer.is_checked) == (y, "commitment", True)
+
+
+async def test_without_a_proof_two_that_agree_are_believed_and_that_is_said(solved: Server) -> None:
+    puzzle, y, _ = make_locked(5_000, 512)
+    async with connect(solved.url, identity=Identity.generate()) as vault:
+        task = await vault.submit(t=puzzle.squarings, baseg=puzzle.base, product=puzzle.modulus, proof="none")
+        answer = await task.answer()
+    assert answer.y == y
+    assert answer.is_checked == (answer.judged_by == "proof")
 
 
 async def test_a_refusal_is_typed_and_the_connection_goes_on(solved: Server, made: tuple[Puzzle, int, Ticket]) -> None:
@@ -152,7 +164,9 @@ async def test_an_answered_task_cannot_be_cancelled(solved: Server, made: tuple[
             await vault.cancel(task.id)
         assert caught.value.code == "TASK_ENDED"
         state = await vault.status(task.id)
-        assert (state.status, state.answer) == ("answered", made[1])
+        assert state.status == "answered"
+        assert state.answer is not None
+        assert (state.answer.y, state.answer.is_checked) == (made[1], True)
 
 
 async def test_a_server_killed_during_the_wait_is_found_again(
@@ -253,7 +267,9 @@ async def test_asking_for_the_status_of_an_answered_task_ends_its_push(
         task = await submit(vault, made[0])
         await solved.event("task.answered", task=task.id)
         await asyncio.sleep(0.1)
-        assert (await vault.status(task.id)).answer == made[1]
+        answer = (await vault.status(task.id)).answer
+        assert answer is not None
+        assert answer.y == made[1]
         await no_push_left(solved, identity)
 
 

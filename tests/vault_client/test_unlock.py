@@ -98,7 +98,8 @@ def test_a_file_is_opened_with_its_ticket_and_nobody_sees_its_base(
     assert "will learn" not in said
     assert not resume_path(tmp_path / "letter.txt.locked").exists()
     [answered] = client.server.find("task.answered", task=said.split("Task ")[1].split(":")[0])
-    assert answered["judged_by"] == "agreed", "no commitment to the answer left this machine"
+    assert answered["judged_by"] == "proof", "no commitment to the answer left this machine"
+    assert "The answer is proved: solver " in said
 
 
 async def test_what_is_sent_with_a_ticket_is_another_base_each_time(solved: Server, sample: Sample) -> None:
@@ -294,15 +295,15 @@ def test_a_number_comes_from_standard_input(command: Command, client: Client, sa
     assert int(result.stdout, 0) == sample.answer
 
 
-@pytest.mark.parametrize("what", ["the ticket's blinding", "a colluding pair"])
-def test_a_wrong_answer_is_said_and_the_wait_is_over(
+@pytest.mark.parametrize("what", ["with the ticket", "without it"])
+def test_an_answer_to_another_puzzle_is_rejected_and_the_wait_is_over(
     what: str, ask: Ask, client: Client, sample: Sample, tmp_path: Path
 ) -> None:
-    """The resume file names a task whose answer is right for another puzzle: what two lying solvers would bring."""
+    """The resume file names a task whose answer is right for another puzzle: what a lying server could bring."""
     numbers = ["--baseg", 3, "--product", sample.puzzle.modulus]
     task = ask("submit", "--t", 40, *numbers, "--no-wait").stdout.strip()
     locked = LockedFile.examine(sample.locked)
-    blinding = 2**639 if what == "the ticket's blinding" else None
+    blinding = 2**639 if what == "with the ticket" else None
     if blinding is not None:
         write_ticket(tmp_path / "letter.txt.ticket", sample.header, sample.ticket)
     write_resume(
@@ -311,11 +312,38 @@ def test_a_wrong_answer_is_said_and_the_wait_is_over(
         Resume(client.server.url, client.identity.fingerprint, "k", blinding, task),
     )
     before = sample.locked.read_bytes()
-    refused = ask("unlock", sample.locked, "--out", "opened.txt", code=1)
-    assert "not the one that the file was locked with" in refused.stderr
+    refused = ask("unlock", sample.locked, "--out", "opened.txt", code=5)
+    assert "this machine has computed it again, and it is another number" in refused.stderr
     assert not (tmp_path / "opened.txt").exists()
     assert not resume_path(sample.locked).exists()
     assert sample.locked.read_bytes() == before
+
+
+def test_a_right_answer_that_does_not_open_the_file_speaks_against_the_ticket(
+    ask: Ask, sample: Sample, tmp_path: Path
+) -> None:
+    """Whoever made this ticket could compute its checksum: the answer is right, and is unblinded to a wrong one."""
+    planted = Ticket(sample.ticket.base_root, sample.ticket.base_root_inverse_power + 1)
+    write_ticket(tmp_path / "letter.txt.ticket", sample.header, planted)
+    refused = ask("unlock", sample.locked, "--out", "opened.txt", code=1)
+    assert "not the one that the file was locked with" in refused.stderr
+    assert "or its ticket is not as its maker made it" in refused.stderr
+    assert not (tmp_path / "opened.txt").exists()
+    assert not resume_path(sample.locked).exists()
+    ask("unlock", sample.locked, "--out", "opened.txt", "--local")
+
+
+def test_a_wait_goes_on_with_the_proof_that_it_was_begun_with(ask: Ask, client: Client, sample: Sample) -> None:
+    locked = LockedFile.examine(sample.locked)
+    path = resume_path(locked.path)
+    numbers = ["--baseg", sample.puzzle.base, "--product", sample.puzzle.modulus]
+    task = ask("submit", "--t", 40, *numbers, "--no-wait", "--proof", "none").stdout.strip()
+    begun = Resume(client.server.url, client.identity.fingerprint, "k", None, task, "none")
+    write_resume(path, locked.header, begun)
+    assert read_resume(path, locked.header) == begun
+    refused = ask("unlock", sample.locked, "--out", "opened.txt", code=1)
+    assert "begun with --proof none" in refused.stderr
+    ask("unlock", sample.locked, "--out", "opened.txt", "--proof", "none")
 
 
 class Stranger:

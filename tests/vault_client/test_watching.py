@@ -95,11 +95,12 @@ async def test_watching_named_tasks_ends_with_them(
         out, errors = await client.end(text)
         assert errors == ""
         assert {line.split()[0] for line in out.splitlines()} == {first, second}
-        assert "is answered (agreed): 0x" in out
+        assert "is answered (proof, not checked here): 0x" in out
         assert f"{second}  is cancelled" in out
     assert {"task": second, "event": "task"}.items() <= next(e for e in heard if e.get("task") == second).items()
     assert [e for e in heard if e["event"] == "progress" and e["task"] == first and e["total"] == 3 * LONG]
-    assert (heard[-1]["task"], heard[-1]["answer"], heard[-1]["judged_by"]) == (first, f"{y:#x}", "agreed")
+    assert (heard[-1]["task"], heard[-1]["answer"], heard[-1]["judged_by"]) == (first, f"{y:#x}", "proof")
+    assert heard[-1]["is_checked"] is False
     out, errors = await client.end(client.start("watch", "ab" * 16, "--json"), code=1)
     assert json.loads(errors)["code"] == "TASK_NOT_FOUND"
 
@@ -197,7 +198,7 @@ async def _answered_wrongly(vault: Vault, server: Server, modulus: int, liars: l
     try:
         for connection in connections:
             await connection.ask(ready, StatusUpdated)
-        task = await vault.submit(t=10**9, baseg=3, product=modulus)
+        task = await vault.submit(t=10**9, baseg=3, product=modulus, proof="none")
         for connection in connections:
             offer, _ = await connection.receive(PuzzleOffered)
             await connection.send(SubmitAnswer(assignment=offer.assignment, answer=12_345))

@@ -9,9 +9,11 @@ from contextlib import contextmanager, suppress
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from vault_client.answers import Answer
 from vault_client.cli.console import errors, note
+from vault_client.cli.judged import describe_check
 from vault_client.durations import format_duration
-from vault_client.tasks import Answer, Task
+from vault_client.tasks import Task
 
 LINE_SECONDS = 10.0
 """Between two lines where there is no terminal to draw a bar on."""
@@ -46,15 +48,17 @@ def bytes_bar(what: str, total: int) -> Iterator[Advance]:
 
 
 async def wait_shown(task: Task, total: int) -> Answer:
-    """Wait for a task with a bar. Raises what `Task.answer` raises."""
+    """Wait for a task with a bar, and say what stands behind its answer. Raises what `Task.answer` raises."""
     with squarings_bar("The solvers are squaring", total) as advance:
         following = asyncio.create_task(_follow(task, advance))
         try:
-            return await task.answer()
+            answer = await task.answer()
         finally:
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+    note(describe_check(answer))
+    return answer
 
 
 async def _follow(task: Task, advance: Advance) -> None:

@@ -25,8 +25,17 @@ from vault_client.cli.options import (
 )
 from vault_client.cli.submitted import local_time
 from vault_client.complaints import Complaint
+from vault_client.errors import Refused
+from vault_client.vault import Vault
 
 EXIT_CODES = {"upheld": 0, "rejected": 3, "undecided": 4}
+
+SETTLED = {
+    "computed": "The server has computed this answer itself",
+    "commitment": "This answer matches the commitment that was given with the puzzle",
+    "proof": "This answer came with a proof that the server has checked",
+}
+"""Judgements that no complaint without a factor can overturn."""
 
 app = typer.Typer()
 
@@ -59,7 +68,7 @@ def complain(
 ) -> None:
     """Say what is wrong with a task of yours, until its complaint deadline (`status TASK` tells it).
 
-    A complaint that is rejected lowers your standing.
+    A complaint that is rejected lowers your standing; where that is known beforehand, it is said first.
 
     Exit codes with --wait: 0 upheld, 3 rejected, 4 undecided.
 
@@ -86,12 +95,29 @@ async def _complain(
     door: Door, task: str, kind: str, factor: int | None, taken: list[Complaint], *, waiting: bool
 ) -> ComplaintRuled | None:
     async with door.open(waiting=waiting) as vault:
+        if kind == "wrong_answer" and factor is None:
+            await _warn(vault, task)
         complaint = await vault.complain(task, kind, factor=factor)
         taken.append(complaint)
         if not waiting:
             return None
         note(_text(complaint, None))
         return await complaint.ruling()
+
+
+async def _warn(vault: Vault, task: str) -> None:
+    """Say so beforehand when the complaint will be rejected: the server has checked the answer by arithmetic."""
+    try:
+        answer = (await vault.status(task)).answer
+    except Refused:
+        return  # the complaint itself will be refused, with the reason
+    if answer is None or (why := SETTLED.get(answer.judged_by)) is None:
+        return
+    note(f"{why}. Without a prime factor of product the complaint will be rejected, and lower your standing.")
+    if answer.proof is not None:
+        note("To check the proof yourself: `vault-client status TASK --save-proof`, then `vault-client verify`.")
+    if sys.stdin.isatty() and not await asyncio.to_thread(typer.confirm, "Complain all the same?", err=True):
+        raise typer.Exit(1)
 
 
 def _kind(**asked: bool) -> str:

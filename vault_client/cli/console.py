@@ -1,4 +1,5 @@
-"""What the commands print, and how they end: 0 well, 1 error, 2 wrong usage, 130 after ctrl-C or SIGTERM."""
+"""What the commands print, and how they end: 0 well, 1 error, 2 wrong usage, 5 an answer that fails its check, 130
+after ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,10 +13,21 @@ import typer
 from rich.console import Console
 
 from vault_client.durations import format_duration
-from vault_client.errors import Banned, FileError, NotAdmitted, Refused, VaultClientError
+from vault_client.errors import (
+    AnswerRejected,
+    Banned,
+    FileError,
+    NotAdmitted,
+    NotProved,
+    Refused,
+    TaskConfused,
+    VaultClientError,
+)
 from vault_client.files import file_error
 
 INTERRUPTED = 130
+NOT_PROVED = 5
+"""An answer that fails its check; `complain` has 3 and 4."""
 
 # No markup and no wrapping: file names hold brackets, and lines are copied from.
 errors = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
@@ -41,7 +53,8 @@ def ending(*, as_json: bool = False, interrupted: Callable[[], str] | None = str
         yield
     except VaultClientError as error:
         _report(error, as_json)
-        raise typer.Exit(1) from None
+        fails_check = isinstance(error, AnswerRejected | TaskConfused | NotProved)
+        raise typer.Exit(NOT_PROVED if fails_check else 1) from None
     except OSError as error:
         if error.errno != errno.EPIPE:  # nobody reads on: nothing to say
             _report(file_error("write", Path("standard output"), error), as_json)
@@ -63,6 +76,10 @@ def _document(error: VaultClientError) -> dict[str, object]:
             return {"code": error.code, **told, "retryable": True, "retry_after_ms": round(error.seconds_left * 1_000)}
         case NotAdmitted():
             return {"code": error.code, **told, "retryable": False}
+        case AnswerRejected() | TaskConfused():
+            return {"code": "ANSWER_REJECTED", **told, "retryable": False}
+        case NotProved():
+            return {"code": "NOT_PROVED", **told, "retryable": False}
         case FileError():
             return {"code": "FILE", **told, "retryable": False}
         case _:

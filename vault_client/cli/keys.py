@@ -6,7 +6,7 @@ import typer
 
 from vault_client.cli.console import ending, say
 from vault_client.cli.options import KeyOption
-from vault_client.keyfile import default_key_path, make_key
+from vault_client.keyfile import default_key_path, make_key, refuse_folder
 
 app = typer.Typer()
 
@@ -27,6 +27,7 @@ def keygen(
     """
     path = key or default_key_path()
     with ending():
+        refuse_folder(path)
         identity = make_key(path, force=force)
         say(f"key          {path}")
         say(f"fingerprint  {identity.fingerprint}")

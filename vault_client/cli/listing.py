@@ -12,6 +12,7 @@ import typer
 
 from protocol.vault import TASK_STATUSES, TaskLine
 from vault_client.cli.console import ending, note, say
+from vault_client.cli.judged import judged_by
 from vault_client.cli.options import (
     DEFAULT_SERVER,
     Door,
@@ -80,7 +81,7 @@ def _text(line: TaskLine) -> str:
 def _more(line: TaskLine) -> str:
     if line.status in ("waiting", "assigned"):
         return "" if line.promised_by is None else f"promised by {local_time(line.promised_by)}"
-    judged = "" if line.judged_by is None else line.judged_by
+    judged = judged_by(line.judged_by)
     if line.status == "settled" or line.complaint_deadline is None:
         return judged
     return f"{judged}, complain until {local_time(line.complaint_deadline)}".lstrip(", ")

@@ -10,12 +10,14 @@ from typing import Self
 
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from protocol.vault import ComplaintRuled, StandingChanged, TaskLine, TaskProgress, TaskState
+from protocol.vault import ComplaintRuled, StandingChanged, TaskLine, TaskProgress
+from vault_client.answers import Answer
 from vault_client.cli.bars import LINE_SECONDS
 from vault_client.cli.console import errors, say
+from vault_client.cli.judged import judged
 from vault_client.cli.options import ConnectionNotes
 from vault_client.link import ConnectionEvent
-from vault_client.tasks import Answer
+from vault_client.statuses import TaskStatus
 from vault_client.watching import OPEN, Listener
 
 BARS_MAX = 20
@@ -38,7 +40,7 @@ class TextNews(News):
     def connection(self, event: ConnectionEvent) -> None:
         self._notes.changed(event)
 
-    def standing_now(self, task: TaskState | TaskLine) -> None:
+    def standing_now(self, task: TaskStatus | TaskLine) -> None:
         if task.status in OPEN:
             self._say(f"{task.task}  is {task.status}")
 
@@ -49,7 +51,7 @@ class TextNews(News):
             self._say(f"{news.task}  {news.done / max(1, news.total):.0%} done")
 
     def answered(self, task: str, answer: Answer) -> None:
-        self._ended(task, f"is answered ({answer.judged_by}): {answer.y:#x}")
+        self._ended(task, f"is answered ({judged(answer)}): {answer.y:#x}")
 
     def failed(self, task: str, reason: str) -> None:
         self._ended(task, f"has failed: {reason}")
@@ -117,14 +119,21 @@ class JsonNews(News):
     def connection(self, event: ConnectionEvent) -> None:
         _print("connection", **dataclasses.asdict(event))
 
-    def standing_now(self, task: TaskState | TaskLine) -> None:
+    def standing_now(self, task: TaskStatus | TaskLine) -> None:
         _print("task", task=task.task, status=task.status, created=task.created, promised_by=task.promised_by)
 
     def progress(self, news: TaskProgress) -> None:
         _print("progress", task=news.task, done=news.done, total=news.total)
 
     def answered(self, task: str, answer: Answer) -> None:
-        _print("answered", task=task, answer=f"{answer.y:#x}", judged_by=answer.judged_by)
+        _print(
+            "answered",
+            task=task,
+            answer=f"{answer.y:#x}",
+            judged_by=answer.judged_by,
+            is_checked=answer.is_checked,
+            solver=answer.solver,
+        )
 
     def failed(self, task: str, reason: str) -> None:
         _print("failed", task=task, reason=reason)

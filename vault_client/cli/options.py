@@ -12,10 +12,12 @@ from typing import Annotated
 
 import typer
 
+from protocol.fields import INTEGER_MAX
 from protocol.identity import Identity
+from protocol.vault import PROOF_WISHES
 from vault_client.cli.console import note
 from vault_client.cli.submitted import clock_time
-from vault_client.keyfile import default_key_path, default_known_servers_path, make_key, read_key
+from vault_client.keyfile import default_key_path, default_known_servers_path, make_key, read_key, refuse_folder
 from vault_client.link import ConnectionEvent
 from vault_client.sdk import connect
 from vault_client.vault import Vault
@@ -58,6 +60,28 @@ KnownServersOption = Annotated[
         metavar="PATH",
         help="The file of servers seen before and their keys.",
         show_default="known-servers in ~/.config/vault",
+    ),
+]
+SquaringsOption = Annotated[int, typer.Option("--t", min=1, max=INTEGER_MAX, metavar="N", help="How many squarings.")]
+BaseOption = Annotated[
+    str, typer.Option("--baseg", metavar="NUMBER", help="The base g: 123, 0x7b, @FILE or - for stdin.")
+]
+ProductOption = Annotated[str, typer.Option("--product", metavar="NUMBER", help="The modulus N, in the same forms.")]
+
+
+def _proof_wish(word: str) -> str:
+    if word not in PROOF_WISHES:
+        raise typer.BadParameter(f"it is one of {', '.join(PROOF_WISHES)}")
+    return word
+
+
+ProofOption = Annotated[
+    str,
+    typer.Option(
+        "--proof",
+        callback=_proof_wish,
+        metavar="|".join(PROOF_WISHES),
+        help="With none an answer counts once two solvers agree on it: faster by some percent, and nothing proves it.",
     ),
 ]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, 32 hex digits.")]
@@ -105,6 +129,7 @@ class Door:
 
 
 def _identity(path: Path) -> Identity:
+    refuse_folder(path)
     if not os.path.exists(path):
         identity = make_key(path)
         note(f"Made your key {path} (fingerprint {identity.fingerprint}).")

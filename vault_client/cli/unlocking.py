@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from protocol.puzzle import Ticket
+from vault_client.answers import ProofWish
 from vault_client.cli.bars import bytes_bar, squarings_bar, wait_shown
 from vault_client.cli.console import ending, note, say
 from vault_client.cli.options import (
@@ -17,6 +18,7 @@ from vault_client.cli.options import (
     Door,
     KeyOption,
     KnownServersOption,
+    ProofOption,
     ServerKeyOption,
     ServerOption,
 )
@@ -42,6 +44,7 @@ def unlock(
         Path | None,
         typer.Option("--ticket", metavar="PATH", help="The ticket.", show_default="FILE.ticket, if it is there"),
     ] = None,
+    proof: ProofOption = "required",
     local: Annotated[
         bool, typer.Option("--local", help="Square on this machine, without any server; ctrl-C starts over.")
     ] = False,
@@ -54,6 +57,7 @@ def unlock(
     """Open a locked file: a server's solvers do the squarings, or this machine does (--local).
 
     With the ticket neither server nor solvers learn the answer. Without it they do, but they do not have the file.
+    The answer is checked here, by its proof, before anything is decrypted: nobody can pass off a wrong one.
     After ctrl-C or a crash run the same command again: it goes on with the task that was begun.
 
     **Examples**
@@ -73,13 +77,14 @@ def unlock(
         else:
             held = _ticket(locked, ticket)
             door = Door.of(server, key, server_key, known_servers)
-            delegation = Delegation.prepare(locked, held, server, door.identity.fingerprint, note)
+            fingerprint, wish = door.identity.fingerprint, cast(ProofWish, proof)
+            delegation = Delegation.prepare(locked, held, server, fingerprint, note, wish)
             answer = asyncio.run(_ask(door, delegation))
             try:
                 _open(locked, answer, target, force=force)
-            except WrongAnswer:
+            except WrongAnswer as error:
                 delegation.forget()
-                raise
+                raise error if wish == "none" else _not_as_made(locked, held) from None
             delegation.forget()
 
 
@@ -87,6 +92,18 @@ def _open(locked: LockedFile, answer: int, target: Path, *, force: bool) -> None
     with bytes_bar("Decrypting", locked.header.plaintext_bytes) as advance:
         locked.unlock(answer, target, force=force, advance=advance)
     say(f"Opened {locked.path} into {target} ({locked.header.plaintext_bytes:,} bytes).")
+
+
+def _not_as_made(locked: LockedFile, ticket: Ticket | None) -> WrongAnswer:
+    """The answer has been checked: if it does not fit, what was asked for is not what the file was locked with."""
+    what = f"{locked.path} or its ticket" if ticket is not None else f"{locked.path}"
+    return WrongAnswer(
+        f"The answer is right for what was asked, and does not open {locked.path}: it is not the one that the file was "
+        f"locked with, so {what} is not as its maker made it.",
+        "The file is left as it is; get it from its maker again."
+        if ticket is None
+        else "The file is left as it is; get both from their maker again, or open it without the ticket (--local).",
+    )
 
 
 async def _ask(door: Door, delegation: Delegation) -> int:
