@@ -17,6 +17,9 @@ FILES = (
     ("vault_server.systems.vault", "queries.sql"),
     ("vault_server.systems.vault", "reports.sql"),
     ("vault_server.systems.vault", "invariants.sql"),
+    ("vault_server.systems.subnet", "queries.sql"),
+    ("vault_server.systems.subnet", "reports.sql"),
+    ("vault_server.systems.subnet", "invariants.sql"),
 )
 
 

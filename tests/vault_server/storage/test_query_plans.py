@@ -15,9 +15,15 @@ from vault_server.core.operation import Query
 from vault_server.storage.queries import for_postgres, load
 from vault_server.storage.schema import sqlite_script
 
-OF_OPERATIONS = [query for name in ("vault_server.exchange", "vault_server.systems.vault") for query in load(name)]
+PACKAGES = ("vault_server.exchange", "vault_server.systems.vault", "vault_server.systems.subnet")
+OF_OPERATIONS = [query for name in PACKAGES for query in load(name)]
 
 WALKS = {
+    "all_have_left": "at the start, over those that were online",
+    "ask_voters": "over those who judge and are online, once for an answer",
+    "awaited_voter": "over those who judge and are online, and stops at the first who has not voted",
+    "miners_available": "over those who mine and are online",
+    "count_online": "over those that are online, for /metrics",
     "all_solvers_offline": "at the start, over those that were online",
     "available_for_trap": "over those that are online, for one task in a hundred",
     "available_solvers": "over those that are online, best band first, and stops at the sixteenth that fits",

@@ -169,7 +169,7 @@ WHERE v.task_id = :task_id
   AND NOT EXISTS (SELECT 1 FROM votes e WHERE e.task_id = v.task_id AND e.voter_hotkey = v.hotkey) LIMIT 1;
 
 -- name: silent_voters
-SELECT p.hotkey FROM outbox o JOIN participants p ON o.receiver = 'key:' || p.fingerprint
+SELECT p.hotkey FROM outbox o JOIN participants p ON p.fingerprint = substr(o.receiver, 5)
 WHERE o.standing = 1 AND o.kind = 'vote_requested' AND o.subject = :subject ORDER BY p.hotkey;
 
 -- name: scores_of_task

@@ -97,10 +97,8 @@ def settle(
         changes = _shares(votes, miner, author, scale)
     if silent and no_vote_total:
         changes += [Change(hotkey, -no_vote_total / len(silent), Reason.NO_VOTE) for hotkey in silent]
-    return sorted(
-        (Change(each.hotkey, round(each.amount, DECIMALS), each.reason) for each in changes if each.amount),
-        key=lambda each: (each.hotkey, each.reason),
-    )
+    rounded = [Change(each.hotkey, round(each.amount, DECIMALS), each.reason) for each in changes]
+    return sorted((each for each in rounded if each.amount), key=lambda each: (each.hotkey, each.reason))
 
 
 def _shares(votes: Sequence[CountedVote], miner: str, author: str, scale: float) -> list[Change]:
