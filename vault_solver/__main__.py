@@ -24,7 +24,16 @@ from vault_solver.calibration import SECONDS_PER_SIZE, SIZES, measure
 from vault_solver.errors import SolverError
 from vault_solver.keyfile import default_key_path
 from vault_solver.logs import LogFormat
-from vault_solver.options import CAPACITY_MAX, DISK_MIB, GRACE_SECONDS, WORKERS_MAX, Options, usable_cpus
+from vault_solver.options import (
+    CAPACITY_MAX,
+    DISK_MIB,
+    GRACE_SECONDS,
+    PROOF_KIB,
+    PROOF_KIB_MAX,
+    WORKERS_MAX,
+    Options,
+    usable_cpus,
+)
 from vault_solver.pins import default_known_servers_path
 from vault_solver.solver import run as run_solver
 from vault_solver.squaring import CHECK_SECONDS
@@ -183,6 +192,17 @@ def run(
             help="Mebibytes that all checkpoints may have together.",
         ),
     ] = DISK_MIB,
+    proof_memory: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=PROOF_KIB_MAX,
+            metavar="KIB",
+            envvar="VAULT_SOLVER_PROOF_MEMORY",
+            help="Kibibytes of each puzzle's numbers that are kept for its proof. Less makes proofs of long puzzles "
+            "take longer; the log says when it does.",
+        ),
+    ] = PROOF_KIB,
     log: Annotated[
         bool,
         typer.Option("--log", help="Log lines alone; without this a terminal shows a live screen below them."),
@@ -199,6 +219,7 @@ def run(
     """Connect to a server and solve what it assigns, until told to stop.
 
     The solver reconnects by itself and keeps computing meanwhile; answers wait until the server has them on disk.
+    Each answer goes with a proof that this solver has verified itself, unless the server asks for none.
 
     SIGTERM or ctrl-C drains: what is begun is finished, the rest handed back, then it ends; with --on-stop keep what
     takes longer than --grace is suspended, for a restart. SIGUSR1 pauses: nothing new is taken, what is in hand is
@@ -223,6 +244,7 @@ def run(
             checkpoints_folder=checkpoints,
             check_seconds=check_every,
             disk_bytes_max=disk_mib * 2**20,
+            proof_bytes_max=proof_memory * 1024,
         )
         asyncio.run(run_solver(options))
     except BadAddress as error:

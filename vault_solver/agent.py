@@ -7,7 +7,8 @@ need not be kept: `opened` says everything again that the server may not know.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from time import time
 from typing import Any
 
 from protocol.envelope import Envelope, Message
@@ -30,28 +31,31 @@ from protocol.vault import (
     SubmitAnswer,
     UpdateStatus,
 )
-from vault_solver.complaints import Complaints, note_of
-from vault_solver.effects import (
-    Acknowledge,
-    Discard,
-    Effect,
-    Forget,
-    Note,
-    Request,
-    Retry,
-    Signal,
-    Start,
-    Stop,
-    Suspend,
-)
+from vault_solver.complaints import Complaints, Finding, note_of
+from vault_solver.effects import Acknowledge, Effect, Note, Request, Retry, Signal, Suspend
 from vault_solver.errors import Refused
+from vault_solver.hands import Hands
 from vault_solver.held import Held
-from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Report, Solve, Solved, Suspended, Verified
+from vault_solver.pipe import (
+    Crashed,
+    Erred,
+    Miscomputed,
+    Misproved,
+    Progressed,
+    Proving,
+    Report,
+    Solved,
+    Squared,
+    Suspended,
+    Verified,
+)
+from vault_solver.plan import Planner
 
 OVER = frozenset({Code.ASSIGNMENT_ENDED, Code.ASSIGNMENT_NOT_FOUND, Code.ALREADY_ANSWERED})
 """Refusals after which nothing more is to be done for an assignment."""
 
 DONE_AGAIN = "a check has found it; the squarings since the last verified state are done again"
+PROVED_AGAIN = "it is not sent; what does not follow from the base is done again, and proved again"
 MISCOMPUTES = Note(
     "machine.errs",
     {
@@ -66,18 +70,24 @@ class Agent:
     """Takes up to `capacity` assignments and has `workers` of them solved at once.
 
     `speeds`: squarings a second by modulus bits, as announced; a modulus above the largest size is handed back.
-    `kept_on_stop`: what is not finished when it stops is suspended instead of handed back, for a restart of this key.
+    `planner` says how each is proved. `kept_on_stop`: what is not finished when it stops is suspended instead of handed
+    back, for a restart of this key. `now`: seconds since 1970, which deadlines are compared with.
     """
 
-    def __init__(self, *, capacity: int, workers: int, speeds: Mapping[str, int], kept_on_stop: bool = False) -> None:
-        self._capacity = capacity
-        self._workers = workers
-        self._speeds = dict(speeds)
-        self._bits_max = max(int(bits) for bits in speeds)
-        self._held: dict[int, Held] = {}
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        workers: int,
+        speeds: Mapping[str, int],
+        kept_on_stop: bool = False,
+        planner: Planner | None = None,
+        now: Callable[[], float] = time,
+    ) -> None:
+        self._hands = Hands(capacity, workers, speeds, planner or Planner(), now)
+        self._held = self._hands.held
         self._refusals: Counter[tuple[type[Message], int]] = Counter()
         self._kept_on_stop = kept_on_stop
-        self._draining = False
         self._paused = False
         self._complaints = Complaints()
 
@@ -89,12 +99,12 @@ class Agent:
     @property
     def finished(self) -> bool:
         """Whether it drains and has nothing left, or nothing that goes on before a restart."""
-        return self._draining and all(held.suspended for held in self._held.values())
+        return self._hands.draining and all(held.suspended for held in self._held.values())
 
     @property
     def state(self) -> str:
         """What this solver says it is: ready, paused or draining."""
-        return "draining" if self._draining else "paused" if self._paused else "ready"
+        return "draining" if self._hands.draining else "paused" if self._paused else "ready"
 
     @property
     def in_hand(self) -> list[Held]:
@@ -110,7 +120,7 @@ class Agent:
         effects: list[Effect] = [Request(self._status())]
         for number, held in self._held.items():
             held.answer_sent = False
-            effects += [Request(ReturnAssignment(assignment=number))] if held.returning else self._answer(held)
+            effects += [Request(ReturnAssignment(assignment=number))] if held.returning else self._hands.answer(held)
         return effects
 
     def due(self, request: Message) -> list[Effect]:
@@ -119,9 +129,9 @@ class Agent:
             case UpdateStatus():
                 return [Request(self._status())]
             case AcceptAssignment(assignment=number) if (held := self._held.get(number)) is not None:
-                return self._accept(held)
+                return self._hands.accept(held)
             case SubmitAnswer(assignment=number) if (held := self._held.get(number)) is not None:
-                return self._answer(held)
+                return self._hands.answer(held)
             case ReturnAssignment(assignment=number) if number in self._held:
                 return [Request(request)]
             case RespondToComplaint() as response:
@@ -135,11 +145,10 @@ class Agent:
         match envelope.message:
             case PuzzleOffered() as offer:
                 assert envelope.seq is not None, "the codec reads no push without its number"
-                return self._offered(offer, envelope.seq)
+                return self._hands.take(offer, envelope.seq)
             case AssignmentEnded() as ended:
                 assert envelope.seq is not None, "the codec reads no push without its number"
-                note = Note("assignment.ended", {"assignment": ended.assignment, "outcome": ended.outcome})
-                return [*self._drop(ended.assignment), note, Acknowledge(envelope.seq)]
+                return [*self._ended(ended), Acknowledge(envelope.seq)]
             case ComplaintRaised() as raised:
                 assert envelope.seq is not None, "the codec reads no push without its number"
                 return self._complaints.raised(raised, envelope.seq)
@@ -164,7 +173,8 @@ class Agent:
                 return [Note("assignment.accepted", {"assignment": number})]
             case AnswerTaken(assignment=number, verdict=verdict):
                 note = Note("assignment.verdict", {"assignment": number, "verdict": verdict})
-                return [note, *self._drop(number)]
+                self._forget_refusals(number)
+                return [note, *self._hands.taken(number, verdict)]
             case AssignmentReturned(assignment=number):
                 return [Note("assignment.returned", {"assignment": number}), *self._drop(number)]
         return []
@@ -178,44 +188,57 @@ class Agent:
             return []
         match report:
             case Verified(state=state):
-                held.done = state.done
+                held.done, held.proving, held.proved_share = state.done, False, 0.0
+                return []
+            case Squared():
+                held.done, held.proving = held.offer.t, held.is_proof_due
                 return []
             case Suspended(assignment=number):
                 held.solving, held.suspended = False, True
                 percent = round(100 * held.done / held.offer.t, 1)
                 return [Note("assignment.suspended", {"assignment": number, "percent": percent})]
             case Progressed(assignment=number, done=done):
-                held.done = done
+                held.progressed(done, self._hands.now())
+                if held.late_until_ms is not None:  # nobody waits for it any more
+                    return self._late_drop(held)
                 return [Signal(ReportProgress(assignment=number, done=done))]
-            case Solved(assignment=number, answer=answer):
-                held.answer, held.solving, held.done = answer, False, held.offer.t
-                note = Note("assignment.solved", {"assignment": number, "task": held.offer.task})
-                return [note, *self._answer(held), *self._start_next()]
+            case Proving(done=done, total=total):
+                held.proving, held.done, held.proved_share = True, held.offer.t, done / total
+                return self._late_drop(held)
+            case Solved():
+                return self._solved(held, report)
             case Erred(assignment=number):
                 return [Note("squarings.erred", {"assignment": number, "consequence": DONE_AGAIN}, "warning")]
+            case Misproved(assignment=number):
+                held.proving = False
+                return [Note("proof.erred", {"assignment": number, "consequence": PROVED_AGAIN}, "warning")]
             case Miscomputed():
-                return [MISCOMPUTES, *self._hand_back(held, "machine_errs", "error"), *self._start_next()]
+                return [MISCOMPUTES, *self._hands.hand_back(held, "machine_errs", "error"), *self._hands.start_next()]
             case Crashed():
-                return [*self._hand_back(held, "worker_died", "error"), *self._start_next()]
+                return [*self._hands.hand_back(held, "worker_died", "error"), *self._hands.start_next()]
+
+    def examined(self, finding: Finding) -> list[Effect]:
+        """An answer that somebody complains of has been looked into."""
+        return self._complaints.examined(finding)
 
     # what the operator says
 
     def pause(self, paused: bool) -> list[Effect]:
         """Take nothing new for a while, or go on."""
         self._paused = paused
-        return [] if self._draining else [Request(self._status())]
+        return [] if self._hands.draining else [Request(self._status())]
 
     def drain(self, seconds: float) -> list[Effect]:
         """Take nothing new, hand back what has not been begun, finish the rest.
 
         What is kept on stopping and will not be finished in so many seconds is suspended at once.
         """
-        self._draining = True
+        self._hands.draining = True
         effects: list[Effect] = [Request(self._status())]
         for number, held in self._held.items():
             if held.answer is None and not held.solving:
-                effects += self._hand_back(held, "draining")
-            elif held.solving and self._kept_on_stop and self._seconds_left(held) > seconds:
+                effects += self._hands.hand_back(held, "draining")
+            elif held.solving and self._kept_on_stop and held.seconds_left(self._hands.speeds) > seconds:
                 effects.append(Suspend(number))
         return effects
 
@@ -224,81 +247,43 @@ class Agent:
         if self._kept_on_stop:
             return [Suspend(number) for number, held in self._held.items() if held.solving]
         unsolved = [held for held in self._held.values() if held.answer is None]
-        return [effect for held in unsolved for effect in self._hand_back(held, "draining")]
+        return [effect for held in unsolved for effect in self._hands.hand_back(held, "draining")]
 
     # how
 
     def _status(self) -> UpdateStatus:
-        return UpdateStatus(state=self.state, capacity=self._capacity, speeds=self._speeds)
+        return UpdateStatus(state=self.state, capacity=self._hands.capacity, speeds=self._hands.speeds)
 
-    def _seconds_left(self, held: Held) -> float:
-        bits = held.offer.product.bit_length()
-        speed = next(speed for size, speed in self._speeds.items() if int(size) >= bits)
-        return (held.offer.t - held.done) / max(speed, 1)
+    def _ended(self, ended: AssignmentEnded) -> list[Effect]:
+        number = ended.assignment
+        note = Note("assignment.ended", {"assignment": number, "outcome": ended.outcome})
+        if self._hands.go_on_late(ended):
+            return [note, Note("assignment.late", {"assignment": number})]
+        return [*self._drop(number), note]
 
-    def _offered(self, offer: PuzzleOffered, seq: int) -> list[Effect]:
-        known = self._held.get(offer.assignment)
-        if known is not None:  # pushed again: repeated, or after a reconnect
-            known.seq = seq
-            return self._accept(known)
-        held = self._held[offer.assignment] = Held(offer, seq)
-        bits = offer.product.bit_length()
-        note = Note("assignment.offered", {"assignment": offer.assignment, "task": offer.task, "modulus_bits": bits})
-        if (reason := self._objection(offer)) is not None:
-            return [note, *self._hand_back(held, reason)]
-        return [note, *self._accept(held), *self._start_next()]
-
-    def _objection(self, offer: PuzzleOffered) -> str | None:
-        if self._draining:
-            return "draining"
-        if offer.product.bit_length() > self._bits_max or offer.product < 3 or offer.product % 2 == 0:
-            return "unsupported_modulus"
-        working = sum(not held.returning for held in self._held.values())  # this one included
-        return "over_capacity" if working > self._capacity else None
-
-    def _start_next(self) -> list[Effect]:
-        effects: list[Effect] = []
-        solving = sum(held.solving for held in self._held.values())
-        for number, held in self._held.items():
-            if solving >= self._workers:
-                break
-            if not (held.solving or held.suspended or held.returning) and held.answer is None:
-                held.solving = True
-                solving += 1
-                job = Solve(number, held.offer.t, held.offer.baseg, held.offer.product)
-                effects.append(Start(job, held.offer.task))
-        return effects
-
-    def _accept(self, held: Held) -> list[Effect]:
-        if held.accepted or held.returning or held.answer_sent:  # known, or another request says more
+    def _late_drop(self, held: Held) -> list[Effect]:
+        """What came too late for the first place is dropped as soon as its proof would come too late as well."""
+        if held.late_until_ms is None or self._hands.is_in_time(held):
             return []
-        return [Request(AcceptAssignment(assignment=held.offer.assignment))]
-
-    def _answer(self, held: Held) -> list[Effect]:
-        """Send the answer, once on each connection. It need not wait until the acceptance is confirmed."""
-        if held.answer is None or held.answer_sent or held.returning:
-            return []
-        held.answer_sent = True
-        return [Request(SubmitAnswer(assignment=held.offer.assignment, answer=held.answer))]
-
-    def _hand_back(self, held: Held, reason: str, level: str = "info") -> list[Effect]:
-        if held.returning:
-            return []
-        held.returning = True
         number = held.offer.assignment
-        stop: list[Effect] = [Stop(number)] if held.solving else []
-        held.solving = False
-        note = Note("assignment.handed_back", {"assignment": number, "reason": reason}, level)
-        return [*stop, Discard(number), note, Request(ReturnAssignment(assignment=number))]
+        return [Note("assignment.late_dropped", {"assignment": number}), *self._drop(number)]
+
+    def _solved(self, held: Held, solved: Solved) -> list[Effect]:
+        if held.answer is not None:
+            return []  # found on disk, and by a worker as well
+        held.answer, held.proof, held.done = solved.answer, solved.proof, held.offer.t
+        held.solving = held.proving = False
+        fields = {"assignment": solved.assignment, "task": held.offer.task, "proved": bool(solved.proof)}
+        note = Note("assignment.solved", fields)
+        return [note, *(self._late_drop(held) or self._hands.answer(held)), *self._hands.start_next()]
 
     def _drop(self, number: int) -> list[Effect]:
-        held = self._held.pop(number, None)
-        if held is None:
-            return [Discard(number)]  # one of an earlier process of ours
+        self._forget_refusals(number)
+        return self._hands.drop(number)
+
+    def _forget_refusals(self, number: int) -> None:
         for kind in (AcceptAssignment, SubmitAnswer, ReturnAssignment):
             self._refusals.pop((kind, number), None)
-        stop: list[Effect] = [Stop(number)] if held.solving else []
-        return [*stop, Discard(number), Forget(held.seq), *([] if self._draining else self._start_next())]
 
     def _refused(self, request: Message, error: Error) -> list[Effect]:
         number = getattr(request, "assignment", 0)
@@ -314,7 +299,7 @@ class Agent:
             raise Refused(f"The server refuses this solver: {error.message}", error.suggestion)
         if held is None or error.code in OVER or isinstance(request, ReturnAssignment):
             return [note, *self._drop(number)]
-        return [note, *self._hand_back(held, "refused", "error")]
+        return [note, *self._hands.hand_back(held, "refused", "error")]
 
     def _retry(self, request: Message, number: int, retry_after_ms: int | None) -> Retry:
         self._refusals[type(request), number] += 1

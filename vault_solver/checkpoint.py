@@ -1,9 +1,8 @@
 """A checkpoint as bytes: what it is bound to, and how a damaged, foreign or newer one is recognised. Touches no disk.
 
-Layout, integers big-endian: 24 bytes that say what it is; version (4); length of the body (8); the body; SHA-256 of
-everything before it (32). So much holds for every version. Body of version 1: what it is bound to (32); squarings done
+Framed as `vault_solver.framing` says; integers big-endian. Body of version 2: what it is bound to (32); squarings done
 (8); width of a residue (4); the residue reached; number of residues kept for a proof (4); for each its number of
-squarings (8) and itself.
+squarings (8) and itself; to the end the proof, where there is one. Version 1, which is read as well, had no proof.
 """
 
 from __future__ import annotations
@@ -13,17 +12,18 @@ import struct
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from protocol.proof import proof_bytes
+from vault_solver.framing import BadFrame, frame, unframe
 from vault_solver.pipe import Solve
 from vault_solver.state import State
 
 MAGIC = b"vault-solver checkpoint\n"
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
 
-_HEAD = struct.Struct(">24sIQ")
 _BODY = struct.Struct(">32sQI")
 _COUNT = struct.Struct(">I")
 _MARK = struct.Struct(">Q")
-_SUM_BYTES = 32
 
 
 class BadCheckpoint(Exception):
@@ -63,28 +63,19 @@ def write(bound: Bound, state: State) -> bytes:
     body = [_BODY.pack(bound.digest, state.done, bound.width), state.value.to_bytes(bound.width, "big")]
     body.append(_COUNT.pack(len(state.kept)))
     body += [_MARK.pack(mark) + residue.to_bytes(bound.width, "big") for mark, residue in state.kept]
-    length = sum(map(len, body))
-    data = b"".join([_HEAD.pack(MAGIC, VERSION, length), *body])
-    return data + hashlib.sha256(data).digest()
+    return frame(MAGIC, VERSION, b"".join([*body, state.proof]))
 
 
 def read(bound: Bound, data: bytes) -> State:
     """The state in these bytes. Raises BadCheckpoint."""
-    if len(data) < _HEAD.size + _SUM_BYTES:
-        raise BadCheckpoint("it is cut short")
-    magic, version, length = _HEAD.unpack_from(data)
-    if magic != MAGIC:
-        raise BadCheckpoint("it is no checkpoint")
-    if len(data) != _HEAD.size + length + _SUM_BYTES:
-        raise BadCheckpoint("its length is wrong")
-    if hashlib.sha256(data[:-_SUM_BYTES]).digest() != data[-_SUM_BYTES:]:
-        raise BadCheckpoint("its checksum is wrong: it is damaged")
-    if version != VERSION:
-        raise BadCheckpoint(f"it has format {version}, and this program knows format {VERSION} alone")
-    return _read_body(bound, data[_HEAD.size : -_SUM_BYTES])
+    try:
+        version, body = unframe(MAGIC, READABLE, data)
+    except BadFrame as error:
+        raise BadCheckpoint(str(error)) from None
+    return _read_body(bound, body, may_be_proved=version > 1)
 
 
-def _read_body(bound: Bound, body: bytes) -> State:
+def _read_body(bound: Bound, body: bytes, *, may_be_proved: bool) -> State:
     try:
         digest, done, width = _BODY.unpack_from(body)
         if digest != bound.digest:
@@ -97,8 +88,10 @@ def _read_body(bound: Bound, body: bytes) -> State:
         kept = tuple(_read_kept(body[at + i * each : at + (i + 1) * each]) for i in range(count))
     except struct.error:
         raise BadCheckpoint("its body is too short") from None
-    _refuse_impossible(bound, State(done, value, kept), width, len(body) == at + count * each)
-    return State(done, value, kept)
+    state = State(done, value, kept, body[at + count * each :])
+    is_whole = len(body) >= at + count * each and (may_be_proved or not state.proof)
+    _refuse_impossible(bound, state, width, is_whole)
+    return state
 
 
 def _read_kept(raw: bytes) -> tuple[int, int]:
@@ -109,5 +102,11 @@ def _refuse_impossible(bound: Bound, state: State, width: int, whole: bool) -> N
     residues = [state.value, *(residue for _, residue in state.kept)]
     marks = [0, *(mark for mark, _ in state.kept), state.done + 1, bound.squarings + 1]
     rising = all(one < other for one, other in pairwise(marks[:-1])) and marks[-2] <= marks[-1]
-    if not (whole and width == bound.width and rising and all(0 < residue < bound.modulus for residue in residues)):
+    in_range = all(0 < residue < bound.modulus for residue in residues)
+    if not (whole and width == bound.width and rising and in_range and _may_have_proof(bound, state)):
         raise BadCheckpoint("its numbers are impossible for this puzzle")
+
+
+def _may_have_proof(bound: Bound, state: State) -> bool:
+    at_end = state.done == bound.squarings
+    return not state.proof or (at_end and len(state.proof) == proof_bytes(bound.squarings, bound.modulus))

@@ -54,6 +54,14 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Report the answer of this if an earlier process has left one; no worker is free to begin it."""
+
+    job: Solve
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Solve this no longer."""
 
@@ -75,6 +83,25 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """This was answered without a proof: keep what one can be made from until then."""
+
+    job: Solve
+    task: str
+    answer: int = field(repr=False)
+    kept_until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    """Find out by a proof whether the answer to this assignment was right; what comes next is `examined`."""
+
+    complaint: int
+    assignment: int
+    respond_by_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Log this. Holds no parameter and no answer."""
 
@@ -83,4 +110,6 @@ class Note:
     level: str = "info"
 
 
-Effect = Request | Signal | Acknowledge | Forget | Retry | Start | Stop | Suspend | Discard | Note
+Effect = (
+    Request | Signal | Acknowledge | Forget | Retry | Start | Look | Stop | Suspend | Discard | Archive | Examine | Note
+)

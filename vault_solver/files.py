@@ -59,10 +59,11 @@ def folder_locked(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Put a file of mode 0600 in place in one step; on failure what was there stays. Raises BadFile.
 
-    A path that is a symbolic link keeps being one: what it points at is replaced.
+    A path that is a symbolic link keeps being one: what it points at is replaced. What is not `durable` may be lost
+    with the power.
     """
     target = Path(os.path.realpath(path))
     temporary = ""
@@ -71,9 +72,11 @@ def write_whole(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:  # mkstemp gives mode 0600
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, target)
-        sync_folder(target.parent)
+        if durable:
+            sync_folder(target.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

@@ -1,30 +1,76 @@
-"""One assignment in the solver's hands. Changed by `vault_solver.agent` alone."""
+"""One assignment in the solver's hands. Changed by `vault_solver.agent` and `vault_solver.hands` alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol.vault import PuzzleOffered
+from vault_solver.pipe import Solve
+from vault_solver.plan import Plan, proof_squarings, seconds_for
+
+SPEED_SECONDS_MIN = 2.0
+"""Two reports that lie so far apart show a speed."""
 
 
 @dataclass(slots=True)
 class Held:
-    """One assignment in hand. `answer_sent` speaks of this connection alone."""
+    """One assignment in hand. `answer_sent` speaks of this connection alone; `late_until_ms` is there once another
+    solver was first and a proved answer still counts until then."""
 
     offer: PuzzleOffered
     seq: int
+    plan: Plan | None = None
     solving: bool = False
     accepted: bool = False
     answer: int | None = None
+    proof: bytes = b""
     answer_sent: bool = False
     returning: bool = False
     suspended: bool = False
+    proving: bool = False
+    late_until_ms: int | None = None
     done: int = 0
+    proved_share: float = 0.0
+    _seen: tuple[int, float] | None = None
+    _observed: float | None = None
 
     @property
     def stage(self) -> str:
         """Where it is on its way, in a word."""
-        for stage in ("returning", "suspended", "solving"):
+        for stage in ("returning", "suspended", "proving", "solving"):
             if getattr(self, stage):
                 return stage
         return "waiting" if self.answer is None else "answered"
+
+    @property
+    def is_proof_due(self) -> bool:
+        """Whether its answer goes with a proof."""
+        return self.plan is not None and self.plan.is_proved
+
+    @property
+    def share(self) -> float:
+        """How much of what it is doing now is done, 0 to 1."""
+        return self.proved_share if self.proving else self.done / self.offer.t
+
+    @property
+    def job(self) -> Solve:
+        """The order to a worker."""
+        offer = self.offer
+        return Solve(offer.assignment, offer.t, offer.baseg, offer.product, plan=self.plan)
+
+    def progressed(self, done: int, now: float) -> None:
+        """So many squarings are behind it, at this time in seconds."""
+        if self._seen is None or done < self._seen[0]:
+            self._seen = done, now
+        elif now - self._seen[1] >= SPEED_SECONDS_MIN:
+            self._observed = (done - self._seen[0]) / (now - self._seen[1])
+        self.done = done
+
+    def seconds_left(self, speeds: Mapping[str, int]) -> float:
+        """About how long it takes from here to the end of its proof, at these speeds or the slower one it shows."""
+        squarings: float = self.offer.t - self.done
+        if self.is_proof_due and self.plan is not None:
+            squarings += proof_squarings(self.offer.t, self.plan.depth) * (1 - self.proved_share)
+        measured = seconds_for(squarings, self.offer.product.bit_length(), speeds)
+        return max(measured, squarings / self._observed) if self._observed else measured

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from protocol.address import Address
 from protocol.peer import SEALED, Subprotocol
+from protocol.prover import KEPT_BYTES_MAX
 from vault_solver.calibration import SECONDS_PER_SIZE
 from vault_solver.errors import Refused
 from vault_solver.squaring import CHECK_SECONDS
@@ -17,6 +18,9 @@ GRACE_SECONDS = 30.0
 WORKERS_MAX = 512
 CAPACITY_MAX = 1024
 DISK_MIB = 1024
+PROOF_KIB = KEPT_BYTES_MAX // 1024
+PROOF_KIB_MAX = 4096
+"""A state with its residues is one line from a worker, of 16 MiB at most (`vault_solver.pool.LINE_BYTES_MAX`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Options:
     checkpoints_folder: Path | None = None
     check_seconds: float = CHECK_SECONDS
     disk_bytes_max: int = DISK_MIB * 2**20
+    proof_bytes_max: int = KEPT_BYTES_MAX
 
     @property
     def checkpoints(self) -> Path:

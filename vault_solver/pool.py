@@ -24,11 +24,14 @@ from vault_solver.pipe import (
     Erred,
     Line,
     Miscomputed,
+    Misproved,
     Progressed,
+    Proving,
     Ready,
     Report,
     Solve,
     Solved,
+    Squared,
     Suspend,
     Suspended,
     Verified,
@@ -204,8 +207,8 @@ class Pool:
     def _hear(self, seat: _Seat, line: Line) -> None:
         if isinstance(line, Ready):
             seat.ready.set()
-        elif isinstance(line, Progressed | Verified | Erred) and not seat.cancelled:
-            if isinstance(line, Verified) and seat.job is not None:
+        elif isinstance(line, Progressed | Verified | Squared | Proving | Misproved | Erred) and not seat.cancelled:
+            if isinstance(line, Verified | Squared) and seat.job is not None:
                 seat.job = replace(seat.job, state=line.state)
                 self._crashes.pop(line.assignment, None)
             self._report(line)

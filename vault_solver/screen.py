@@ -67,6 +67,9 @@ def _facts(view: View) -> list[tuple[str, Text]]:
     colour = "green" if view.connection == CONNECTED else "yellow"
     connection = Text(f"{view.server}  ").append(view.connection, colour)
     errors = Text(f"{view.errors}", "bold red" if view.errors else "")
+    proofs = Text(f"{view.proofs} made, each from {size(view.proof_bytes_max)} at most, ").append(
+        f"{view.proofs_erred} failed", "bold red" if view.proofs_erred else ""
+    )
     memory = "unknown" if view.memory_bytes is None else size(view.memory_bytes)
     disk = f"{view.checkpoints_written} written, {size(view.checkpoint_bytes)} of {size(view.checkpoint_bytes_max)}"
     score = "the server has told no change yet" if view.score is None else f"{view.score:.1f}  {view.score_reason}"
@@ -76,6 +79,7 @@ def _facts(view: View) -> list[tuple[str, Text]]:
         ("server", connection),
         ("squarings a second", Text(f"{view.squarings_a_second:,.0f}")),
         ("errors found", errors),
+        ("proofs", proofs),
         ("checkpoints", Text(disk)),
         ("memory", Text(memory)),
         ("score", Text(score)),
@@ -89,12 +93,20 @@ def _row(work: Work) -> list[RenderableType]:
         f"{work.assignment}",
         work.task[:16],
         f"{work.modulus_bits}",
-        ProgressBar(1.0, work.share) if work.state == "solving" else Text(work.state, style="dim"),
+        _bar(work),
         f"{100 * work.share:.1f} %",
         f"{work.squarings_a_second:,.0f}",
         Text("" if work.seconds_left is None else span(work.seconds_left), "red" if late else ""),
         span(work.deadline_seconds),
     ]
+
+
+def _bar(work: Work) -> RenderableType:
+    if work.state == "proving":
+        proving = Table.grid(padding=(0, 1), expand=True)
+        proving.add_row(Text("proving"), ProgressBar(1.0, work.share))
+        return proving
+    return ProgressBar(1.0, work.share) if work.state == "solving" else Text(work.state, style="dim")
 
 
 def size(count: int) -> str:

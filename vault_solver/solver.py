@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import NoReturn
 
@@ -16,7 +16,8 @@ from protocol.identity import Identity
 from protocol.peer import Acknowledged, reconnect_delay
 from vault_solver.agent import Agent
 from vault_solver.calibration import calibrate
-from vault_solver.effects import Discard, Effect, Forget, Note, Start, Stop, Suspend
+from vault_solver.complaints import Finding
+from vault_solver.effects import Archive, Discard, Effect, Forget, Look, Note, Start, Stop, Suspend, Examine
 from vault_solver.errors import KeptOut, Unreachable
 from vault_solver.keeper import Keeper
 from vault_solver.keyfile import load_or_make_key
@@ -24,13 +25,15 @@ from vault_solver.link import Link, dial
 from vault_solver.options import Options
 from vault_solver.overview import Overview
 from vault_solver.pins import Pins
-from vault_solver.pipe import Report, Verified
+from vault_solver.pipe import Report, Solved, Squared, Verified
+from vault_solver.plan import Planner
 from vault_solver.pool import Pool
 from vault_solver.screen import Screen
 from vault_solver.sending import Sender
 from vault_solver.signals import Leaving, Pausing
 from vault_solver.store import Store
 from vault_solver.view import CONNECTED
+from vault_solver.witness import Witness
 
 REFUSALS_MAX = 5
 """Attempts in a row that are refused before the conversation is open, until that is believed."""
@@ -54,8 +57,15 @@ async def run(options: Options) -> None:
     leaving.listen()
     pausing.listen()
     speeds = await asyncio.to_thread(calibrate, options.calibration_seconds)
-    agent = Agent(capacity=options.capacity, workers=options.workers, speeds=speeds, kept_on_stop=options.kept_on_stop)
-    solver = Solver(options, identity, agent, leaving)
+    planner = Planner(identity.fingerprint, options.proof_bytes_max, options.check_seconds)
+    agent = Agent(
+        capacity=options.capacity,
+        workers=options.workers,
+        speeds=speeds,
+        kept_on_stop=options.kept_on_stop,
+        planner=planner,
+    )
+    solver = Solver(options, identity, agent, leaving, planner, speeds)
     pausing.tell(solver.pause)
     log.info(
         "solver.started",
@@ -64,6 +74,7 @@ async def run(options: Options) -> None:
         workers=options.workers,
         capacity=options.capacity,
         speeds=speeds,
+        proof_bytes_max=options.proof_bytes_max,
     )
     solver.show()
     try:
@@ -76,14 +87,24 @@ async def run(options: Options) -> None:
 class Solver:
     """Performs what the agent asks for. `work` until it is over, then `stop`."""
 
-    def __init__(self, options: Options, identity: Identity, agent: Agent, leaving: Leaving) -> None:
+    def __init__(
+        self,
+        options: Options,
+        identity: Identity,
+        agent: Agent,
+        leaving: Leaving,
+        planner: Planner,
+        speeds: Mapping[str, int],
+    ) -> None:
         self._options = options
         self._identity = identity
         self._agent = agent
         self._leaving = leaving
         self._pins = Pins(options.known_servers_path, options.server_key)
         self._pool = Pool(options.workers, self._hear, options.check_seconds)
-        self._keeper = Keeper(Store(options.checkpoints, options.disk_bytes_max), identity.fingerprint)
+        store = Store(options.checkpoints, options.disk_bytes_max)
+        self._keeper = Keeper(store, identity.fingerprint, self._hear)
+        self._witness = Witness(self._keeper, planner, speeds, self._examine)
         self._overview = Overview(options, identity.fingerprint, agent, self._pool, self._keeper)
         self._screen = Screen(self._overview.look) if options.live_screen else None
         self._acknowledged = Acknowledged()
@@ -118,6 +139,7 @@ class Solver:
     async def stop(self) -> None:
         """No process and no connection is left when it returns, and the terminal as it was. Safe twice."""
         try:
+            await self._witness.stop()
             await self._pool.stop()
             await self._keeper.stop()
         finally:
@@ -190,9 +212,14 @@ class Solver:
 
     def _hear(self, report: Report) -> None:
         self._overview.tally.reported(report, monotonic())
-        if isinstance(report, Verified):
+        if isinstance(report, Verified | Squared):
             self._keeper.keep(report.assignment, report.state)
+        elif isinstance(report, Solved):
+            self._keeper.keep_answer(report)
         self._perform(self._agent.reported(report))
+
+    def _examine(self, finding: Finding) -> None:
+        self._perform(self._agent.examined(finding))
 
     def _cannot_read(self, error: MessageError) -> None:
         self._log.warning("message.unreadable", code=error.code.value, message=error.message)
@@ -202,6 +229,12 @@ class Solver:
             match effect:
                 case Start(job, task):
                     self._keeper.begin(job, task, self._pool.solve)
+                case Look(job, task):
+                    self._keeper.look(job, task)
+                case Archive(job, task, answer, kept_until_ms):
+                    self._keeper.archive(job, task, answer, kept_until_ms)
+                case Examine():
+                    self._witness.look_into(effect)
                 case Suspend(assignment):
                     self._keeper.cancel(assignment)
                     self._pool.suspend(assignment)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from time import monotonic
 
 import gmpy2
 from gmpy2 import mpz
 
-from vault_solver.blocks import CHECKED_MIN, block_squarings, next_block
+from vault_solver.blocks import CHECKED_MIN, block_squarings, is_near_end, next_block
 from vault_solver.gerbicz import Segment, Square
 from vault_solver.state import State
 
@@ -36,8 +37,10 @@ def gmp_square(value: mpz, squarings: int, modulus: mpz) -> mpz:
 class Squaring:
     """One puzzle on its way: `advance` until `finished`, then there is an `answer`.
 
-    `start` is a state of the same puzzle that was verified before. At the numbers of squarings in `marks` (rising) a
-    block ends and the residue is kept in the state. `square` does all squarings, those of the check included.
+    `start` is a state of the same puzzle that was verified before. At the numbers of squarings in `marks` (rising,
+    evenly spread) a block ends and the residue is kept in the state. `square` does all squarings, those of the check
+    included. With `is_end_proved` the squarings since the last check are left unchecked at the end: a proof that holds
+    is their check.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Squaring:
         *,
         start: State | None = None,
         marks: Sequence[int] = (),
+        is_end_proved: bool = False,
         check_seconds: float = CHECK_SECONDS,
         square: Square = gmp_square,
         now: Callable[[], float] = monotonic,
@@ -55,7 +59,10 @@ class Squaring:
         self._n = mpz(modulus)
         self._squarings = squarings
         self._ends = [mark for mark in marks if mark < squarings]
-        self._block = block_squarings(squarings, modulus.bit_length(), check_seconds)
+        gap = max((later - mark for mark, later in pairwise((0, *self._ends))), default=None)
+        self._block = block_squarings(
+            squarings, modulus.bit_length(), check_seconds, gap=gap, is_end_proved=is_end_proved
+        )
         self._check_seconds = check_seconds
         self._square, self._now = square, now
         self._done, self._value = 0, mpz(base)
@@ -65,6 +72,7 @@ class Squaring:
         self._errors_here = 0
         self.errors = 0
         self.checked = squarings >= CHECKED_MIN and math.gcd(base, modulus) == 1  # else the check cannot tell anything
+        self._is_end_checked = self.checked and not is_end_proved
         self.verified = start or State(0, base)
         self._go_on_from_verified()
 
@@ -75,14 +83,19 @@ class Squaring:
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is there, and checked."""
-        return (self.verified.done if self.checked else self._done) == self._squarings
+        """Whether the answer is there, and checked unless its proof will do that."""
+        return (self.verified.done if self._is_end_checked else self._done) == self._squarings
 
     @property
     def answer(self) -> int:
         """base^(2^squarings) mod modulus."""
+        return self.end.value
+
+    @property
+    def end(self) -> State:
+        """The answer with everything that was kept on the way to it."""
         assert self.finished, "there is no answer before the last squaring is checked"
-        return int(self._value)
+        return State(self._done, int(self._value), tuple(self._kept))
 
     def advance(self) -> None:
         """One block, and the check when it is time. Raises MachineErrs."""
@@ -95,8 +108,16 @@ class Squaring:
             self._kept.append((end, int(self._value)))
         if self.checked:
             self._segment.add(squarings, self._value)
-            if self._done == self._squarings or self._now() - self._checked_at >= self._check_seconds:
+            if self._is_check_due():
                 self.check()
+
+    def _is_check_due(self) -> bool:
+        left = self._squarings - self._done
+        if left == 0:
+            return self._is_end_checked
+        is_time = self._now() - self._checked_at >= self._check_seconds
+        may_wait = not self._is_end_checked and is_near_end(left, self._done - self.verified.done)
+        return is_time and not may_wait
 
     def check(self) -> None:
         """Verify what was done since the last time, or go back there. Raises MachineErrs."""

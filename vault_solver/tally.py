@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from vault_solver.effects import Note
-from vault_solver.pipe import Erred, Progressed, Report
+from vault_solver.pipe import Erred, Misproved, Progressed, Report, Solved
 
 RATE_SECONDS_MAX = 5.0
 """A rate that nothing has confirmed for so long is over."""
@@ -24,6 +24,8 @@ class Tally:
     """Feed it what the workers report and what is logged; read its fields. Times are seconds of one steady clock."""
 
     errors: int = 0
+    proofs: int = 0
+    proofs_erred: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     score: float | None = None
     score_reason: str = ""
@@ -33,6 +35,10 @@ class Tally:
         """A worker has said this."""
         if isinstance(report, Erred):
             self.errors += 1
+        elif isinstance(report, Misproved):
+            self.proofs_erred += 1
+        elif isinstance(report, Solved) and report.proof:
+            self.proofs += 1
         if not isinstance(report, Progressed):
             self._paces.pop(report.assignment, None)
             return

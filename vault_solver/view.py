@@ -12,7 +12,8 @@ CONNECTED = "connected"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One assignment in hand. `share` is done of it, 0 to 1; `seconds_left` None when nobody can say."""
+    """One assignment in hand. `share`, 0 to 1, is done of its squarings, or of its proof while it is being proved;
+    `seconds_left` None when nobody can say."""
 
     assignment: int
     task: str
@@ -37,6 +38,9 @@ class View:
     work: tuple[Work, ...]
     squarings_a_second: float
     errors: int
+    proofs: int
+    proofs_erred: int
+    proof_bytes_max: int
     checkpoints_written: int
     checkpoint_bytes: int
     checkpoint_bytes_max: int

@@ -1,8 +1,7 @@
 """A worker process: takes one puzzle at a time from standard input and reports on standard output.
 
 It ends when its parent does (end of file on the pipe), and leaves signals of the terminal to its parent. It never
-opens a socket or a file: verified states go to the parent, who writes them down. A proof that goes with the answer will
-be computed in `_solve`, from the residues that the last state has kept.
+opens a socket or a file: verified states go to the parent, who writes them down.
 """
 
 from __future__ import annotations
@@ -12,28 +11,11 @@ import select
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
-from time import monotonic
 
 from vault_solver.gerbicz import Square
-from vault_solver.pipe import (
-    Cancel,
-    Dropped,
-    Erred,
-    Line,
-    Miscomputed,
-    Progressed,
-    Ready,
-    Solve,
-    Solved,
-    Suspend,
-    Verified,
-    read_line,
-    write_line,
-)
-from vault_solver.squaring import CHECK_SECONDS, MachineErrs, Squaring, gmp_square
-
-PROGRESS_SECONDS = 1.0
+from vault_solver.pipe import Cancel, Line, Ready, Solve, Suspend, read_line, write_line
+from vault_solver.solving import Solving
+from vault_solver.squaring import CHECK_SECONDS, gmp_square
 
 
 class ParentGone(Exception):
@@ -75,12 +57,6 @@ class Inbox:
         self._orders.extend(read_line(line) for line in lines)
 
 
-def _say(fd: int, line: Line) -> None:
-    unsent = write_line(line)
-    while unsent:
-        unsent = unsent[os.write(fd, unsent) :]
-
-
 class Worker:
     """Orders in, reports out. `square` does the squarings."""
 
@@ -93,51 +69,18 @@ class Worker:
     def serve(self) -> None:
         """Work through orders until the parent is gone."""
         try:
-            _say(self._out, Ready())
+            self._say(Ready())
             while True:
                 order = self._inbox.next()
                 if isinstance(order, Solve):  # a Cancel for what is finished already needs nothing
-                    _say(self._out, self._solve(order))
+                    self._say(Solving(order, self._say, self._inbox.stops, self._square, self._check_seconds).run())
         except (ParentGone, BrokenPipeError):
             return
 
-    def _solve(self, order: Solve) -> Line:
-        number = order.assignment
-        squaring = Squaring(
-            order.base,
-            order.squarings,
-            order.modulus,
-            start=order.state,
-            check_seconds=self._check_seconds,
-            square=self._square,
-        )
-        reported = monotonic()
-        try:
-            while True:
-                self._tell(number, squaring, squaring.advance)
-                if squaring.finished:
-                    return Solved(number, squaring.answer)
-                stop = self._inbox.stops(number)
-                if isinstance(stop, Suspend):
-                    self._tell(number, squaring, squaring.check)
-                if stop is not None:
-                    return Dropped(number)
-                if monotonic() - reported >= PROGRESS_SECONDS:
-                    reported = monotonic()
-                    _say(self._out, Progressed(number, squaring.done))
-        except MachineErrs:
-            return Miscomputed(number)
-
-    def _tell(self, number: int, squaring: Squaring, act: Callable[[], None]) -> None:
-        """Do it, and say what it has found out."""
-        errors, verified = squaring.errors, squaring.verified
-        try:
-            act()
-        finally:
-            if squaring.errors > errors:
-                _say(self._out, Erred(number))
-        if squaring.verified is not verified and not squaring.finished:
-            _say(self._out, Verified(number, squaring.verified))
+    def _say(self, line: Line) -> None:
+        unsent = memoryview(write_line(line))
+        while unsent:
+            unsent = unsent[os.write(self._out, unsent) :]
 
 
 def ignore_signals() -> None:

@@ -66,7 +66,7 @@ def test_more_than_there_should_be_is_refused() -> None:
 
 def test_a_newer_format_is_named() -> None:
     newer = summed(RAW[:24] + struct.pack(">I", VERSION + 1) + RAW[28:-32])
-    with pytest.raises(BadCheckpoint, match="format 2, and this program knows format 1"):
+    with pytest.raises(BadCheckpoint, match="format 3, and this program knows format 1 and 2"):
         read(BOUND, newer)
 
 

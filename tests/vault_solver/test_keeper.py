@@ -51,7 +51,7 @@ def disk(tmp_path: Path) -> SlowDisk:
 
 
 async def started(disk: SlowDisk) -> Keeper:
-    keeper = Keeper(disk, "cd" * 16)
+    keeper = Keeper(disk, "cd" * 16, lambda _: None)
     await keeper.start()
     keeper.meet("ab" * 32)
     return keeper

@@ -7,7 +7,7 @@ import re
 
 from tests.house.tree import ROOT
 
-SUBJECTS = "solver|assignment|squarings|machine|checkpoint|complaint|standing|server|request|message|worker|key"
+SUBJECTS = "solver|assignment|squarings|machine|checkpoint|complaint|standing|server|request|message|worker|key|proof"
 EVENT = re.compile(rf"({SUBJECTS})\.[a-z_]+")
 FILES = {"solver.key", "solver.checkpoints"}
 

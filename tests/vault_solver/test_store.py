@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def folder(store: Store) -> Path:
-    return store._folder
+    return store.folder
 
 
 def names(folder: Path) -> list[str]:
@@ -77,7 +77,7 @@ def test_after_going_back_from_a_newer_program_its_checkpoint_is_set_aside(store
     newest.write_bytes(newer + hashlib.sha256(newer).digest())
     found = store.load(BOUND)
     assert found.state == FIRST
-    assert "format 2" in found.refused[0][1]
+    assert "format 3" in found.refused[0][1]
     assert (folder / f"{BOUND.name}.refused").read_bytes()[:-32] == newer, "for the newer program to be looked at"
 
 
