@@ -1,7 +1,8 @@
 """Makes the clone's `.venv` from requirements.lock, and nothing when it is there already. Standard library only.
 
 It never mends a `.venv` whose packages are in doubt: another lock file, another Python, a clone that was moved or a run
-that was cut short all mean a new one. A change of pyproject.toml alone means installing the project itself again.
+that was cut short all mean a new one. A change of pyproject.toml or of the kernel's C sources alone, or a compiler that
+has come, means installing the project itself again.
 """
 
 from __future__ import annotations
@@ -64,13 +65,21 @@ def make() -> None:
     if not holds(PACKAGES_STAMP, packages):
         make_packages(uv)
         PACKAGES_STAMP.write_text(packages)
-    project = digest((ROOT / "pyproject.toml").read_bytes())
-    if not holds(PROJECT_STAMP, project):
+    sources = [path.read_bytes() for path in built_from()]
+    compiled = digest(*sources, b"compiler")
+    project = compiled if shutil.which("cc") else digest(*sources)
+    if not (holds(PROJECT_STAMP, project) or holds(PROJECT_STAMP, compiled)):
         PROJECT_STAMP.unlink(missing_ok=True)
         # Build tools come from the lock file too: nothing is downloaded here.
         run("the project's own install", *installer(uv), "--no-deps", "--no-build-isolation", "--editable", ROOT)
         PROJECT_STAMP.write_text(project)
         say(f".venv is ready ({time.monotonic() - started:.0f} s)")
+
+
+def built_from() -> list[Path]:
+    """What the project's install reads and makes something of."""
+    kernel = ROOT / "vault_solver" / "kernel"
+    return [ROOT / "pyproject.toml", ROOT / "hatch_build.py", *sorted(kernel.glob("*.[ch]"))]
 
 
 def make_packages(uv: str | None) -> None:

@@ -1,7 +1,9 @@
-"""A wheel that is built from this tree and installed elsewhere serves: schema.sql and the rest travel in it."""
+"""A wheel that is built from this tree's source distribution and installed elsewhere serves and solves: schema.sql, the
+solver's kernel and the rest travel in it."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +14,13 @@ from protocol.identity import Identity
 from tests.dialling import dial
 from tests.house.tree import copy_to
 from tests.processes import LoggingProcess, Server
+
+CHOSEN = """
+from vault_solver import kernel
+print(kernel.choose().arithmetic.square(3, 100, 2**600 + 1), kernel.available()[-1])
+from vault_solver.kernel.library import Library
+print(Library().supported, kernel.available()[0])
+"""
 
 
 class InstalledServer(Server):
@@ -48,9 +57,15 @@ def install_elsewhere(wheel: Path, folder: Path) -> Path:
 
 async def test_the_wheel_installed_elsewhere_serves(tmp_path: Path, processes: list[LoggingProcess]) -> None:
     source = copy_to(tmp_path / "source")
-    call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", source, cwd=source)
-    [wheel] = (tmp_path / "dist").glob("vault_server-*-py3-none-any.whl")
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", source, cwd=source)
+    [wheel] = (tmp_path / "dist").glob("vault_server-*-py3-none-*.whl")
     programs = install_elsewhere(wheel, tmp_path / "elsewhere")
+    assert wheel.name.endswith("-any.whl") == (shutil.which("cc") is None), "a compiler was there or was not"
+
+    chosen = call(programs / "python", "-c", CHOSEN, cwd=tmp_path).split()
+    assert chosen[:2] == [str(pow(3, 2**100, 2**600 + 1)), "gmpy2"]
+    if not wheel.name.endswith("-any.whl"):
+        assert chosen[2:] in (["True", "ifma"], ["False", "gmpy2"])  # as the processor has it
 
     where = "import protocol, vault_server, vault_client, vault_solver as s; print(s.__file__, protocol.__file__)"
     for place in call(programs / "python", "-c", where, cwd=tmp_path).split():
