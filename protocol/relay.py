@@ -15,7 +15,7 @@ from gmpy2 import mpz
 
 from protocol.errors import ProtocolError
 from protocol.proof import LAST_SQUARINGS, representative, rounds
-from protocol.prover import best_depth, kept_indices
+from protocol.prover import kept_indices
 from protocol.puzzle import Puzzle, effort_seconds
 from protocol.vault import CHECKPOINT_PART_BYTES_MAX
 
@@ -66,16 +66,16 @@ def may_have_depth(squarings: int, modulus_bits: int, depth: int) -> bool:
     return effort_seconds((squarings - LAST_SQUARINGS) >> depth, modulus_bits) <= SPACING_SECONDS_MAX
 
 
-def relay_depth(squarings: int, modulus_bits: int, *, interval_ms: int, bytes_max: int) -> int | None:
-    """The depth a solver relays at, the same in each of its processes; None where relaying is not worth it.
+def relay_depth(squarings: int, modulus_bits: int, deepest: int, *, interval_ms: int, bytes_max: int) -> int | None:
+    """The depth a solver relays at that keeps the residues of depth `deepest`; None where relaying is not worth it.
 
-    It is not for a task shorter than one interval. A plan holds every shallower one, so the deepest up to the proof's
-    own is taken whose residues fit `bytes_max` and, those of one interval, a message.
+    It is not for a task shorter than one interval. A plan holds every shallower one, so the deepest is taken whose
+    residues fit `bytes_max` and, those of one interval, a message. It does not depend on the machine.
     """
     seconds, width = effort_seconds(squarings, modulus_bits), (modulus_bits + 7) // 8
     if squarings <= LAST_SQUARINGS or seconds * 1000 <= interval_ms:
         return None
-    for depth in range(best_depth(squarings, modulus_bits), -1, -1):
+    for depth in range(deepest, -1, -1):
         in_one_interval = (width << depth) * interval_ms / (seconds * 1000)
         fits = width << depth <= bytes_max and in_one_interval <= PART_SHARE * CHECKPOINT_PART_BYTES_MAX
         if fits and may_have_depth(squarings, modulus_bits, depth):

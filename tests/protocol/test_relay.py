@@ -102,30 +102,31 @@ def test_a_depth_is_a_plans_and_its_places_are_not_too_far_apart() -> None:
 
 
 def test_the_longest_task_can_be_relayed_at_the_usual_size() -> None:
-    assert relay_depth(2**40, 2048, **UNHURRIED) == 10
+    assert relay_depth(2**40, 2048, 12, **UNHURRIED) == 10
 
 
 def test_relaying_is_not_worth_it_within_one_interval() -> None:
     squarings = 30_000_000
     seconds = effort_seconds(squarings, 2048)
-    assert relay_depth(squarings, 2048, interval_ms=round(seconds * 1000) + 1, bytes_max=CHECKPOINT_BYTES_MAX) is None
-    assert relay_depth(squarings, 2048, interval_ms=1000, bytes_max=CHECKPOINT_BYTES_MAX) is not None
-    assert relay_depth(64, 2048, interval_ms=0, bytes_max=CHECKPOINT_BYTES_MAX) is None
+    bytes_max = CHECKPOINT_BYTES_MAX
+    assert relay_depth(squarings, 2048, 8, interval_ms=round(seconds * 1000) + 1, bytes_max=bytes_max) is None
+    assert relay_depth(squarings, 2048, 8, interval_ms=1000, bytes_max=bytes_max) is not None
+    assert relay_depth(64, 2048, 8, interval_ms=0, bytes_max=bytes_max) is None
 
 
 def test_the_depth_is_the_proofs_own_where_it_fits() -> None:
     deepest = best_depth(10**9, 2048)
     whole = 256 << deepest
-    assert relay_depth(10**9, 2048, interval_ms=1000, bytes_max=whole) == deepest
-    assert relay_depth(10**9, 2048, interval_ms=1000, bytes_max=whole - 1) == deepest - 1
-    assert relay_depth(10**9, 2048, interval_ms=1000, bytes_max=255) is None
+    assert relay_depth(10**9, 2048, deepest, interval_ms=1000, bytes_max=whole) == deepest
+    assert relay_depth(10**9, 2048, deepest, interval_ms=1000, bytes_max=whole - 1) == deepest - 1
+    assert relay_depth(10**9, 2048, deepest, interval_ms=1000, bytes_max=255) is None
 
 
 def test_the_places_of_one_interval_fit_a_message() -> None:
     squarings, interval_ms = 115_000_000, 30_000
-    depth = relay_depth(squarings, 2048, interval_ms=interval_ms, bytes_max=CHECKPOINT_BYTES_MAX)
+    depth = relay_depth(squarings, 2048, 10, interval_ms=interval_ms, bytes_max=CHECKPOINT_BYTES_MAX)
     assert depth is not None
-    assert depth < best_depth(squarings, 2048)
+    assert depth < 10
     share = (256 << depth) * interval_ms / (effort_seconds(squarings, 2048) * 1000)
     assert share <= CHECKPOINT_PART_BYTES_MAX / 2 < 2 * share
 

@@ -28,6 +28,8 @@ WALKS = {
     "available_for_trap": "over those that are online, for one task in a hundred",
     "available_solvers": "over those that are online, best band first, and stops at the sixteenth that fits",
     "complaints_with_factor": "at the start",
+    "relays_being_checked": "at the start, over those that are being checked",
+    "relays_by_status": "over those of tasks that have not ended, for /metrics",
     "waiting_proofs": "at the start, over those that wait",
     "any_open_task": "the first of the open ones, along their own index",
     "effort_requested": "over the clients, every ten seconds at most",

@@ -24,6 +24,9 @@ OPEN = (
 )
 LIVE = f"(SELECT min(db_key) FROM task_assignments WHERE task_id = {OPEN})"
 
+KEEP = "INSERT INTO relays (assignment_id, task_id, solver_id, depth, residues, count, status, taken_at)"
+"""A checkpoint, of an assignment that follows."""
+
 BREAKS = {
     "each score follows the one before it": "UPDATE score_history SET score_after = score_after + 1 WHERE id = 1",
     "whoever is to be told takes part": "UPDATE outbox SET receiver = 'key:nobody' WHERE standing = 0",
@@ -67,6 +70,13 @@ BREAKS = {
     "solvers hold no more than they announced": "UPDATE solvers SET capacity = announced + 1",
     "bands follow scores": "UPDATE solvers SET band = 9 WHERE db_key = 1",
     "a score is 50 and its history": "UPDATE clients SET reputation_score = 51",
+    "a checkpoint is kept for an open task alone":
+        f"{KEEP} SELECT db_key, task_id, solver_id, 0, x'00', 1, 'open', 5 FROM task_assignments WHERE db_key = {VALID}",
+    "a checkpoint belongs to its assignment":
+        f"{KEEP} SELECT db_key, task_id, 'nobody', 0, x'00', 1, 'open', 5 FROM task_assignments WHERE db_key = {LIVE}",
+    "a checkpoint that is handed on is there, and checked":
+        "INSERT INTO outbox (receiver, endpoint, kind, subject, standing, created_at) "
+        f"VALUES ('key:a', 'solver', 'checkpoint_offered', {LIVE}, 1, 5)",
     "a complaint's columns agree with its state": "UPDATE complaints SET ruling = 'because'",
     "an open complaint will be ruled": "DELETE FROM deadlines WHERE name = 'rule_complaint'",
     "a complaint is about its own task's assignments": f"UPDATE complaint_parties SET assignment_id = {LIVE} "

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from vault_server.core.states import ForbiddenTransition, Transitions
-from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, IN_HAND, OPEN, PROOF, TASK
+from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, IN_HAND, OPEN, PROOF, RELAY, TASK
 
 TASK_STATES = ("waiting", "assigned", "answered", "settled", "cancelled", "failed")
 TASK_EVENTS = ("assign", "unassign", "answer", "cancel", "fail", "settle", "overturn")
@@ -56,6 +56,15 @@ holding     -        -
 failed      -        -
 """
 
+RELAY_STATES = ("open", "checking", "refuted")
+RELAY_EVENTS = ("check", "hold", "refute")
+RELAY_TABLE = """
+            check     hold  refute
+open        checking  -     -
+checking    -         open  refuted
+refuted     -         -     -
+"""
+
 
 def expected(table: str) -> dict[tuple[str, str], str | None]:
     header, *lines = table.strip().splitlines()
@@ -72,6 +81,7 @@ MACHINES = [
     pytest.param(TASK, TASK_STATES, TASK_EVENTS, expected(TASK_TABLE), id="task"),
     pytest.param(ASSIGNMENT, ASSIGNMENT_STATES, ASSIGNMENT_EVENTS, expected(ASSIGNMENT_TABLE), id="assignment"),
     pytest.param(PROOF, PROOF_STATES, PROOF_EVENTS, expected(PROOF_TABLE), id="proof"),
+    pytest.param(RELAY, RELAY_STATES, RELAY_EVENTS, expected(RELAY_TABLE), id="relay"),
     pytest.param(COMPLAINT, COMPLAINT_STATES, COMPLAINT_EVENTS, expected(COMPLAINT_TABLE), id="complaint"),
 ]
 
@@ -90,6 +100,8 @@ PAIRS = [
     for machine, table in (
         (TASK, expected(TASK_TABLE)),
         (ASSIGNMENT, expected(ASSIGNMENT_TABLE)),
+        (PROOF, expected(PROOF_TABLE)),
+        (RELAY, expected(RELAY_TABLE)),
         (COMPLAINT, expected(COMPLAINT_TABLE)),
     )
     for (state, event), after in table.items()
