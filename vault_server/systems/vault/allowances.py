@@ -19,8 +19,9 @@ def of_complaint(push: wire.ComplaintRaised) -> Iterable[Hashable]:
 
 
 def of_ended(push: wire.AssignmentEnded) -> Iterable[Hashable]:
-    """There is nothing left to accept or to answer."""
-    return ("accept", push.assignment), ("tlp_response", push.assignment)
+    """There is nothing left to accept, nor to answer unless a late answer still counts."""
+    accepting, answering = ("accept", push.assignment), ("tlp_response", push.assignment)
+    return (accepting,) if push.late_until is not None else (accepting, answering)
 
 
 USES: Mapping[type, Callable[[Any], Hashable]] = {
