@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import os
 import random
 import signal
@@ -34,6 +35,8 @@ from websockets.exceptions import ConnectionClosed
 PATH, SUBPROTOCOL, AGENT = "/solver", "vault.v1.sealed", "stranger/1"
 LASTING = (4001, 4401)
 CHUNK = 2000
+DEPTH = 6
+"""Of what is kept for a proof: 64 residues, in memory alone."""
 PROGRESS_SECONDS = 2
 """For all assignments together: 20 messages in 10 s are allowed, and one more after the refusal bans."""
 Map = dict[str, Any]
@@ -112,6 +115,70 @@ class Direction:
         return self.cipher.decrypt(self.nonce(), frame, None)
 
 
+# section 14: proofs
+
+
+def rounds(e: int) -> int:
+    return max(0, e.bit_length() - 10)
+
+
+def smaller(v: int, n: int) -> int:
+    return min(v % n, n - v % n)
+
+
+def indices(e: int, depth: int) -> list[int]:
+    if depth == 0:
+        return []
+    o, h = e % 2, e // 2
+    inner = indices(h, depth - 1)
+    return [o + j for j in inner] + [o + h] + [o + h + j for j in inner]
+
+
+def statement(task: str, solver: str, t: int, g: int, n: int) -> bytes:
+    length = (n.bit_length() + 7) // 8
+    names = b"vault proof v1" + bytes.fromhex(task) + bytes.fromhex(solver) + length.to_bytes(4, "big")
+    return names + n.to_bytes(length, "big") + g.to_bytes(length, "big") + (t - 64).to_bytes(8, "big")
+
+
+def drawn(said: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(said).digest()[:16], "big")
+
+
+def prove(task: str, solver: str, t: int, g: int, n: int, residues: dict[int, int]) -> bytes:
+    """`residues` holds g^(2^j) for the j of `indices(t - 64, depth)` and for t - 64, of some depth up to DEPTH."""
+    e, length = t - 64, (n.bit_length() + 7) // 8
+    depth, x, z = min(DEPTH, rounds(e)), g, smaller(residues[e], n)
+    proof, said = z.to_bytes(length, "big"), statement(task, solver, t, g, n)
+    for _ in range(rounds(e)):
+        o, h = e % 2, e // 2
+        if o:
+            x = x * x % n
+        midpoint = smaller(residues[o + h] if depth else pow(x, 1 << h, n), n)
+        proof += midpoint.to_bytes(length, "big")
+        r = drawn(said + proof)
+        depth = max(0, depth - 1)
+        residues = {j: pow(residues[o + j], r, n) * residues[o + h + j] % n for j in indices(h, depth)}
+        x, e = pow(x, r, n) * midpoint % n, h
+    return b"\x01" + proof
+
+
+def proved_answer(task: str, solver: str, t: int, g: int, n: int, proof: bytes) -> int | None:
+    """The answer that a proof proves, or None when it proves nothing."""
+    e, length = t - 64, (n.bit_length() + 7) // 8
+    if e < 1 or proof[:1] != b"\x01" or len(proof) != 1 + length * (1 + rounds(e)):
+        return None
+    z, *midpoints = (int.from_bytes(proof[i : i + length], "big") for i in range(1, len(proof), length))
+    if not all(1 <= v <= (n - 1) // 2 and math.gcd(v, n) == 1 for v in (z, *midpoints)):
+        return None
+    said, x, w = statement(task, solver, t, g, n), g, z
+    for i, midpoint in enumerate(midpoints, 2):
+        if e % 2:
+            x = x * x % n
+        r = drawn(said + proof[1 : 1 + length * i])
+        x, w, e = pow(x, r, n) * midpoint % n, pow(midpoint, r, n) * w % n, e // 2
+    return pow(z, 1 << 64, n) if pow(x, 1 << e, n) in (w, n - w) else None
+
+
 class Solver:
     """What outlives a connection: the key, the pin, the work in hand, the pushes that are done with."""
 
@@ -125,7 +192,7 @@ class Solver:
         self.server_key = server_key
         self.acknowledged: set[int] = set()
         self.work: dict[int, asyncio.Task[None]] = {}
-        self.answers: dict[int, int] = {}
+        self.answers: dict[int, Map] = {}
         self.socket: ClientConnection | None = None
         self.last_id = 0
         self.asked: dict[int, Map] = {}
@@ -256,23 +323,31 @@ class Solver:
             task.cancel()
 
     async def solve(self, offer: Map) -> None:
-        """Square t times, a chunk at a time: 2^CHUNK as an exponent is CHUNK squarings."""
+        """Square t times, a chunk at a time: 2^CHUNK as an exponent is CHUNK squarings. Keep what a proof needs."""
         y, n = (int.from_bytes(offer[name], "big") for name in ("baseg", "product"))
+        t, e, g, kept = offer["t"], offer["t"] - 64, y, dict[int, int]()
+        wants_proof = offer["proof"] == "required"
+        stops = {e, *indices(e, min(DEPTH, rounds(e)))} if wants_proof else set()
         done = 0
-        while done < offer["t"]:
-            count = min(CHUNK, offer["t"] - done)
-            y = await asyncio.to_thread(pow, y, 1 << count, n)
-            done += count
+        for stop in sorted({*range(CHUNK, t, CHUNK), *stops, t}):
+            y = await asyncio.to_thread(pow, y, 1 << (stop - done), n)
+            done = stop
+            if done in stops:
+                kept[done] = y
             if time.monotonic() - self.told > PROGRESS_SECONDS:
                 self.told = time.monotonic()
                 await self.send({"type": "progress", "assignment": offer["assignment"], "done": done})
-        self.answers[offer["assignment"]] = y
+        answer: Map = {"answer": y.to_bytes((y.bit_length() + 7) // 8, "big")}
+        if wants_proof:
+            about = (offer["task"], fingerprint(self.public), t, g, n)
+            answer["proof"] = await asyncio.to_thread(prove, *about, kept)
+            assert proved_answer(*about, answer["proof"]) == y, "a proof that does not hold is not sent"
+            say("proved", assignment=offer["assignment"])
+        self.answers[offer["assignment"]] = answer
         await self.answer(offer["assignment"])
 
     async def answer(self, assignment: int) -> None:
-        y = self.answers[assignment]
-        raw = y.to_bytes((y.bit_length() + 7) // 8, "big")
-        await self.request({"type": "tlp_response", "assignment": assignment, "answer": raw})
+        await self.request({"type": "tlp_response", "assignment": assignment} | self.answers[assignment])
 
     async def request(self, message: Map) -> None:
         self.last_id += 1

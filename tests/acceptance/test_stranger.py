@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from protocol.identity import Identity, fingerprint_of
-from protocol.puzzle import commit, make_modulus
+from protocol.proof import Proof, Statement, verify
+from protocol.prover import prove
+from protocol.puzzle import Puzzle, commit, make_modulus
 from protocol.vault import PuzzleAccepted, PuzzleAnswered, SubmitPuzzle
 from tests.acceptance import stranger_solver as stranger
 from tests.conftest import StartServer, StartSolver
@@ -28,6 +30,7 @@ ALLOWED = {"websockets", "msgpack", "cryptography"} | sys.stdlib_module_names
 
 SQUARINGS = 20_000
 MODULUS, TRAPDOOR = make_modulus(1024)
+TASK, SOLVER = "ab" * 16, "cd" * 16
 
 
 def test_the_stranger_imports_nothing_of_ours() -> None:
@@ -88,6 +91,47 @@ def test_the_stranger_arrives_at_the_documents_vectors() -> None:
     assert sends.seal(raw("second_payload")) == raw("second_frame")
 
 
+def residues(base: int, product: int, e: int, depth: int) -> dict[int, int]:
+    kept, y, done = {}, base, 0
+    for stop in (*stranger.indices(e, depth), e):
+        y, done = pow(y, 1 << (stop - done), product), stop
+        kept[stop] = y
+    return kept
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_the_stranger_makes_the_documents_proofs(size: str) -> None:
+    vectors = vectors_of_the_document()
+    t, product, base = (
+        int(vectors[f"proof.{size}.t"]),
+        int(vectors[f"{size}.product"], 16),
+        int(vectors[f"{size}.baseg"], 16),
+    )
+    about = (vectors["task"], vectors["solver"], t, base, product)
+    assert stranger.statement(*about).hex() == vectors[f"proof.{size}.STATEMENT"]
+    e = t - 64
+    kept = residues(base, product, e, stranger.rounds(e))
+    proof = stranger.prove(*about, kept)
+    assert proof.hex() == vectors[f"proof.{size}.proof"]
+    assert stranger.proved_answer(*about, proof) == int(vectors[f"proof.{size}.answer"], 16)
+
+
+@pytest.mark.parametrize("squarings", [65, 66, 1_087, 1_088, 2_112, 20_001, 65_600])
+def test_the_stranger_and_we_take_each_others_proofs(squarings: int) -> None:
+    """Below and above the first round, and with more rounds than residues are kept for."""
+    puzzle, e = Puzzle(squarings, 5, MODULUS), squarings - 64
+    theirs = (TASK, SOLVER, squarings, 5, MODULUS)
+    kept = residues(5, MODULUS, e, min(stranger.DEPTH, stranger.rounds(e)))
+    proof = stranger.prove(*theirs, kept)
+    statement, y = Statement(puzzle, TASK, SOLVER), TRAPDOOR.power(5, squarings)
+    assert verify(statement, Proof.decode(proof, puzzle)) == y
+    assert prove(statement, kept.items()).encode(MODULUS) == proof
+    assert stranger.proved_answer(*theirs, proof) == y
+    # The first midpoint is the same whatever is drawn: until there are two, nothing shows whose proof it is.
+    assert (stranger.proved_answer(TASK, TASK, squarings, 5, MODULUS, proof) is None) == (stranger.rounds(e) > 1)
+    assert stranger.proved_answer(*theirs, proof[:-1]) is None
+
+
 class Stranger(LoggingProcess):
     """`python stranger_solver.py URL KEYFILE SERVER_KEY`, with no word of ours on its path."""
 
@@ -138,7 +182,7 @@ async def test_a_stranger_and_our_own_solver_agree(
 ) -> None:
     server = await start_server()
     ours, theirs = await asyncio.gather(start_solver(server), start_stranger(server))
-    task, answered = await answer_of(server, SQUARINGS)
+    task, answered = await answer_of(server, SQUARINGS, proof="none")
     assert answered.answer == TRAPDOOR.power(5, SQUARINGS)
     assert answered.judged_by == "agreed"
     await server.event("task.answered", task=task)
@@ -146,6 +190,32 @@ async def test_a_stranger_and_our_own_solver_agree(
     assert asked == {ours.fingerprint, theirs.fingerprint}
     answers = {event["solver"] for event in server.find("assignment.answered", task=task, verdict="unproved")}
     assert answers == asked
+
+
+async def test_a_proved_answer_of_a_stranger_needs_nobody_to_agree(
+    start_server: StartServer, start_stranger: StartStranger
+) -> None:
+    server = await start_server()
+    theirs = await start_stranger(server)
+    task, answered = await answer_of(server, SQUARINGS)
+    assert (answered.answer, answered.judged_by) == (TRAPDOOR.power(5, SQUARINGS), "proof")
+    assert answered.solver == theirs.fingerprint
+    assert answered.proof is not None
+    puzzle = Puzzle(SQUARINGS, 5, MODULUS)
+    statement = Statement(puzzle, task, answered.solver)
+    assert verify(statement, Proof.decode(answered.proof, puzzle)) == answered.answer
+    await server.event("assignment.answered", task=task, solver=theirs.fingerprint, verdict="valid")
+
+
+async def test_what_our_own_solver_proves_a_stranger_can_check(
+    start_server: StartServer, start_solver: StartSolver
+) -> None:
+    server = await start_server()
+    ours = await start_solver(server)
+    task, answered = await answer_of(server, SQUARINGS)
+    assert (answered.judged_by, answered.solver) == ("proof", ours.fingerprint)
+    assert answered.proof is not None
+    assert stranger.proved_answer(task, ours.fingerprint, SQUARINGS, 5, MODULUS, answered.proof) == answered.answer
 
 
 async def test_two_strangers_answer_a_task_with_a_commitment(
