@@ -6,17 +6,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from protocol import sealing
+from protocol import sealing, subnet
 from protocol.catalog import FROM_SERVER, TO_SERVER
 from protocol.codec import DEPTH_MAX
 from protocol.envelope import Kind, Message
 from protocol.errors import CLOSES, ERRORS, Code
 from protocol.fields import INTEGER_MAX
+from protocol.json_text import JSON_DEPTH_MAX
 from protocol.records import FieldSpec, Records
 from protocol.vault import MODULUS_BYTES_MAX
-from tests.protocol import vectors
+from tests.protocol import reference_subnet, vectors
 from vault_server.core.states import Transitions
 from vault_server.settings import LIMITS, Settings
+from vault_server.systems.subnet.states import TASK as SUBNET_TASK
 from vault_server.systems.vault.rules import WEIGHTS
 from vault_server.systems.vault.states import ASSIGNMENT, COMPLAINT, TASK
 
@@ -42,6 +44,7 @@ REPLIES: Mapping[str, str] = {
     "accept": "accepted",
     "tlp_response": "answer_taken",
     "return": "returned",
+    **reference_subnet.REPLIES,
     "checkpoint": "checkpoint_taken",
 }
 REFUSALS: Mapping[str, tuple[Code, ...]] = {
@@ -60,6 +63,7 @@ REFUSALS: Mapping[str, tuple[Code, ...]] = {
     "accept": ASSIGNED,
     "tlp_response": (*ASSIGNED, Code.ANSWER_OUT_OF_RANGE, Code.PROOF_MALFORMED, Code.TOO_MANY_PROOFS),
     "return": ASSIGNED,
+    **reference_subnet.REFUSALS,
     "checkpoint": (*ASSIGNED, Code.CHECKPOINT_REFUSED, Code.CHECKPOINT_EARLY),
 }  # fmt: skip
 ANY_MESSAGE = (
@@ -73,6 +77,7 @@ HTTP_ALONE = (Code.PATH_NOT_FOUND, Code.METHOD_NOT_ALLOWED)
 """What no WebSocket peer is ever told."""
 
 GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
+    **reference_subnet.GROUPS,
     "messages-both-to-server": (TO_SERVER, ("hello", "ack", "ping", "exit")),
     "messages-both-from-server": (
         FROM_SERVER,
@@ -113,6 +118,7 @@ GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
     ),
 }
 OTHER_SETTINGS = (
+    *reference_subnet.SETTINGS,
     "connections_max", "ipv6_prefix_bits", "plain_frames", "public_names",
     "deadline_slack", "deadline_ms_min", "deadline_ms_max", "deadline_ms_unknown",
     "restart_grace_ms", "complaint_ms", "complaint_response_ms", "complaints_rejected_window_ms", "idempotency_ms",
@@ -202,6 +208,10 @@ def fixed_limits() -> Iterator[str]:
     yield "|---|---|"
     yield f"| levels of nesting in a message, its own map included | {DEPTH_MAX} |"
     yield f"| bytes of a big natural | {MODULUS_BYTES_MAX:,} |"
+    yield f"| levels of nesting in a JSON text | {JSON_DEPTH_MAX} |"
+    yield f"| bytes of a completion | {subnet.COMPLETION_BYTES_MAX:,} |"
+    yield f"| bytes of a task's metadata | {subnet.METADATA_BYTES_MAX:,} |"
+    yield f"| bytes of prompt and completions in a push | {subnet.INLINE_BYTES_MAX:,} |"
     yield f"| largest plain integer | {INTEGER_MAX:,} (2^53 - 1) |"
     yield f"| frames sealed with one key | {sealing.FRAMES_MAX:,} (2^32) |"
     yield f"| bytes sealed with one key | {sealing.BYTES_MAX:,} (2^40) |"
@@ -253,6 +263,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "task-states": lambda: _states(TASK),
     "assignment-states": lambda: _states(ASSIGNMENT),
     "complaint-states": lambda: _states(COMPLAINT),
+    "subnet-task-states": lambda: _states(SUBNET_TASK),
     "evidence": evidence,
     "vectors-handshake": _text(vectors.handshake),
     "vectors-messages": _text(vectors.messages),

@@ -24,6 +24,8 @@ from tests.protocol.reference import (
 from vault_server.core.operation import SERVER, Endpoint, Operation
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
+from vault_server.systems.subnet.records import Parts as SubnetParts
+from vault_server.systems.subnet.system import subnet
 from vault_server.systems.vault.records import Parts
 from vault_server.systems.vault.system import vault
 
@@ -51,12 +53,17 @@ def test_every_error_code_is_met_somewhere() -> None:
 
 
 def operations() -> dict[str, Operation]:
-    parts = Parts(Settings.model_validate({}), Cipher(b"\x00" * 32, secrets.token_bytes), secrets.token_bytes, SERVER)
-    orders = [operation for operation in vault(parts).operations if issubclass(operation.order, Message)]
+    settings, cipher = Settings.model_validate({}), Cipher(b"\x00" * 32, secrets.token_bytes)
+    systems = (
+        vault(Parts(settings, cipher, secrets.token_bytes, SERVER)),
+        subnet(SubnetParts(settings, cipher, secrets.token_bytes)),
+    )
+    given = (operation for system in systems for operation in system.operations)
+    orders = [operation for operation in given if issubclass(operation.order, Message)]
     return {operation.order.SHAPE.wire_type: operation for operation in orders}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("endpoint", [Endpoint.CLIENT, Endpoint.SOLVER])
+@pytest.mark.parametrize("endpoint", [Endpoint.CLIENT, Endpoint.SOLVER, Endpoint.SUBNET])
 def test_the_document_gives_each_endpoint_the_messages_that_the_server_takes_there(endpoint: Endpoint) -> None:
     taken = {name for name, operation in operations().items() if endpoint in operation.callers}
     assert taken == set(GROUPS[f"messages-{endpoint}-to-server"][1])
