@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from tests.simulation import report
-from tests.simulation.conduct import KINDS
 from tests.simulation.liars import Run
+from tests.simulation.lies import KINDS
 from tests.simulation.peers import Tally
 from tests.simulation.records import Standing
 from tests.simulation.shape import Shape
@@ -41,6 +41,7 @@ kinds of liars:
   negating   N - y with the honest proof of y      breaking   the right answer with a proof that is wrong somewhere
   copying    another solver's answer and proof     silent     accepts and never answers
   slow       right, after the deadline             colluding  pairs that agree on a lie and prove it as well as they can
+  relaying   hands back, or drops, what it has with a checkpoint that would lead the next one astray
   sleeping   right until trusted, then any of these
 
 examples:

@@ -11,12 +11,14 @@ from protocol.envelope import Envelope
 from protocol.errors import Code
 from protocol.proof import BadProof, Proof, Statement, verify
 from protocol.puzzle import Puzzle
+from protocol.relay import decode, encode
 from protocol.session import Error
 from scripts.load import Conversation
-from tests.simulation.conduct import Assignment, Conduct
+from tests.simulation.conduct import Assignment, Conduct, HandBack
+from tests.simulation.workshop import Checkpoint
 
-EXPECTED_REFUSALS = frozenset({Code.ASSIGNMENT_ENDED, Code.ALREADY_ANSWERED})
-"""What a solver hears whose task ended while its answer was on the way."""
+EXPECTED_REFUSALS = frozenset({Code.ASSIGNMENT_ENDED, Code.ALREADY_ANSWERED, Code.CHECKPOINT_REFUSED})
+"""What a solver hears whose task ended while its answer was on the way; or that was given another's checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class FleetSolver(Conversation):
         self.conduct = conduct
         self._capacity = capacity
         self._tally = tally
+        self._asked: dict[int, Assignment] = {}
         self._working: dict[int, asyncio.Task[None]] = {}
 
     def begin(self, speeds: dict[str, int]) -> None:
@@ -66,6 +69,9 @@ class FleetSolver(Conversation):
         message = envelope.message
         if isinstance(message, wire.PuzzleOffered):
             self._take(message)
+        elif isinstance(message, wire.CheckpointOffered):
+            asked = self._asked[message.assignment]
+            asked.offered.append(Checkpoint(message.depth, decode(message.residues, asked.puzzle.modulus)))
         elif isinstance(message, Error) and message.code not in EXPECTED_REFUSALS:
             self._tally.surprised_by(f"solver: {message.code}")
         elif envelope.seq is not None:
@@ -79,14 +85,24 @@ class FleetSolver(Conversation):
         self.request(wire.AcceptAssignment(assignment=offer.assignment))
         puzzle = Puzzle(offer.t, offer.baseg, offer.product)
         statement = Statement(puzzle, offer.task, self.identity.fingerprint)
-        asked = Assignment(statement, offer.deadline, offer.proof == "required")
+        self._asked[offer.assignment] = asked = Assignment(statement, offer.deadline, offer.proof == "required")
         self._working[offer.assignment] = working = asyncio.create_task(self._work(offer.assignment, asked))
         working.add_done_callback(self._look_at)
 
     async def _work(self, assignment: int, asked: Assignment) -> None:
-        claim = await self.conduct.answer(asked)
-        if claim is not None and not self.is_lost:
-            self.request(wire.SubmitAnswer(assignment=assignment, answer=claim.answer, proof=claim.proof))
+        answered = await self.conduct.answer(asked)
+        if self.is_lost or answered is None:
+            return
+        if isinstance(answered, HandBack):
+            self._hand_back(assignment, asked, answered)
+        else:
+            self.request(wire.SubmitAnswer(assignment=assignment, answer=answered.answer, proof=answered.proof))
+
+    def _hand_back(self, assignment: int, asked: Assignment, what: HandBack) -> None:
+        depth, residues = what.checkpoint.depth, encode(what.checkpoint.residues, asked.puzzle.modulus)
+        self.request(wire.RelayCheckpoint(assignment=assignment, depth=depth, first=0, residues=residues))
+        if what.is_returned:
+            self.request(wire.ReturnAssignment(assignment=assignment))
 
     def _look_at(self, worked: asyncio.Task[None]) -> None:
         if not worked.cancelled() and (error := worked.exception()) is not None:

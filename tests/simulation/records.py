@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
-    """An honest solver whose score was lowered."""
+    """A solver whose score was lowered."""
 
     solver: str
     change: float
@@ -36,11 +37,13 @@ class Blamed:
 
 @dataclass(frozen=True, slots=True)
 class KindOfSolver:
-    """What became of one kind of solver: how many there are, their mean score, their assignments by status."""
+    """What became of one kind of solver: how many there are, their mean score, their assignments by status, and how
+    often their scores were lowered for which reason."""
 
     solvers: int
     score: float
     assignments: Mapping[str, int]
+    lowered: Mapping[str, int]
 
 
 def standing(database: Path, kind_of: Mapping[str, str], ended: int) -> Standing:
@@ -61,22 +64,19 @@ def standing(database: Path, kind_of: Mapping[str, str], ended: int) -> Standing
     )
 
 
-def blamed(database: Path, kind_of: Mapping[str, str]) -> list[Blamed]:
-    """Every lowering of an honest solver's score, as `score_history` has it."""
+def blamed(database: Path) -> list[Blamed]:
+    """Every lowering of a solver's score, as `score_history` has it."""
     found = rows.look(
         database,
         "SELECT p.fingerprint, h.score_change, h.reason FROM score_history h JOIN participants p USING (hotkey)"
         " WHERE h.standing = 'solver' AND h.score_change < 0 ORDER BY h.id",
     )
-    return [
-        Blamed(str(name), _number(change), str(reason))
-        for name, change, reason in found
-        if kind_of.get(str(name)) == "honest"
-    ]
+    return [Blamed(str(name), _number(change), str(reason)) for name, change, reason in found]
 
 
 def by_kind(database: Path, kind_of: Mapping[str, str]) -> dict[str, KindOfSolver]:
     """Each kind's end, the honest first."""
+    lowered = blamed(database)
     score_of = {str(n): _number(s) for n, s in rows.look(database, "SELECT solver_id, reputation_score FROM solvers")}
     ended = rows.look(database, "SELECT solver_id, status, count(*) FROM task_assignments GROUP BY solver_id, status")
     table = {}
@@ -87,7 +87,8 @@ def by_kind(database: Path, kind_of: Mapping[str, str]) -> dict[str, KindOfSolve
             if name in names:
                 statuses[str(status)] = statuses.get(str(status), 0) + int(_number(number))
         scores = [score_of[name] for name in names if name in score_of]
-        table[kind] = KindOfSolver(len(names), statistics.fmean(scores) if scores else 50.0, statuses)
+        reasons = Counter(each.reason for each in lowered if each.solver in names)
+        table[kind] = KindOfSolver(len(names), statistics.fmean(scores) if scores else 50.0, statuses, dict(reasons))
     return table
 
 

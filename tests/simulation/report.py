@@ -68,6 +68,12 @@ def _kinds(outcome: Outcome) -> Iterator[str]:
     for name, kind in outcome.kinds.items():
         counts = "".join(f"{kind.assignments.get(status, 0):10}" for status in statuses)
         yield f"{name:12}{kind.solvers:8}{kind.score:8.1f}{counts}"
+    yield ""
+    for reason in sorted({reason for kind in outcome.kinds.values() for reason in kind.lowered}):
+        whose = ", ".join(
+            f"{name} {kind.lowered[reason]}" for name, kind in outcome.kinds.items() if reason in kind.lowered
+        )
+        yield f"lowered for {reason!r}: {whose}"
 
 
 def _verdict(outcome: Outcome) -> Iterator[str]:

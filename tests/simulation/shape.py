@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tests.acceptance.puzzles import BITS, Maker
-from tests.simulation.conduct import KINDS, Conduct, Honest, Shared
+from tests.simulation.conduct import Conduct, Honest, Shared
+from tests.simulation.lies import KINDS
 from tests.simulation.peers import Exercise
 
 MODULI = 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Iterator
 
@@ -11,10 +12,13 @@ import pytest
 
 from protocol.proof import BadProof, Proof, Statement, verify
 from protocol.puzzle import Puzzle, square_repeatedly
+from protocol.relay import EXPONENT_BYTES, Chain, Check
 from tests.acceptance.puzzles import Maker
-from tests.simulation.conduct import ALONE, KINDS, TRUSTED_AFTER, Assignment, Claim, Copying, Honest, Shared, Slow
+from tests.simulation import conduct
+from tests.simulation.conduct import Assignment, Claim, HandBack, Honest, Shared
+from tests.simulation.lies import ALONE, KINDS, TRUSTED_AFTER, Copying, Slow
 from tests.simulation.shape import SQUARINGS_MIN, Shape, conducts
-from tests.simulation.workshop import Workshop
+from tests.simulation.workshop import Checkpoint, Workshop
 from vault_server.systems.vault.proofs import Claim as Judged
 from vault_server.systems.vault.proofs import holds
 
@@ -29,9 +33,10 @@ def puzzle() -> Puzzle:
 
 
 @pytest.fixture
-def shared() -> Iterator[Shared]:
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+    monkeypatch.setattr(conduct, "HANDED_BACK_SHARE", 0.0)
     workshop = Workshop()
-    yield Shared(workshop, random.Random(1), 0.0, {})
+    yield Shared(workshop, random.Random(2), 0.0, {})
     workshop.close()
 
 
@@ -51,14 +56,30 @@ def proved(claim: Claim, puzzle: Puzzle) -> int:
 
 
 async def claimed(shared: Shared, kind: str, assignment: Assignment) -> Claim:
-    claim = await KINDS[kind](shared, 0).answer(assignment)
-    assert claim is not None
-    return claim
+    return claim_of(await KINDS[kind](shared, 0).answer(assignment))
+
+
+def claim_of(answered: Claim | HandBack | None) -> Claim:
+    assert isinstance(answered, Claim)
+    return answered
+
+
+def checkpoint_of(answered: Claim | HandBack | None) -> Checkpoint:
+    assert isinstance(answered, HandBack)
+    return answered.checkpoint
+
+
+def holds_as_checkpoint(checkpoint: Checkpoint, puzzle: Puzzle) -> bool:
+    """As the server checks it."""
+    chain = Chain.of(puzzle, checkpoint.depth, checkpoint.residues)
+    check = Check(chain, secrets.token_bytes(EXPONENT_BYTES * len(chain.residues)))
+    while (verdict := check.advance()) is None:
+        pass
+    return verdict
 
 
 async def test_the_honest_are_right_and_can_prove_it(shared: Shared, puzzle: Puzzle) -> None:
-    claim = await Honest(shared).answer(asked(puzzle))
-    assert claim is not None
+    claim = claim_of(await Honest(shared).answer(asked(puzzle)))
     assert claim.answer == right(puzzle) == proved(claim, puzzle)
     assert shared.overheard == {TASK: claim}
     assert shared.workshop.squarings == {"honest": puzzle.squarings}
@@ -87,33 +108,30 @@ async def test_the_answers_of_the_liars(shared: Shared, puzzle: Puzzle) -> None:
 async def test_a_pair_agrees_and_two_pairs_do_not(shared: Shared, puzzle: Puzzle, wants_proof: bool) -> None:
     first, second, third = (KINDS["colluding"](shared, number) for number in range(3))
     claims = [await one.answer(asked(puzzle, wants_proof=wants_proof)) for one in (first, second, third)]
-    answers = [claim.answer for claim in claims if claim is not None]
+    answers = [claim_of(claim).answer for claim in claims]
     assert answers[0] == answers[1] != right(puzzle)
     assert answers[2] not in answers[:2]
 
 
 async def test_a_copy_is_anothers_to_the_last_byte(shared: Shared, puzzle: Puzzle) -> None:
     copying = asyncio.create_task(Copying(shared).answer(asked(puzzle)))
-    original = await Honest(shared).answer(asked(puzzle, OTHER))
-    copied = await copying
+    original = claim_of(await Honest(shared).answer(asked(puzzle, OTHER)))
+    copied = claim_of(await copying)
     assert copied == original
-    assert copied is not None
     with pytest.raises(BadProof):
         proved(copied, puzzle)
 
 
 async def test_a_copier_that_overhears_nothing_guesses_in_time(shared: Shared, puzzle: Puzzle) -> None:
     assignment = asked(puzzle)
-    claim = await Copying(shared).answer(assignment)
-    assert claim is not None
+    claim = claim_of(await Copying(shared).answer(assignment))
     assert claim.answer != right(puzzle)
     assert time.time() * 1000 < assignment.deadline_ms
 
 
 async def test_the_slow_are_right_too_late_and_the_silent_say_nothing(shared: Shared, puzzle: Puzzle) -> None:
     assignment = asked(puzzle)
-    claim = await Slow(shared).answer(assignment)
-    assert claim is not None
+    claim = claim_of(await Slow(shared).answer(assignment))
     assert claim.answer == right(puzzle)
     assert time.time() * 1000 > assignment.deadline_ms
     assert await KINDS["silent"](shared, 0).answer(asked(puzzle)) is None
@@ -122,13 +140,30 @@ async def test_the_slow_are_right_too_late_and_the_silent_say_nothing(shared: Sh
 async def test_sleepers_are_honest_until_they_are_trusted(shared: Shared, puzzle: Puzzle) -> None:
     sleeper = KINDS["sleeping"](shared, 0)
     for _ in range(TRUSTED_AFTER):
-        claim = await sleeper.answer(asked(puzzle))
-        assert claim is not None
-        assert proved(claim, puzzle) == right(puzzle)
-    claim = await sleeper.answer(asked(puzzle))
-    if claim is not None and claim.proof is not None and claim.answer == right(puzzle):
+        assert proved(claim_of(await sleeper.answer(asked(puzzle))), puzzle) == right(puzzle)
+    answered = await sleeper.answer(asked(puzzle))
+    if isinstance(answered, Claim) and answered.proof is not None and answered.answer == right(puzzle):
         with pytest.raises(BadProof):
-            proved(claim, puzzle)
+            proved(answered, puzzle)
+
+
+async def test_a_checkpoint_handed_back_by_the_honest_is_right_and_can_be_gone_on_from(
+    shared: Shared, puzzle: Puzzle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conduct, "HANDED_BACK_SHARE", 1.0)
+    checkpoint = checkpoint_of(await Honest(shared).answer(asked(puzzle)))
+    assert holds_as_checkpoint(checkpoint, puzzle)
+    monkeypatch.setattr(conduct, "HANDED_BACK_SHARE", 0.0)
+    successor = asked(puzzle)
+    successor.offered.append(checkpoint)
+    assert proved(claim_of(await Honest(shared).answer(successor)), puzzle) == right(puzzle)
+    assert shared.workshop.squarings["honest"] < 2 * puzzle.squarings
+
+
+async def test_a_liars_checkpoint_is_wrong_whatever_way_it_was_crafted(shared: Shared, puzzle: Puzzle) -> None:
+    relaying = KINDS["relaying"](shared, 0)
+    for _ in range(12):
+        assert not holds_as_checkpoint(checkpoint_of(await relaying.answer(asked(puzzle))), puzzle)
 
 
 @pytest.mark.parametrize(("share", "liars"), [(0.0, 0), (0.3, 12), (0.6, 24), (0.95, 38), (1.0, 40)])

@@ -10,8 +10,8 @@ import pytest
 
 from scripts import simulate
 from tests.simulation import report
-from tests.simulation.conduct import KINDS
 from tests.simulation.liars import Outcome, Run
+from tests.simulation.lies import KINDS
 from tests.simulation.records import Blamed
 from tests.simulation.shape import Shape
 
