@@ -23,14 +23,25 @@ class Maker:
         self.modulus, self.trapdoor = make_modulus(bits)
 
     def order(
-        self, squarings: int = LONG, *, base: int | None = None, committed: bool = True, key: str | None = None
+        self,
+        squarings: int = LONG,
+        *,
+        base: int | None = None,
+        committed: bool = True,
+        key: str | None = None,
+        proof: str = "none",
     ) -> tuple[SubmitPuzzle, int]:
-        """A good order and its answer; a fresh base unless one is given."""
+        """A good order and its answer; a fresh base unless one is given. Nobody is asked to prove anything."""
         puzzle = Puzzle(squarings, secrets.randbits(256) | 2 if base is None else base, self.modulus)
         answer = self.trapdoor.power(puzzle.base, squarings)
         commitment = commit(answer, self.modulus) if committed else None
         order = SubmitPuzzle(
-            t=squarings, baseg=puzzle.base, product=self.modulus, commitment=commitment, idempotency_key=key
+            t=squarings,
+            baseg=puzzle.base,
+            product=self.modulus,
+            commitment=commitment,
+            proof=proof,
+            idempotency_key=key,
         )
         return order, answer
 
