@@ -203,6 +203,15 @@ def run(
             "take longer; the log says when it does.",
         ),
     ] = PROOF_KIB,
+    relay: Annotated[
+        bool,
+        typer.Option(
+            "--relay/--no-relay",
+            envvar="VAULT_SOLVER_RELAY",
+            help="Send checkpoints of long work to the server, so that another solver goes on from them if this one "
+            "does not come back.",
+        ),
+    ] = True,
     log: Annotated[
         bool,
         typer.Option("--log", help="Log lines alone; without this a terminal shows a live screen below them."),
@@ -245,6 +254,7 @@ def run(
             check_seconds=check_every,
             disk_bytes_max=disk_mib * 2**20,
             proof_bytes_max=proof_memory * 1024,
+            relay=relay,
         )
         asyncio.run(run_solver(options))
     except BadAddress as error:

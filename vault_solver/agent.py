@@ -21,9 +21,12 @@ from protocol.vault import (
     AssignmentAccepted,
     AssignmentEnded,
     AssignmentReturned,
+    CheckpointOffered,
+    CheckpointTaken,
     ComplaintHeard,
     ComplaintRaised,
     PuzzleOffered,
+    RelayCheckpoint,
     ReportProgress,
     RespondToComplaint,
     ReturnAssignment,
@@ -32,7 +35,7 @@ from protocol.vault import (
     UpdateStatus,
 )
 from vault_solver.complaints import Complaints, Finding, note_of
-from vault_solver.effects import Acknowledge, Effect, Note, Request, Retry, Signal, Suspend
+from vault_solver.effects import Acknowledge, Effect, Forget, Note, Request, Retry, Signal, Suspend
 from vault_solver.errors import Refused
 from vault_solver.hands import Hands
 from vault_solver.held import Held
@@ -50,6 +53,7 @@ from vault_solver.pipe import (
     Verified,
 )
 from vault_solver.plan import Planner
+from vault_solver.relaying import Relaying
 
 OVER = frozenset({Code.ASSIGNMENT_ENDED, Code.ASSIGNMENT_NOT_FOUND, Code.ALREADY_ANSWERED})
 """Refusals after which nothing more is to be done for an assignment."""
@@ -71,7 +75,8 @@ class Agent:
 
     `speeds`: squarings a second by modulus bits, as announced; a modulus above the largest size is handed back.
     `planner` says how each is proved. `kept_on_stop`: what is not finished when it stops is suspended instead of handed
-    back, for a restart of this key. `now`: seconds since 1970, which deadlines are compared with.
+    back, for a restart of this key. `relay`: whether it relays checkpoints. `now`: seconds since 1970, which deadlines
+    are compared with.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Agent:
         speeds: Mapping[str, int],
         kept_on_stop: bool = False,
         planner: Planner | None = None,
+        relay: bool = True,
         now: Callable[[], float] = time,
     ) -> None:
         self._hands = Hands(capacity, workers, speeds, planner or Planner(), now)
@@ -90,6 +96,7 @@ class Agent:
         self._kept_on_stop = kept_on_stop
         self._paused = False
         self._complaints = Complaints()
+        self._relaying = Relaying(relay)
 
     @property
     def holding(self) -> int:
@@ -113,15 +120,16 @@ class Agent:
 
     # the connection
 
-    def opened(self) -> list[Effect]:
-        """A conversation is open: say what the server may not know. What it thinks is ours it offers again."""
+    def opened(self, limits: Mapping[str, int] | None = None) -> list[Effect]:
+        """A conversation is open, under these limits of the server's: say what it may not know. What it thinks is ours
+        it offers again."""
         self._refusals.clear()
         self._complaints.opened()
         effects: list[Effect] = [Request(self._status())]
         for number, held in self._held.items():
             held.answer_sent = False
             effects += [Request(ReturnAssignment(assignment=number))] if held.returning else self._hands.answer(held)
-        return effects
+        return [*effects, *self._relaying.opened(limits or {})]
 
     def due(self, request: Message) -> list[Effect]:
         """A refused request's time has come: send it again if it still means something."""
@@ -136,6 +144,8 @@ class Agent:
                 return [Request(request)]
             case RespondToComplaint() as response:
                 return self._complaints.due(response)
+            case RelayCheckpoint(assignment=number):
+                return self._relaying.due(number)
         return []
 
     # what the server says
@@ -149,6 +159,9 @@ class Agent:
             case AssignmentEnded() as ended:
                 assert envelope.seq is not None, "the codec reads no push without its number"
                 return [*self._ended(ended), Acknowledge(envelope.seq)]
+            case CheckpointOffered() as offered:
+                assert envelope.seq is not None, "the codec reads no push without its number"
+                return [*self._go_on_from(offered), Forget(envelope.seq)]
             case ComplaintRaised() as raised:
                 assert envelope.seq is not None, "the codec reads no push without its number"
                 return self._complaints.raised(raised, envelope.seq)
@@ -175,6 +188,8 @@ class Agent:
                 note = Note("assignment.verdict", {"assignment": number, "verdict": verdict})
                 self._forget_refusals(number)
                 return [note, *self._hands.taken(number, verdict)]
+            case CheckpointTaken() as taken:
+                return self._relaying.taken(taken)
             case AssignmentReturned(assignment=number):
                 return [Note("assignment.returned", {"assignment": number}), *self._drop(number)]
         return []
@@ -189,7 +204,7 @@ class Agent:
         match report:
             case Verified(state=state):
                 held.done, held.proving, held.proved_share = state.done, False, 0.0
-                return []
+                return [] if held.late_until_ms else self._relaying.verified(held.offer, held.plan, state)
             case Squared():
                 held.done, held.proving = held.offer.t, held.is_proof_due
                 return []
@@ -254,6 +269,18 @@ class Agent:
     def _status(self) -> UpdateStatus:
         return UpdateStatus(state=self.state, capacity=self._hands.capacity, speeds=self._hands.speeds)
 
+    def _go_on_from(self, offered: CheckpointOffered) -> list[Effect]:
+        """Another solver's checkpoint, which the server has checked: it need not be acknowledged, and comes once."""
+        held = self._held.get(offered.assignment)
+        if held is None or not held.is_under_way:
+            return []
+        state = self._relaying.offered(held.offer, held.plan, held.done, offered)
+        if state is None:
+            return []
+        percent = round(100 * state.done / held.offer.t, 1)
+        note = Note("checkpoint.taken_over", {"assignment": offered.assignment, "percent": percent})
+        return [note, *self._hands.go_on_from(held, state)]
+
     def _ended(self, ended: AssignmentEnded) -> list[Effect]:
         number = ended.assignment
         note = Note("assignment.ended", {"assignment": number, "outcome": ended.outcome})
@@ -273,16 +300,18 @@ class Agent:
             return []  # found on disk, and by a worker as well
         held.answer, held.proof, held.done = solved.answer, solved.proof, held.offer.t
         held.solving = held.proving = False
+        self._relaying.forget(solved.assignment)
         fields = {"assignment": solved.assignment, "task": held.offer.task, "proved": bool(solved.proof)}
         note = Note("assignment.solved", fields)
         return [note, *(self._late_drop(held) or self._hands.answer(held)), *self._hands.start_next()]
 
     def _drop(self, number: int) -> list[Effect]:
         self._forget_refusals(number)
+        self._relaying.forget(number)
         return self._hands.drop(number)
 
     def _forget_refusals(self, number: int) -> None:
-        for kind in (AcceptAssignment, SubmitAnswer, ReturnAssignment):
+        for kind in (AcceptAssignment, SubmitAnswer, ReturnAssignment, RelayCheckpoint):
             self._refusals.pop((kind, number), None)
 
     def _refused(self, request: Message, error: Error) -> list[Effect]:
@@ -295,6 +324,9 @@ class Agent:
             return [note, self._retry(request, number, error.retry_after_ms)]
         if isinstance(request, RespondToComplaint):
             return [note, *self._complaints.put_aside(request.complaint)]
+        if isinstance(request, RelayCheckpoint):
+            self._relaying.refused(number)
+            return [note]
         if isinstance(request, UpdateStatus):
             raise Refused(f"The server refuses this solver: {error.message}", error.suggestion)
         if held is None or error.code in OVER or isinstance(request, ReturnAssignment):

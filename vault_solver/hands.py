@@ -10,6 +10,7 @@ from vault_solver.blocks import CHECKED_MIN
 from vault_solver.effects import Archive, Discard, Effect, Forget, Look, Note, Request, Start, Stop
 from vault_solver.held import Held
 from vault_solver.plan import Plan, Planner
+from vault_solver.state import State
 
 COMPLAINT_MS = 24 * 3_600_000
 """An answer may be complained of for 16 hours after its deadline, unless the server's operator has said otherwise."""
@@ -70,6 +71,13 @@ class Hands:
             solving += 1
             effects.append(Start(held.job, held.offer.task))
         return effects
+
+    def go_on_from(self, held: Held, state: State) -> list[Effect]:
+        """This state lies farther on than it has come: from there, at once if it has begun."""
+        held.start, held.done = state, state.done
+        if not held.solving:
+            return []
+        return [Stop(held.offer.assignment), Start(held.job, held.offer.task)]
 
     def answer(self, held: Held) -> list[Effect]:
         """Send the answer, once on each connection. It need not wait until the acceptance is confirmed."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from protocol.vault import PuzzleOffered
 from vault_solver.pipe import Solve
 from vault_solver.plan import Plan, proof_squarings, seconds_for
+from vault_solver.state import State
 
 SPEED_SECONDS_MIN = 2.0
 """Two reports that lie so far apart show a speed."""
@@ -16,11 +17,12 @@ SPEED_SECONDS_MIN = 2.0
 @dataclass(slots=True)
 class Held:
     """One assignment in hand. `answer_sent` speaks of this connection alone; `late_until_ms` is there once another
-    solver was first and a proved answer still counts until then."""
+    solver was first and a proved answer still counts until then; `start` is what the server has given to go on from."""
 
     offer: PuzzleOffered
     seq: int
     plan: Plan | None = None
+    start: State | None = None
     solving: bool = False
     accepted: bool = False
     answer: int | None = None
@@ -44,6 +46,12 @@ class Held:
         return "waiting" if self.answer is None else "answered"
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether its squarings are being done, or will be, for an answer that is waited for."""
+        is_ending = self.returning or self.suspended or self.proving or self.late_until_ms is not None
+        return self.answer is None and not is_ending
+
+    @property
     def is_proof_due(self) -> bool:
         """Whether its answer goes with a proof."""
         return self.plan is not None and self.plan.is_proved
@@ -57,7 +65,7 @@ class Held:
     def job(self) -> Solve:
         """The order to a worker."""
         offer = self.offer
-        return Solve(offer.assignment, offer.t, offer.baseg, offer.product, plan=self.plan)
+        return Solve(offer.assignment, offer.t, offer.baseg, offer.product, self.start, self.plan)
 
     def progressed(self, done: int, now: float) -> None:
         """So many squarings are behind it, at this time in seconds."""

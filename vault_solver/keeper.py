@@ -70,7 +70,7 @@ class Keeper:
         self._server_key = server_key
 
     def begin(self, job: Solve, task: str, solve: Callable[[Solve], None]) -> None:
-        """Call `solve` with this job, and with the state to go on from if there is one."""
+        """Call `solve` with this job, and with the state to go on from: its own, or one on disk that is farther on."""
         number = job.assignment
         if job.squarings < CHECKED_MIN:
             solve(job)
@@ -147,6 +147,9 @@ class Keeper:
         if number not in self._starting:
             return
         self._starting.discard(number)
+        if job.state is not None and (state is None or state.done < job.state.done):
+            state = job.state
+            self.keep(number, state)
         if state is not None:
             percent = round(100 * state.done / job.squarings, 1)
             self._log.info("assignment.resumed", assignment=number, percent=percent)

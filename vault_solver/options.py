@@ -42,6 +42,7 @@ class Options:
     check_seconds: float = CHECK_SECONDS
     disk_bytes_max: int = DISK_MIB * 2**20
     proof_bytes_max: int = KEPT_BYTES_MAX
+    relay: bool = True
 
     @property
     def checkpoints(self) -> Path:

@@ -155,11 +155,12 @@ class Pool:
 
     def suspend(self, assignment: int) -> None:
         """Stop as soon as the state is verified: that is reported, if there is any, then `Suspended`."""
-        seat = next((seat for seat in self._seats if seat.job is not None and seat.job.assignment == assignment), None)
+        seats = (seat for seat in self._seats if seat.job is not None and seat.job.assignment == assignment)
+        seat = next((seat for seat in seats if not seat.cancelled), None)  # it may be begun anew elsewhere
         if seat is None:
             self._backlog = deque(job for job in self._backlog if job.assignment != assignment)
             self._report(Suspended(assignment))
-        elif not seat.cancelled and not seat.suspended:
+        elif not seat.suspended:
             seat.suspended = True
             seat.say(Suspend(assignment))
 

@@ -64,6 +64,7 @@ async def run(options: Options) -> None:
         speeds=speeds,
         kept_on_stop=options.kept_on_stop,
         planner=planner,
+        relay=options.relay,
     )
     solver = Solver(options, identity, agent, leaving, planner, speeds)
     pausing.tell(solver.pause)
@@ -186,7 +187,7 @@ class Solver:
         self._keeper.meet(link.server_key)
         self._log.info("solver.connected", server=self._options.address.authority, server_key=link.server_key)
         try:
-            self._perform(self._agent.opened())
+            self._perform(self._agent.opened(link.limits))
             async with contextlib.aclosing(link.messages(self._cannot_read)) as messages:
                 async for request, envelope in messages:
                     self._sender.heard(envelope)

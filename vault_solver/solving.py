@@ -69,13 +69,15 @@ class Solving:
     def _solve_and_prove(self, plan: Plan, start: State | None) -> Solved:
         order = self._order
         statement = Statement(Puzzle(order.squarings, order.base, order.modulus), plan.task, plan.solver)
-        for _ in range(REPEATS_MAX + 1):
+        for attempt in range(REPEATS_MAX + 1):
             end = self._squared(start)
             try:
                 proved = prove_and_verify(statement, end, self._in_pieces(plan, end))
             except BadProof:
                 self._say(Misproved(self._number))
-                start = last_sound(order.base, order.modulus, end.kept, self._in_pieces(plan, end))
+                # The second time nothing that was kept is believed: who relayed it may know the factors of N.
+                sound = last_sound(order.base, order.modulus, end.kept, self._in_pieces(plan, end))
+                start = State(0, order.base) if attempt else sound
                 self._say(Verified(self._number, start))
             else:
                 return Solved(self._number, proved.answer, proved.proof)
