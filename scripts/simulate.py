@@ -42,6 +42,7 @@ kinds of liars:
   copying    another solver's answer and proof     silent     accepts and never answers
   slow       right, after the deadline             colluding  pairs that agree on a lie and prove it as well as they can
   relaying   hands back, or drops, what it has with a checkpoint that would lead the next one astray
+  renewing   garbage, by a new key each time
   sleeping   right until trusted, then any of these
 
 examples:

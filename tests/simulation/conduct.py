@@ -67,9 +67,10 @@ class Shared:
 
 
 class Conduct(ABC):
-    """One solver's way to answer. `name` is the kind, as the report has it."""
+    """One solver's way to answer. `name` is the kind, as the report has it; who `renews` has a new key for each lie."""
 
     name: str
+    renews = False
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared

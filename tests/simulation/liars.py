@@ -16,7 +16,7 @@ from scripts.load import dial
 from tests.acceptance.puzzles import BITS
 from tests.processes import Server, environment
 from tests.simulation import records
-from tests.simulation.conduct import Shared
+from tests.simulation.conduct import Conduct, Shared
 from tests.simulation.peers import FleetClient, FleetSolver, Tally
 from tests.simulation.records import Blamed, KindOfSolver, Standing
 from tests.simulation.shape import Shape, conducts, exercises
@@ -99,6 +99,7 @@ class Run:
         self._tally = Tally()
         self._standings: list[Standing] = []
         self._solvers: list[FleetSolver] = []
+        self._kind_of: dict[str, str] = {}
         self._clients: list[FleetClient] = []
 
     async def outcome(self) -> Outcome:
@@ -121,9 +122,7 @@ class Run:
         shape, port, chance = self._shape, self._server.port, random.Random(self._shape.seed)
         shared = Shared(self._workshop, chance, shape.work_ms / 1000, {})
         for conduct in conducts(shape, shared):
-            solver = await dial(port, partial(FleetSolver, port, conduct, shape.capacity, self._tally))
-            solver.begin({str(BITS): SPEED})
-            self._solvers.append(solver)
+            self._solvers.append(await self._join(conduct))
         source = exercises(shape, chance)
         for _ in range(shape.clients):
             client = await dial(port, partial(FleetClient, port, source, shape.under_way, self._tally))
@@ -132,11 +131,26 @@ class Run:
         for client in self._clients:
             client.begin()
 
+    async def _join(self, conduct: Conduct) -> FleetSolver:
+        port = self._server.port
+        solver = await dial(port, partial(FleetSolver, port, conduct, self._shape.capacity, self._tally))
+        self._kind_of[solver.identity.fingerprint] = conduct.name
+        solver.begin({str(BITS): SPEED})
+        return solver
+
+    async def _renew(self) -> None:
+        """Who gives up its key comes back with a new one."""
+        for index, solver in enumerate(self._solvers):
+            if solver.is_spent:
+                solver.close()
+                self._solvers[index] = await self._join(solver.conduct)
+
     async def _watch(self) -> bool:
         """Until everything has ended, nothing moves any more, or somebody stops it; whether all has ended."""
         ended, moved = 0, time.monotonic()
         while not self.stop.is_set():
             await asyncio.sleep(LOOK_SECONDS)
+            await self._renew()
             if any(peer.is_lost for peer in (*self._solvers, *self._clients)):
                 self._tally.surprised_by("connection lost")
                 return False
@@ -155,12 +169,8 @@ class Run:
             self._standings.append(records.standing(self._server.database, self._kind_of, self._tally.ended))
             self._progress(self._tally, self._standings[-1])
 
-    @property
-    def _kind_of(self) -> dict[str, str]:
-        return {solver.identity.fingerprint: solver.conduct.name for solver in self._solvers}
-
     def _outcome(self, seconds: float, is_whole: bool) -> Outcome:
-        database, kind_of = self._server.database, self._kind_of
+        database, kind_of = self._server.database, dict(self._kind_of)
         mean, most = records.assignments_per_task(database, [c.identity.fingerprint for c in self._clients])
         squarings = self._workshop.squarings
         return Outcome(

@@ -43,6 +43,13 @@ class Garbage(Conduct):
         return asked.claim(self._any_number(puzzle.modulus), proof)
 
 
+class Renewing(Garbage):
+    """Garbage, each time by a key that nobody has seen before: keys are free."""
+
+    name = "renewing"
+    renews = True
+
+
 class Negating(Conduct):
     """N - y, with the honest proof of y: proofs of repeated squaring are blind to signs."""
 
@@ -196,6 +203,7 @@ def _alone(lie: type[Conduct]) -> Maker:
 
 
 KINDS: Mapping[str, Maker] = MappingProxyType(
-    {lie.name: _alone(lie) for lie in ALONE} | {Colluding.name: _colluding, Sleeping.name: _sleeping}
+    {lie.name: _alone(lie) for lie in ALONE}
+    | {Renewing.name: _alone(Renewing), Colluding.name: _colluding, Sleeping.name: _sleeping}
 )
 """Every kind of liar, by name."""

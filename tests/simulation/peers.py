@@ -51,7 +51,7 @@ class Tally:
 
 
 class FleetSolver(Conversation):
-    """Accepts whatever it is offered, and answers as its conduct says."""
+    """Accepts whatever it is offered, and answers as its conduct says. `is_spent`: it gives up its key, with a lie."""
 
     def __init__(self, port: int, conduct: Conduct, capacity: int, tally: Tally) -> None:
         super().__init__(port, wire.SOLVER_PATH)
@@ -60,6 +60,7 @@ class FleetSolver(Conversation):
         self._tally = tally
         self._asked: dict[int, Assignment] = {}
         self._working: dict[int, asyncio.Task[None]] = {}
+        self.is_spent = False
 
     def begin(self, speeds: dict[str, int]) -> None:
         """Say that it is ready."""
@@ -93,6 +94,7 @@ class FleetSolver(Conversation):
         answered = await self.conduct.answer(asked)
         if self.is_lost or answered is None:
             return
+        self.is_spent = self.conduct.renews
         if isinstance(answered, HandBack):
             self._hand_back(assignment, asked, answered)
         else:
