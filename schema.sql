@@ -3,8 +3,9 @@
 -- Times are integer UTC milliseconds; fingerprints and hotkeys lower-case hex. BYTEA columns of tasks and
 -- task_assignments hold AES-256-GCM ciphertexts (exchange/cipher.py), except `commitment`, a hash.
 --
--- SQLite runs this file as it stands (storage/schema.py only writes its lists of words in a quicker way). For PostgreSQL storage/schema.py reads two marks:
+-- SQLite runs this file as it stands (storage/schema.py only writes its lists of words in a quicker way). For PostgreSQL storage/schema.py reads three marks:
 --   INTEGER PRIMARY KEY AUTOINCREMENT   becomes a generated BIGINT identity; both never use a number twice
+--   DEFAULT (unixepoch() * 1000)        becomes PostgreSQL's own clock
 --   /*forward*/                         this line's REFERENCES is added after all tables exist (tables in a circle)
 -- Triggers stand in storage/triggers/, one file per dialect, same names, same effects.
 
@@ -144,7 +145,9 @@ CREATE TABLE proofs (                  -- what solvers sent to prove their answe
     solver_id     TEXT NOT NULL REFERENCES solvers (solver_id),
     proof         BYTEA NOT NULL,
     status        TEXT NOT NULL CHECK (status IN ('waiting', 'holding', 'failed')),
-    received_at   BIGINT NOT NULL
+    received_at   BIGINT NOT NULL,
+    checked_at    BIGINT,
+    CHECK ((checked_at IS NULL) = (status = 'waiting'))
 );
 
 CREATE INDEX proofs_waiting ON proofs (solver_id, assignment_id) WHERE status = 'waiting';
@@ -209,15 +212,19 @@ CREATE TABLE good_days (               -- a pair's good answers count once a day
 CREATE TABLE score_history (           -- the only way a score moves: a row here, and the triggers do the rest
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     standing     TEXT NOT NULL CHECK (standing IN ('solver', 'client', 'participant', 'agent')),
-    hotkey       TEXT NOT NULL REFERENCES participants (hotkey),
+    hotkey       TEXT REFERENCES participants (hotkey),
+    agent_id     BIGINT REFERENCES agents (id), /*forward*/                 -- an agent of the hive has no key
     score_change DOUBLE PRECISION NOT NULL,                                 -- as applied, to six decimals
     score_after  DOUBLE PRECISION NOT NULL CHECK (score_after BETWEEN 0 AND 100),
     reason       TEXT NOT NULL,
     task_id      TEXT,
-    created_at   BIGINT NOT NULL
+    created_at   BIGINT NOT NULL,
+    CHECK ((standing = 'agent') = (agent_id IS NOT NULL)),
+    CHECK ((hotkey IS NULL) = (agent_id IS NOT NULL))
 );
 
 CREATE INDEX score_history_of_key ON score_history (hotkey, standing, id);
+CREATE INDEX score_history_of_agent ON score_history (agent_id, id) WHERE agent_id IS NOT NULL;
 CREATE INDEX score_history_of_task ON score_history (task_id) WHERE task_id IS NOT NULL;
 
 CREATE TABLE bans (                    -- who is kept out, until when (seed 000 §3.4)
@@ -235,8 +242,8 @@ CREATE INDEX bans_in_force ON bans (until) WHERE lifted_at IS NULL;
 
 CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays until its receiver is done with it
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
-    receiver   TEXT NOT NULL,          -- key:<fingerprint>
-    endpoint   TEXT NOT NULL,          -- client, solver
+    receiver   TEXT NOT NULL,          -- key:<fingerprint>, agent:<id>, user:<id>, webhook:<id>
+    endpoint   TEXT NOT NULL,          -- client, solver, subnet, hive, webhook
     kind       TEXT NOT NULL,          -- the wire name of the push
     subject    TEXT NOT NULL,          -- what it is about: a task's fingerprint or an assignment's db_key
     detail     TEXT NOT NULL DEFAULT '',
@@ -362,3 +369,215 @@ WHERE t.status = 'submitted' AND p.hotkey <> t.validator_hotkey AND p.hotkey <> 
   AND NOT EXISTS (SELECT 1 FROM miner_contributors l WHERE l.contributor_hotkey = p.hotkey
                   AND l.miner_hotkey = t.assigned_miner_hotkey
                   AND (l.revoked_at IS NULL OR l.revoked_at >= t.created_at));
+
+-- The hive (seed 002)
+
+CREATE TABLE users (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    email          TEXT NOT NULL UNIQUE CHECK (length(email) BETWEEN 3 AND 254 AND email = lower(email)),
+    name           TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+    role           TEXT NOT NULL DEFAULT 'both' CHECK (role IN ('poster', 'operator', 'both', 'admin')),
+    avatar_url     TEXT,
+    bio            TEXT,
+    credit_balance BIGINT NOT NULL DEFAULT 0 CHECK (credit_balance >= 0),   -- of the newest credit_transactions row
+    created_at     BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    updated_at     BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    password_hash  TEXT                                                     -- argon2; null: nobody can log in
+);
+
+CREATE TABLE categories (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    name        TEXT NOT NULL UNIQUE,
+    slug        TEXT NOT NULL UNIQUE,
+    description TEXT,
+    icon        TEXT,
+    sort_order  BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE TABLE agents (
+    id                  INTEGER PRIMARY KEY AUTOINCREMENT,
+    operator_id         BIGINT NOT NULL REFERENCES users (id),
+    name                TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+    description         TEXT NOT NULL CHECK (length(description) BETWEEN 1 AND 2000),
+    capabilities        TEXT NOT NULL DEFAULT '[]',                         -- JSON, texts
+    category_ids        TEXT NOT NULL DEFAULT '[]',                         -- JSON, integers; agent_categories follows
+    hourly_rate_credits BIGINT CHECK (hourly_rate_credits >= 0),
+    api_key_hash        TEXT UNIQUE CHECK (length(api_key_hash) = 64),      -- SHA-256, hex; null: revoked
+    api_key_prefix      TEXT CHECK (length(api_key_prefix) = 14),
+    webhook_url         TEXT,
+    status              TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'suspended')),
+    reputation_score    DOUBLE PRECISION NOT NULL DEFAULT 50 CHECK (reputation_score BETWEEN 0 AND 100),
+    tasks_completed     BIGINT NOT NULL DEFAULT 0 CHECK (tasks_completed >= 0),
+    avg_rating          DOUBLE PRECISION CHECK (avg_rating BETWEEN 1 AND 5),
+    created_at          BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    updated_at          BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    CHECK ((api_key_hash IS NULL) = (api_key_prefix IS NULL))
+);
+
+CREATE INDEX agents_of_operator ON agents (operator_id);
+CREATE INDEX agents_by_status ON agents (status);
+
+CREATE TABLE agent_categories (        -- agents.category_ids, one row each: who is told of a new task
+    category_id BIGINT NOT NULL REFERENCES categories (id),
+    agent_id    BIGINT NOT NULL REFERENCES agents (id),
+    PRIMARY KEY (category_id, agent_id)
+);
+
+CREATE INDEX agent_categories_of_agent ON agent_categories (agent_id);
+
+CREATE TABLE hive_tasks (              -- the seed's `tasks`
+    id                  INTEGER PRIMARY KEY AUTOINCREMENT,
+    poster_id           BIGINT NOT NULL REFERENCES users (id),
+    title               TEXT NOT NULL CHECK (length(title) BETWEEN 5 AND 200),
+    description         TEXT NOT NULL CHECK (length(description) BETWEEN 20 AND 5000),
+    requirements        TEXT CHECK (length(requirements) <= 5000),
+    budget_credits      BIGINT NOT NULL CHECK (budget_credits BETWEEN 10 AND 1000000000),
+    category_id         BIGINT REFERENCES categories (id),
+    status              TEXT NOT NULL DEFAULT 'open' CHECK (status IN
+                            ('open', 'claimed', 'in_progress', 'delivered', 'completed', 'disputed', 'cancelled')),
+    claimed_by_agent_id BIGINT REFERENCES agents (id),
+    deadline            BIGINT,
+    max_revisions       BIGINT NOT NULL DEFAULT 2 CHECK (max_revisions BETWEEN 0 AND 5),
+    created_at          BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    updated_at          BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    posted_by_agent_id  BIGINT REFERENCES agents (id),                      -- which of its poster's agents posted it
+    CHECK (status <> 'open' OR claimed_by_agent_id IS NULL),
+    CHECK (status = 'open' OR status = 'cancelled' OR claimed_by_agent_id IS NOT NULL)
+);
+
+CREATE INDEX hive_tasks_by_status ON hive_tasks (status, id);
+CREATE INDEX hive_tasks_by_budget ON hive_tasks (status, budget_credits, id);
+CREATE INDEX hive_tasks_of_poster ON hive_tasks (poster_id, id);
+CREATE INDEX hive_tasks_of_category ON hive_tasks (category_id, status, id);
+CREATE INDEX hive_tasks_of_category_by_budget ON hive_tasks (category_id, status, budget_credits, id);
+CREATE INDEX hive_tasks_by_age ON hive_tasks (created_at);
+CREATE INDEX hive_tasks_of_agent ON hive_tasks (claimed_by_agent_id, id) WHERE claimed_by_agent_id IS NOT NULL;
+
+CREATE TABLE task_claims (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id          BIGINT NOT NULL REFERENCES hive_tasks (id),
+    agent_id         BIGINT NOT NULL REFERENCES agents (id),
+    proposed_credits BIGINT NOT NULL CHECK (proposed_credits >= 1),
+    message          TEXT CHECK (length(message) <= 1000),
+    status           TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'accepted', 'rejected', 'withdrawn')),
+    created_at       BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    is_abandoned     INTEGER NOT NULL DEFAULT 0 CHECK (is_abandoned IN (0, 1)), -- 1: the agent gave up what it had
+    CHECK (is_abandoned = 0 OR status = 'withdrawn')
+);
+
+CREATE UNIQUE INDEX task_claims_pending_once ON task_claims (task_id, agent_id) WHERE status = 'pending';
+CREATE UNIQUE INDEX task_claims_accepted_once ON task_claims (task_id) WHERE status = 'accepted';
+CREATE INDEX task_claims_of_task ON task_claims (task_id, id);
+CREATE INDEX task_claims_of_agent ON task_claims (agent_id, id);
+
+CREATE TABLE deliverables (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id         BIGINT NOT NULL REFERENCES hive_tasks (id),
+    agent_id        BIGINT NOT NULL REFERENCES agents (id),
+    content         TEXT NOT NULL CHECK (length(content) BETWEEN 1 AND 50000),
+    status          TEXT NOT NULL DEFAULT 'submitted' CHECK (status IN
+                        ('submitted', 'accepted', 'rejected', 'revision_requested')),
+    revision_notes  TEXT CHECK (length(revision_notes) <= 5000),
+    revision_number BIGINT NOT NULL DEFAULT 1 CHECK (revision_number >= 1),
+    submitted_at    BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    UNIQUE (task_id, agent_id, revision_number),                            -- each agent counts from 1
+    CHECK (status <> 'revision_requested' OR revision_notes IS NOT NULL)
+);
+
+CREATE UNIQUE INDEX deliverables_submitted_once ON deliverables (task_id) WHERE status = 'submitted';
+CREATE INDEX deliverables_of_task ON deliverables (task_id, id);
+CREATE INDEX deliverables_rejected ON deliverables (agent_id, task_id) WHERE status = 'rejected';
+
+CREATE TABLE disputes (                -- a task is disputed once: why, and what an admin made of it
+    task_id        BIGINT PRIMARY KEY REFERENCES hive_tasks (id),
+    deliverable_id BIGINT NOT NULL REFERENCES deliverables (id),
+    kind           TEXT NOT NULL CHECK (kind IN ('reject', 'dispute')),
+    reason         TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 5000),
+    created_at     BIGINT NOT NULL,
+    outcome        TEXT CHECK (outcome IN ('agent', 'poster')),
+    note           TEXT CHECK (length(note) <= 5000),
+    resolved_by    BIGINT REFERENCES users (id),
+    resolved_at    BIGINT,                                                  -- null: open
+    CHECK ((resolved_at IS NULL) = (outcome IS NULL)),
+    CHECK ((resolved_at IS NULL) = (resolved_by IS NULL))
+);
+
+CREATE INDEX disputes_open ON disputes (task_id) WHERE resolved_at IS NULL;
+
+CREATE TABLE reviews (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id       BIGINT NOT NULL UNIQUE REFERENCES hive_tasks (id),
+    reviewer_id   BIGINT NOT NULL REFERENCES users (id),
+    agent_id      BIGINT NOT NULL REFERENCES agents (id),
+    rating        BIGINT NOT NULL CHECK (rating BETWEEN 1 AND 5),
+    quality_score BIGINT CHECK (quality_score BETWEEN 1 AND 5),
+    speed_score   BIGINT CHECK (speed_score BETWEEN 1 AND 5),
+    comment       TEXT CHECK (length(comment) <= 2000),
+    created_at    BIGINT NOT NULL DEFAULT (unixepoch() * 1000)
+);
+
+CREATE INDEX reviews_of_agent ON reviews (agent_id, id);
+CREATE INDEX reviews_of_reviewer ON reviews (reviewer_id);
+
+CREATE TABLE credit_transactions (     -- the only way a balance moves: a row here, and the triggers do the rest
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id         BIGINT NOT NULL REFERENCES users (id),
+    amount          BIGINT NOT NULL,
+    type            TEXT NOT NULL CHECK (type IN ('deposit', 'bonus', 'payment', 'platform_fee', 'refund')),
+    task_id         BIGINT REFERENCES hive_tasks (id),
+    counterparty_id BIGINT REFERENCES users (id),
+    description     TEXT,
+    balance_after   BIGINT NOT NULL CHECK (balance_after >= 0),
+    created_at      BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    CHECK (amount > 0 OR type = 'refund'),
+    CHECK (task_id IS NOT NULL OR type IN ('deposit', 'bonus'))
+);
+
+CREATE INDEX credit_transactions_of_user ON credit_transactions (user_id, id);
+CREATE INDEX credit_transactions_by_age ON credit_transactions (created_at);
+CREATE UNIQUE INDEX credit_transactions_paid_once ON credit_transactions (task_id) WHERE type = 'payment';
+CREATE UNIQUE INDEX credit_transactions_charged_once ON credit_transactions (task_id) WHERE type = 'platform_fee';
+
+CREATE TABLE webhooks (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent_id          BIGINT NOT NULL REFERENCES agents (id),
+    owner             TEXT NOT NULL,                                        -- agent:<id>, under whose key it is sealed
+    url               TEXT NOT NULL,
+    secret            BYTEA NOT NULL,                                       -- sealed: it signs, so it must be readable
+    events            TEXT NOT NULL DEFAULT '[]',                           -- JSON, names of events
+    is_active         INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
+    last_triggered_at BIGINT,
+    failure_count     BIGINT NOT NULL DEFAULT 0 CHECK (failure_count >= 0), -- attempts in a row
+    secret_prefix     TEXT NOT NULL CHECK (length(secret_prefix) = 8),
+    previous_secret   BYTEA,                                                -- sealed; signs too until previous_until
+    previous_until    BIGINT,
+    is_profile        INTEGER NOT NULL DEFAULT 0 CHECK (is_profile IN (0, 1)), -- 1: the one of agents.webhook_url
+    created_at        BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    CHECK (owner = 'agent:' || agent_id),
+    CHECK ((previous_secret IS NULL) = (previous_until IS NULL))
+);
+
+CREATE INDEX webhooks_of_agent ON webhooks (agent_id);
+CREATE UNIQUE INDEX webhooks_of_profile ON webhooks (agent_id) WHERE is_profile = 1;
+
+CREATE TABLE hive_sessions (           -- who is logged in; only the hash of a session's name is kept
+    token_hash TEXT PRIMARY KEY CHECK (length(token_hash) = 64),
+    user_id    BIGINT NOT NULL REFERENCES users (id),
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL CHECK (expires_at > created_at)
+);
+
+CREATE INDEX hive_sessions_of_user ON hive_sessions (user_id);
+CREATE INDEX hive_sessions_by_end ON hive_sessions (expires_at);
+
+CREATE TABLE hive_replies (            -- what requests with an idempotency key were answered, for a repetition
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner        TEXT NOT NULL,        -- agent:<id>, user:<id>
+    key          TEXT NOT NULL,
+    request_hash BYTEA NOT NULL,       -- keyed hash: says whether a repetition is the same, and nothing else
+    reply        BYTEA NOT NULL,       -- sealed: it may hold an API key
+    created_at   BIGINT NOT NULL,
+    UNIQUE (owner, key)
+);
+
+CREATE INDEX hive_replies_by_age ON hive_replies (created_at);

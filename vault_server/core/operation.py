@@ -24,23 +24,28 @@ class Endpoint(StrEnum):
     CLIENT = "client"
     SOLVER = "solver"
     SUBNET = "subnet"
+    HIVE = "hive"
     SERVER = "server"
     OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who gives an order: a proved key, on an endpoint, from an address (of IPv6 the prefix that counts as one)."""
+    """Who gives an order: a proved key, on an endpoint, from an address (of IPv6 the prefix that counts as one).
+
+    In the hive nobody has a key: `account` says who speaks, `agent:<id>` or `user:<id>`.
+    """
 
     fingerprint: str
     hotkey: str
     endpoint: Endpoint
     address: str
+    account: str = ""
 
     @property
     def subject(self) -> str:
         """How limits, outbox and idempotency name this caller."""
-        return f"key:{self.fingerprint}"
+        return self.account or f"key:{self.fingerprint}"
 
 
 SERVER = Caller("", "", Endpoint.SERVER, "")
@@ -76,6 +81,10 @@ class Reader(Protocol):
 
 class Transaction(Reader, Protocol):
     """One message's part of a transaction: its changes and effects stand or fall together."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else can write until it is over: then nothing needs to be locked or claimed."""
 
     def run(self, query: Query, **values: Any) -> int:
         """Change rows; the number changed."""

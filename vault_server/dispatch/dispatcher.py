@@ -200,7 +200,8 @@ def _check(operation: Operation, order: Any) -> None:
 
 
 def _whose(waiting: _Waiting) -> str:
-    return f"{waiting.caller.endpoint} {waiting.caller.fingerprint}" if waiting.caller.fingerprint else ""
+    caller = waiting.caller
+    return f"{caller.endpoint} {caller.subject}" if caller.fingerprint or caller.account else ""
 
 
 def _unavailable(error: StorageError) -> Refusal:

@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 500
 def _scores_follow_each_other(reader: Reader) -> Iterator[str]:
     for row in reader.all(q.broken_chains):
         yield (
-            f"score_history {row['id']} moves the {row['standing']} {row['hotkey'][:16]}… by {row['score_change']} "
+            f"score_history {row['id']} moves the {row['standing']} {row['holder'][:16]}… by {row['score_change']} "
             f"to {row['score_after']}; before it stood at {row['before']}"
         )
 

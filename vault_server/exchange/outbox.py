@@ -29,10 +29,25 @@ def push(
 
     One that is `standing` stays until what it is about ends: whoever ends that withdraws it.
     """
+    push_to(tx, f"key:{key}", endpoint.value, kind, subject, now_ms, detail=detail, standing=standing)
+
+
+def push_to(
+    tx: Transaction,
+    receiver: str,
+    endpoint: str,
+    kind: str,
+    subject: str,
+    now_ms: int,
+    *,
+    detail: str = "",
+    standing: bool = False,
+) -> None:
+    """The same for any receiver: who has no key is named by his account (`Caller.subject`)."""
     tx.run(
         q.insert_push,
-        receiver=f"key:{key}",
-        endpoint=endpoint.value,
+        receiver=receiver,
+        endpoint=endpoint,
         kind=kind,
         subject=subject,
         detail=detail,
@@ -78,6 +93,6 @@ def acknowledgement(seq: int) -> Hashable:
     return ("ack", seq)
 
 
-RECEIVERS = frozenset({Endpoint.CLIENT, Endpoint.SOLVER, Endpoint.SUBNET})
+RECEIVERS = frozenset({Endpoint.CLIENT, Endpoint.SOLVER, Endpoint.SUBNET, Endpoint.HIVE})
 
 ACKNOWLEDGE = Operation(Ack, RECEIVERS, acknowledge, allowance=allowance)

@@ -79,6 +79,10 @@ INSERT INTO score_history (standing, hotkey, score_change, score_after, reason, 
 SELECT :standing, hotkey, :score_change, :score_after, :reason, :task_id, :created_at FROM participants
 WHERE fingerprint = :fingerprint;
 
+-- name: insert_agent_score_change!
+INSERT INTO score_history (standing, agent_id, score_change, score_after, reason, task_id, created_at)
+VALUES ('agent', :agent_id, :score_change, :score_after, :reason, :task_id, :created_at);
+
 -- name: score_change^
 SELECT standing, score_change, score_after, reason, task_id FROM score_history WHERE id = :id;
 

@@ -24,6 +24,7 @@ class Standing(StrEnum):
     SOLVER = "solver"
     CLIENT = "client"
     PARTICIPANT = "participant"
+    AGENT = "agent"
 
 
 def move(
@@ -59,6 +60,27 @@ def move(
     log(
         tx, "standing.changed", standing=standing.value, fingerprint=fingerprint, change=change, score=after, why=reason
     )
+    return change
+
+
+def move_agent(
+    tx: Transaction, agent_id: int, *, old: float, new: float, reason: str, task: str | None, now_ms: int
+) -> float:
+    """The same for an agent of the hive, which has no key; its row is locked. The change applied."""
+    after = round(min(100.0, max(0.0, new)), DECIMALS)
+    change = round(after - old, DECIMALS)
+    if change == 0:
+        return 0.0
+    tx.run(
+        q.insert_agent_score_change,
+        agent_id=agent_id,
+        score_change=change,
+        score_after=after,
+        reason=reason,
+        task_id=task,
+        created_at=now_ms,
+    )
+    log(tx, "standing.changed", standing="agent", agent=agent_id, change=change, score=after, why=reason)
     return change
 
 

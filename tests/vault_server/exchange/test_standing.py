@@ -59,6 +59,7 @@ async def test_a_change_is_a_row_and_moves_one_score(database: Database) -> None
         "id": row["id"],
         "standing": "solver",
         "hotkey": ANN.hotkey,
+        "agent_id": None,
         "score_change": 12.5,
         "score_after": 62.5,
         "reason": "because",

@@ -18,4 +18,6 @@ def made_by(script: str) -> set[tuple[str, str]]:
 def test_the_file_as_it_stands_makes_what_the_loader_makes() -> None:
     made = made_by(schema_text())
     assert ("table", "task_assignments") in made
-    assert made == made_by(sqlite_script())
+    searched = {(kind, name) for kind, name in made_by(sqlite_script()) if name.startswith("hive_tasks_text")}
+    assert ("table", "hive_tasks_text") in searched  # words are found by each database in its own way
+    assert made == made_by(sqlite_script()) - searched

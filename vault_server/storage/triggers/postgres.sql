@@ -46,19 +46,22 @@ EXECUTE FUNCTION on_task_end();
 -- holder is told.
 CREATE FUNCTION on_score_history_insert_check() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing AND id >= NEW.id) THEN
+    IF EXISTS (SELECT 1 FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing AND id >= NEW.id)
+        OR EXISTS (SELECT 1 FROM score_history WHERE agent_id = NEW.agent_id AND id >= NEW.id) THEN
         RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'score_history is append-only';
     END IF;
     IF NEW.standing = 'solver' AND NOT EXISTS (SELECT 1 FROM solvers s JOIN participants p
             ON p.fingerprint = s.solver_id WHERE p.hotkey = NEW.hotkey)
         OR NEW.standing = 'client' AND NOT EXISTS (SELECT 1 FROM clients c JOIN participants p
-            ON p.fingerprint = c.client_id WHERE p.hotkey = NEW.hotkey) THEN
+            ON p.fingerprint = c.client_id WHERE p.hotkey = NEW.hotkey)
+        OR NEW.standing = 'agent' AND NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = NEW.agent_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
             MESSAGE = 'score_history: there is no such score';
     END IF;
-    IF abs(NEW.score_after - NEW.score_change - coalesce(
+    IF abs(NEW.score_after - NEW.score_change - coalesce(CASE NEW.standing WHEN 'agent' THEN
+        (SELECT score_after FROM score_history WHERE agent_id = NEW.agent_id ORDER BY id DESC LIMIT 1) ELSE
         (SELECT score_after FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing
-         ORDER BY id DESC LIMIT 1), 50)) > 0.0000005 THEN
+         ORDER BY id DESC LIMIT 1) END, 50)) > 0.0000005 THEN
         RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
             MESSAGE = 'score_history: the change does not fit the score';
     END IF;
@@ -77,6 +80,7 @@ BEGIN
     WHERE NEW.standing = 'participant' AND hotkey = NEW.hotkey;
     UPDATE clients SET reputation_score = NEW.score_after WHERE NEW.standing = 'client'
         AND client_id = (SELECT fingerprint FROM participants WHERE hotkey = NEW.hotkey);
+    UPDATE agents SET reputation_score = NEW.score_after WHERE NEW.standing = 'agent' AND id = NEW.agent_id;
     INSERT INTO outbox (receiver, endpoint, kind, subject, created_at)
     SELECT 'key:' || fingerprint, CASE NEW.standing WHEN 'participant' THEN 'subnet' ELSE NEW.standing END,
            'standing_changed', NEW.id::text, NEW.created_at FROM participants
@@ -346,3 +350,342 @@ EXECUTE FUNCTION subnet_row_stays();
 
 CREATE TRIGGER contributor_link_stays BEFORE DELETE ON miner_contributors
 FOR EACH ROW EXECUTE FUNCTION subnet_row_stays();
+
+-- The hive. An agent's score moves by its history alone, as the others' do.
+CREATE FUNCTION hive_refuse(said text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = said;
+END
+$$;
+
+CREATE FUNCTION hive_row_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hive_refuse(TG_TABLE_NAME || ': this is never changed');
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION agent_score_follows_history() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.reputation_score <> coalesce((
+        SELECT h.score_after FROM score_history h WHERE h.agent_id = NEW.id ORDER BY h.id DESC LIMIT 1), 50) THEN
+        PERFORM hive_refuse('agents.reputation_score follows score_history');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER agent_score_follows_history AFTER UPDATE OF reputation_score ON agents
+FOR EACH ROW WHEN (NEW.reputation_score <> OLD.reputation_score) EXECUTE FUNCTION agent_score_follows_history();
+
+CREATE TRIGGER agent_begins_as_all_do BEFORE INSERT ON agents
+FOR EACH ROW WHEN (NEW.reputation_score <> 50 OR NEW.tasks_completed <> 0) EXECUTE FUNCTION hive_row_stays();
+
+CREATE TRIGGER agent_keeps_its_operator BEFORE UPDATE ON agents
+FOR EACH ROW WHEN (NEW.id <> OLD.id OR NEW.operator_id <> OLD.operator_id OR NEW.created_at <> OLD.created_at)
+EXECUTE FUNCTION hive_row_stays();
+
+CREATE TRIGGER agent_stays BEFORE DELETE ON agents FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+-- Whatever writes an agent's categories: they exist, and agent_categories has them one by one.
+CREATE FUNCTION on_agent_categories_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM agent_categories WHERE agent_id = NEW.id;
+    INSERT INTO agent_categories (category_id, agent_id)
+    SELECT value::bigint, NEW.id FROM jsonb_array_elements_text(NEW.category_ids::jsonb) AS value;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_agent_insert AFTER INSERT ON agents
+FOR EACH ROW EXECUTE FUNCTION on_agent_categories_change();
+
+CREATE TRIGGER on_agent_categories_change AFTER UPDATE OF category_ids ON agents
+FOR EACH ROW WHEN (NEW.category_ids <> OLD.category_ids) EXECUTE FUNCTION on_agent_categories_change();
+
+-- The words of tasks, for search_tasks. Titles and descriptions never change.
+CREATE INDEX hive_tasks_words ON hive_tasks USING gin (to_tsvector('simple', title || ' ' || description));
+
+-- A task begins open and moves as the seed's table says; what it moves to is true of its claims and deliverables.
+CREATE TRIGGER hive_task_begins_open BEFORE INSERT ON hive_tasks
+FOR EACH ROW WHEN (NEW.status <> 'open') EXECUTE FUNCTION hive_row_stays();
+
+CREATE FUNCTION hive_task_keeps_what_it_is() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.poster_id <> OLD.poster_id OR NEW.title <> OLD.title
+        OR NEW.description <> OLD.description OR NEW.requirements IS DISTINCT FROM OLD.requirements
+        OR NEW.budget_credits <> OLD.budget_credits OR NEW.category_id IS DISTINCT FROM OLD.category_id
+        OR NEW.deadline IS DISTINCT FROM OLD.deadline OR NEW.max_revisions <> OLD.max_revisions
+        OR NEW.created_at <> OLD.created_at OR NEW.posted_by_agent_id IS DISTINCT FROM OLD.posted_by_agent_id THEN
+        PERFORM hive_refuse('hive_tasks: this is never changed');
+    END IF;
+    IF NEW.claimed_by_agent_id IS DISTINCT FROM OLD.claimed_by_agent_id
+        AND NOT (OLD.status = 'open' AND NEW.status = 'claimed')
+        AND NOT (OLD.status <> 'open' AND NEW.status = 'open' AND NEW.claimed_by_agent_id IS NULL) THEN
+        PERFORM hive_refuse('hive_tasks: only an accepted claim says whose a task is');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER hive_task_keeps_what_it_is BEFORE UPDATE ON hive_tasks
+FOR EACH ROW EXECUTE FUNCTION hive_task_keeps_what_it_is();
+
+CREATE FUNCTION hive_task_moves_as_it_may() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT (OLD.status = 'open' AND NEW.status IN ('claimed', 'cancelled'))
+        AND NOT (OLD.status = 'claimed' AND NEW.status IN ('in_progress', 'cancelled', 'open'))
+        AND NOT (OLD.status = 'in_progress' AND NEW.status IN ('delivered', 'open'))
+        AND NOT (OLD.status = 'delivered' AND NEW.status IN ('completed', 'in_progress', 'disputed'))
+        AND NOT (OLD.status = 'disputed' AND NEW.status IN ('completed', 'cancelled')) THEN
+        PERFORM hive_refuse('hive_tasks: nothing leads from this state to that one');
+    END IF;
+    IF OLD.status = 'open' AND EXISTS (
+        SELECT 1 FROM task_claims c WHERE c.task_id = OLD.id AND c.status = 'pending') THEN
+        PERFORM hive_refuse('hive_tasks: a claim is still pending');
+    END IF;
+    IF NEW.status IN ('claimed', 'in_progress', 'delivered', 'completed') AND NOT EXISTS (
+        SELECT 1 FROM task_claims c
+        WHERE c.task_id = OLD.id AND c.status = 'accepted' AND c.agent_id = NEW.claimed_by_agent_id) THEN
+        PERFORM hive_refuse('hive_tasks: there is no accepted claim of this agent');
+    END IF;
+    IF (NEW.status = 'open' OR (NEW.status = 'cancelled' AND OLD.status <> 'disputed')) AND EXISTS (
+        SELECT 1 FROM task_claims c WHERE c.task_id = OLD.id AND c.status = 'accepted') THEN
+        PERFORM hive_refuse('hive_tasks: a claim is still accepted');
+    END IF;
+    IF NEW.status IN ('delivered', 'completed') AND NOT EXISTS (
+        SELECT 1 FROM deliverables d WHERE d.task_id = OLD.id AND d.agent_id = NEW.claimed_by_agent_id
+        AND d.status = CASE NEW.status WHEN 'delivered' THEN 'submitted' ELSE 'accepted' END) THEN
+        PERFORM hive_refuse('hive_tasks: there is no such deliverable');
+    END IF;
+    IF NEW.status IN ('in_progress', 'completed', 'cancelled') AND EXISTS (
+        SELECT 1 FROM deliverables d WHERE d.task_id = OLD.id AND d.status = 'submitted') THEN
+        PERFORM hive_refuse('hive_tasks: a deliverable is still under review');
+    END IF;
+    IF NEW.status = 'disputed' AND NOT EXISTS (
+        SELECT 1 FROM disputes d WHERE d.task_id = OLD.id AND d.resolved_at IS NULL) THEN
+        PERFORM hive_refuse('hive_tasks: there is no open dispute');
+    END IF;
+    IF OLD.status = 'disputed' AND NOT EXISTS (
+        SELECT 1 FROM disputes d WHERE d.task_id = OLD.id
+        AND d.outcome = CASE NEW.status WHEN 'completed' THEN 'agent' ELSE 'poster' END) THEN
+        PERFORM hive_refuse('hive_tasks: the dispute is not resolved so');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER hive_task_moves_as_it_may BEFORE UPDATE OF status ON hive_tasks
+FOR EACH ROW WHEN (NEW.status <> OLD.status) EXECUTE FUNCTION hive_task_moves_as_it_may();
+
+CREATE FUNCTION on_hive_task_completion() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE agents SET tasks_completed = tasks_completed + 1 WHERE id = NEW.claimed_by_agent_id;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_hive_task_completion AFTER UPDATE OF status ON hive_tasks
+FOR EACH ROW WHEN (OLD.status <> 'completed' AND NEW.status = 'completed')
+EXECUTE FUNCTION on_hive_task_completion();
+
+CREATE TRIGGER hive_task_stays BEFORE DELETE ON hive_tasks FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+-- A claim is made on an open task within its budget, and moves as the seed's table says, or back when what was
+-- accepted comes to nothing. The task's row is locked first: its poster may be accepting another claim.
+CREATE FUNCTION task_claim_begins_pending() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    t hive_tasks%ROWTYPE;
+BEGIN
+    SELECT * INTO t FROM hive_tasks WHERE id = NEW.task_id FOR UPDATE;
+    IF NEW.status <> 'pending' THEN
+        PERFORM hive_refuse('task_claims: a claim begins pending');
+    END IF;
+    IF t.status IS DISTINCT FROM 'open' OR t.budget_credits < NEW.proposed_credits THEN
+        PERFORM hive_refuse('task_claims: the task is not open, or has a smaller budget');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER task_claim_begins_pending BEFORE INSERT ON task_claims
+FOR EACH ROW EXECUTE FUNCTION task_claim_begins_pending();
+
+CREATE FUNCTION task_claim_moves_as_it_may() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.task_id <> OLD.task_id
+        OR NEW.agent_id <> OLD.agent_id OR NEW.proposed_credits <> OLD.proposed_credits
+        OR NEW.message IS DISTINCT FROM OLD.message OR NEW.created_at <> OLD.created_at
+        OR (NEW.is_abandoned <> OLD.is_abandoned AND NOT (OLD.status = 'accepted' AND NEW.status = 'withdrawn')) THEN
+        PERFORM hive_refuse('task_claims: this is never changed');
+    END IF;
+    IF NEW.status <> OLD.status
+        AND NOT (OLD.status = 'pending' AND NEW.status IN ('accepted', 'rejected', 'withdrawn'))
+        AND NOT (OLD.status = 'accepted' AND NEW.status IN ('rejected', 'withdrawn')) THEN
+        PERFORM hive_refuse('task_claims: nothing leads from this state to that one');
+    END IF;
+    IF NEW.status <> OLD.status AND NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = OLD.task_id
+        AND (t.status = 'open' OR (OLD.status = 'accepted' AND t.status IN ('claimed', 'in_progress')))) THEN
+        PERFORM hive_refuse('task_claims: the task is past that');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER task_claim_moves_as_it_may BEFORE UPDATE ON task_claims
+FOR EACH ROW EXECUTE FUNCTION task_claim_moves_as_it_may();
+
+CREATE TRIGGER task_claim_stays BEFORE DELETE ON task_claims FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+-- A deliverable is by whoever has the task, numbered from 1 for each agent; its content is never changed.
+CREATE FUNCTION deliverable_begins_submitted() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    t hive_tasks%ROWTYPE;
+BEGIN
+    SELECT * INTO t FROM hive_tasks WHERE id = NEW.task_id FOR UPDATE;
+    IF NEW.status <> 'submitted' THEN
+        PERFORM hive_refuse('deliverables: a deliverable begins submitted');
+    END IF;
+    IF t.status IS DISTINCT FROM 'in_progress' OR t.claimed_by_agent_id <> NEW.agent_id
+        OR NEW.revision_number > t.max_revisions + 1 THEN
+        PERFORM hive_refuse('deliverables: this agent has not the task in progress');
+    END IF;
+    IF NEW.revision_number <> 1 + (
+        SELECT count(*) FROM deliverables d WHERE d.task_id = NEW.task_id AND d.agent_id = NEW.agent_id) THEN
+        PERFORM hive_refuse('deliverables: this is not the next number');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER deliverable_begins_submitted BEFORE INSERT ON deliverables
+FOR EACH ROW EXECUTE FUNCTION deliverable_begins_submitted();
+
+CREATE FUNCTION deliverable_moves_as_it_may() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.task_id <> OLD.task_id
+        OR NEW.agent_id <> OLD.agent_id OR NEW.content <> OLD.content OR NEW.submitted_at <> OLD.submitted_at
+        OR NEW.revision_number <> OLD.revision_number
+        OR (NEW.revision_notes IS DISTINCT FROM OLD.revision_notes AND OLD.status <> 'submitted') THEN
+        PERFORM hive_refuse('deliverables: this is never changed');
+    END IF;
+    IF NEW.status <> OLD.status
+        AND NOT (OLD.status = 'submitted' AND NEW.status IN ('accepted', 'rejected', 'revision_requested'))
+        AND NOT (OLD.status = 'rejected' AND NEW.status = 'accepted') THEN
+        PERFORM hive_refuse('deliverables: nothing leads from this state to that one');
+    END IF;
+    IF NEW.status <> OLD.status AND NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = OLD.task_id AND (t.status = 'disputed'
+        OR (t.status = 'delivered' AND OLD.status = 'submitted'))) THEN
+        PERFORM hive_refuse('deliverables: the task is past that');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER deliverable_moves_as_it_may BEFORE UPDATE ON deliverables
+FOR EACH ROW EXECUTE FUNCTION deliverable_moves_as_it_may();
+
+CREATE TRIGGER deliverable_stays BEFORE DELETE ON deliverables FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+-- A dispute is about what is under review, and is resolved once.
+CREATE FUNCTION dispute_begins_open() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.resolved_at IS NOT NULL OR NOT EXISTS (
+        SELECT 1 FROM hive_tasks t JOIN deliverables d ON d.task_id = t.id AND d.agent_id = t.claimed_by_agent_id
+        WHERE t.id = NEW.task_id AND t.status = 'delivered' AND d.id = NEW.deliverable_id) THEN
+        PERFORM hive_refuse('disputes: a dispute begins open, about what is delivered');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER dispute_begins_open BEFORE INSERT ON disputes FOR EACH ROW EXECUTE FUNCTION dispute_begins_open();
+
+CREATE TRIGGER dispute_is_resolved_once BEFORE UPDATE ON disputes
+FOR EACH ROW WHEN (OLD.resolved_at IS NOT NULL OR NEW.task_id <> OLD.task_id
+                   OR NEW.deliverable_id <> OLD.deliverable_id OR NEW.kind <> OLD.kind
+                   OR NEW.reason <> OLD.reason OR NEW.created_at <> OLD.created_at)
+EXECUTE FUNCTION hive_row_stays();
+
+CREATE TRIGGER dispute_stays BEFORE DELETE ON disputes FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+-- One review a task (seed 002): by its poster, of who did it, once it is completed.
+CREATE FUNCTION on_review_insert_check() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = NEW.task_id AND t.status = 'completed'
+        AND t.poster_id = NEW.reviewer_id AND t.claimed_by_agent_id = NEW.agent_id) THEN
+        PERFORM hive_refuse('reviews: the poster reviews who completed the task');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_review_insert_check BEFORE INSERT ON reviews
+FOR EACH ROW EXECUTE FUNCTION on_review_insert_check();
+
+CREATE TRIGGER review_is_never_changed BEFORE UPDATE ON reviews FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+CREATE TRIGGER review_is_never_deleted BEFORE DELETE ON reviews FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+-- The ledger (seed 002): append-only, a chain for each user; the balance follows its newest row. The user's row is
+-- locked first: two at once would follow the same row.
+CREATE FUNCTION on_credit_transaction_insert_check() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM users WHERE id = NEW.user_id FOR UPDATE;
+    IF EXISTS (SELECT 1 FROM credit_transactions WHERE user_id = NEW.user_id AND id >= NEW.id) THEN
+        PERFORM hive_refuse('credit_transactions is append-only');
+    END IF;
+    IF NEW.balance_after <> NEW.amount + coalesce((
+        SELECT balance_after FROM credit_transactions WHERE user_id = NEW.user_id ORDER BY id DESC LIMIT 1), 0) THEN
+        PERFORM hive_refuse('credit_transactions: balance_after is not the one before and amount');
+    END IF;
+    IF NEW.type IN ('payment', 'platform_fee') AND NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = NEW.task_id AND t.status = 'completed') THEN
+        PERFORM hive_refuse('credit_transactions: the task is not completed');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_credit_transaction_insert_check BEFORE INSERT ON credit_transactions
+FOR EACH ROW EXECUTE FUNCTION on_credit_transaction_insert_check();
+
+CREATE FUNCTION on_credit_transaction_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE users SET credit_balance = NEW.balance_after WHERE id = NEW.user_id;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_credit_transaction_insert AFTER INSERT ON credit_transactions
+FOR EACH ROW EXECUTE FUNCTION on_credit_transaction_insert();
+
+CREATE TRIGGER credit_transactions_are_never_updated BEFORE UPDATE ON credit_transactions
+FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+CREATE TRIGGER credit_transactions_are_never_deleted BEFORE DELETE ON credit_transactions
+FOR EACH ROW EXECUTE FUNCTION hive_row_stays();
+
+CREATE TRIGGER credit_transactions_are_never_emptied BEFORE TRUNCATE ON credit_transactions
+FOR EACH STATEMENT EXECUTE FUNCTION hive_row_stays();
+
+CREATE FUNCTION credit_balance_follows_ledger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.credit_balance <> coalesce((
+        SELECT balance_after FROM credit_transactions WHERE user_id = NEW.id ORDER BY id DESC LIMIT 1), 0) THEN
+        PERFORM hive_refuse('users.credit_balance follows credit_transactions');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER credit_balance_follows_ledger AFTER UPDATE OF credit_balance ON users
+FOR EACH ROW WHEN (NEW.credit_balance <> OLD.credit_balance) EXECUTE FUNCTION credit_balance_follows_ledger();
+
+CREATE TRIGGER credit_balance_begins_at_0 BEFORE INSERT ON users
+FOR EACH ROW WHEN (NEW.credit_balance <> 0) EXECUTE FUNCTION hive_row_stays();
+
+CREATE TRIGGER user_stays BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION hive_row_stays();

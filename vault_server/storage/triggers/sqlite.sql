@@ -37,11 +37,13 @@ BEGIN
         (NEW.standing = 'solver' AND NOT EXISTS (SELECT 1 FROM solvers s JOIN participants p
             ON p.fingerprint = s.solver_id WHERE p.hotkey = NEW.hotkey))
         OR (NEW.standing = 'client' AND NOT EXISTS (SELECT 1 FROM clients c JOIN participants p
-            ON p.fingerprint = c.client_id WHERE p.hotkey = NEW.hotkey));
+            ON p.fingerprint = c.client_id WHERE p.hotkey = NEW.hotkey))
+        OR (NEW.standing = 'agent' AND NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = NEW.agent_id));
     SELECT RAISE(ABORT, 'score_history: the change does not fit the score') WHERE abs(
-        NEW.score_after - NEW.score_change - coalesce(
+        NEW.score_after - NEW.score_change - coalesce(CASE NEW.standing WHEN 'agent' THEN
+            (SELECT score_after FROM score_history WHERE agent_id = NEW.agent_id ORDER BY id DESC LIMIT 1) ELSE
             (SELECT score_after FROM score_history WHERE hotkey = NEW.hotkey AND standing = NEW.standing
-             ORDER BY id DESC LIMIT 1), 50)) > 0.0000005;
+             ORDER BY id DESC LIMIT 1) END, 50)) > 0.0000005;
 END;
 
 CREATE TRIGGER on_score_history_insert AFTER INSERT ON score_history
@@ -54,6 +56,7 @@ BEGIN
     WHERE NEW.standing = 'participant' AND hotkey = NEW.hotkey;
     UPDATE clients SET reputation_score = NEW.score_after WHERE NEW.standing = 'client'
         AND client_id = (SELECT fingerprint FROM participants WHERE hotkey = NEW.hotkey);
+    UPDATE agents SET reputation_score = NEW.score_after WHERE NEW.standing = 'agent' AND id = NEW.agent_id;
     INSERT INTO outbox (receiver, endpoint, kind, subject, created_at)
     SELECT 'key:' || fingerprint, CASE NEW.standing WHEN 'participant' THEN 'subnet' ELSE NEW.standing END,
            'standing_changed', NEW.id, NEW.created_at FROM participants
@@ -280,4 +283,268 @@ END;
 CREATE TRIGGER contributor_link_stays BEFORE DELETE ON miner_contributors
 BEGIN
     SELECT RAISE(ABORT, 'miner_contributors: a link stays');
+END;
+
+-- The hive. An agent's score moves by its history alone, as the others' do.
+CREATE TRIGGER agent_score_follows_history AFTER UPDATE OF reputation_score ON agents
+WHEN NEW.reputation_score <> OLD.reputation_score AND NEW.reputation_score <> coalesce((
+    SELECT h.score_after FROM score_history h WHERE h.agent_id = NEW.id ORDER BY h.id DESC LIMIT 1), 50)
+BEGIN
+    SELECT RAISE(ABORT, 'agents.reputation_score follows score_history');
+END;
+
+CREATE TRIGGER agent_begins_as_all_do BEFORE INSERT ON agents
+BEGIN
+    SELECT RAISE(ABORT, 'agents: an agent stays') WHERE EXISTS (SELECT 1 FROM agents WHERE id = NEW.id);
+    SELECT RAISE(ABORT, 'agents.reputation_score follows score_history') WHERE NEW.reputation_score <> 50;
+    SELECT RAISE(ABORT, 'agents.tasks_completed follows hive_tasks') WHERE NEW.tasks_completed <> 0;
+END;
+
+CREATE TRIGGER agent_keeps_its_operator BEFORE UPDATE ON agents
+BEGIN
+    SELECT RAISE(ABORT, 'agents: this is never changed')
+    WHERE NEW.id <> OLD.id OR NEW.operator_id <> OLD.operator_id OR NEW.created_at <> OLD.created_at;
+END;
+
+CREATE TRIGGER agent_stays BEFORE DELETE ON agents
+BEGIN
+    SELECT RAISE(ABORT, 'agents: an agent stays');
+END;
+
+-- Whatever writes an agent's categories: they exist, and agent_categories has them one by one.
+CREATE TRIGGER on_agent_insert AFTER INSERT ON agents
+BEGIN
+    INSERT INTO agent_categories (category_id, agent_id) SELECT value, NEW.id FROM json_each(NEW.category_ids);
+END;
+
+CREATE TRIGGER on_agent_categories_change AFTER UPDATE OF category_ids ON agents
+WHEN NEW.category_ids <> OLD.category_ids
+BEGIN
+    DELETE FROM agent_categories WHERE agent_id = NEW.id;
+    INSERT INTO agent_categories (category_id, agent_id) SELECT value, NEW.id FROM json_each(NEW.category_ids);
+END;
+
+-- The words of tasks, for search_tasks. Titles and descriptions never change.
+CREATE VIRTUAL TABLE hive_tasks_text USING fts5 (
+    title, description, content = 'hive_tasks', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 0');
+
+CREATE TRIGGER on_hive_task_insert AFTER INSERT ON hive_tasks
+BEGIN
+    INSERT INTO hive_tasks_text (rowid, title, description) VALUES (NEW.id, NEW.title, NEW.description);
+END;
+
+-- A task begins open and moves as the seed's table says; what it moves to is true of its claims and deliverables.
+CREATE TRIGGER hive_task_begins_open BEFORE INSERT ON hive_tasks
+BEGIN
+    SELECT RAISE(ABORT, 'hive_tasks: a task begins open') WHERE NEW.status <> 'open';
+    SELECT RAISE(ABORT, 'hive_tasks: a task stays') WHERE EXISTS (SELECT 1 FROM hive_tasks WHERE id = NEW.id);
+END;
+
+CREATE TRIGGER hive_task_keeps_what_it_is BEFORE UPDATE ON hive_tasks
+BEGIN
+    SELECT RAISE(ABORT, 'hive_tasks: this is never changed') WHERE NEW.id <> OLD.id OR NEW.poster_id <> OLD.poster_id
+        OR NEW.title <> OLD.title OR NEW.description <> OLD.description OR NEW.requirements IS NOT OLD.requirements
+        OR NEW.budget_credits <> OLD.budget_credits OR NEW.category_id IS NOT OLD.category_id
+        OR NEW.deadline IS NOT OLD.deadline OR NEW.max_revisions <> OLD.max_revisions
+        OR NEW.created_at <> OLD.created_at OR NEW.posted_by_agent_id IS NOT OLD.posted_by_agent_id;
+    SELECT RAISE(ABORT, 'hive_tasks: only an accepted claim says whose a task is')
+    WHERE NEW.claimed_by_agent_id IS NOT OLD.claimed_by_agent_id
+        AND NOT (OLD.status = 'open' AND NEW.status = 'claimed')
+        AND NOT (OLD.status <> 'open' AND NEW.status = 'open' AND NEW.claimed_by_agent_id IS NULL);
+END;
+
+CREATE TRIGGER hive_task_moves_as_it_may BEFORE UPDATE OF status ON hive_tasks WHEN NEW.status <> OLD.status
+BEGIN
+    SELECT RAISE(ABORT, 'hive_tasks: nothing leads from this state to that one')
+    WHERE NOT (OLD.status = 'open' AND NEW.status IN ('claimed', 'cancelled'))
+        AND NOT (OLD.status = 'claimed' AND NEW.status IN ('in_progress', 'cancelled', 'open'))
+        AND NOT (OLD.status = 'in_progress' AND NEW.status IN ('delivered', 'open'))
+        AND NOT (OLD.status = 'delivered' AND NEW.status IN ('completed', 'in_progress', 'disputed'))
+        AND NOT (OLD.status = 'disputed' AND NEW.status IN ('completed', 'cancelled'));
+    SELECT RAISE(ABORT, 'hive_tasks: a claim is still pending') WHERE OLD.status = 'open' AND EXISTS (
+        SELECT 1 FROM task_claims c WHERE c.task_id = OLD.id AND c.status = 'pending');
+    SELECT RAISE(ABORT, 'hive_tasks: there is no accepted claim of this agent')
+    WHERE NEW.status IN ('claimed', 'in_progress', 'delivered', 'completed') AND NOT EXISTS (
+        SELECT 1 FROM task_claims c
+        WHERE c.task_id = OLD.id AND c.status = 'accepted' AND c.agent_id = NEW.claimed_by_agent_id);
+    SELECT RAISE(ABORT, 'hive_tasks: a claim is still accepted')
+    WHERE (NEW.status = 'open' OR (NEW.status = 'cancelled' AND OLD.status <> 'disputed')) AND EXISTS (
+        SELECT 1 FROM task_claims c WHERE c.task_id = OLD.id AND c.status = 'accepted');
+    SELECT RAISE(ABORT, 'hive_tasks: there is no such deliverable')
+    WHERE NEW.status IN ('delivered', 'completed') AND NOT EXISTS (
+        SELECT 1 FROM deliverables d WHERE d.task_id = OLD.id AND d.agent_id = NEW.claimed_by_agent_id
+        AND d.status = CASE NEW.status WHEN 'delivered' THEN 'submitted' ELSE 'accepted' END);
+    SELECT RAISE(ABORT, 'hive_tasks: a deliverable is still under review')
+    WHERE NEW.status IN ('in_progress', 'completed', 'cancelled') AND EXISTS (
+        SELECT 1 FROM deliverables d WHERE d.task_id = OLD.id AND d.status = 'submitted');
+    SELECT RAISE(ABORT, 'hive_tasks: there is no open dispute') WHERE NEW.status = 'disputed' AND NOT EXISTS (
+        SELECT 1 FROM disputes d WHERE d.task_id = OLD.id AND d.resolved_at IS NULL);
+    SELECT RAISE(ABORT, 'hive_tasks: the dispute is not resolved so') WHERE OLD.status = 'disputed' AND NOT EXISTS (
+        SELECT 1 FROM disputes d WHERE d.task_id = OLD.id
+        AND d.outcome = CASE NEW.status WHEN 'completed' THEN 'agent' ELSE 'poster' END);
+END;
+
+CREATE TRIGGER on_hive_task_completion AFTER UPDATE OF status ON hive_tasks
+WHEN OLD.status <> 'completed' AND NEW.status = 'completed'
+BEGIN
+    UPDATE agents SET tasks_completed = tasks_completed + 1 WHERE id = NEW.claimed_by_agent_id;
+END;
+
+CREATE TRIGGER hive_task_stays BEFORE DELETE ON hive_tasks
+BEGIN
+    SELECT RAISE(ABORT, 'hive_tasks: a task stays');
+END;
+
+-- A claim is made on an open task within its budget, and moves as the seed's table says, or back when what was
+-- accepted comes to nothing.
+CREATE TRIGGER task_claim_begins_pending BEFORE INSERT ON task_claims
+BEGIN
+    SELECT RAISE(ABORT, 'task_claims: a claim begins pending') WHERE NEW.status <> 'pending';
+    SELECT RAISE(ABORT, 'task_claims: a claim stays') WHERE EXISTS (SELECT 1 FROM task_claims WHERE id = NEW.id);
+    SELECT RAISE(ABORT, 'task_claims: the task is not open, or has a smaller budget') WHERE NOT EXISTS (
+        SELECT 1 FROM hive_tasks t
+        WHERE t.id = NEW.task_id AND t.status = 'open' AND t.budget_credits >= NEW.proposed_credits);
+END;
+
+CREATE TRIGGER task_claim_moves_as_it_may BEFORE UPDATE ON task_claims
+BEGIN
+    SELECT RAISE(ABORT, 'task_claims: this is never changed') WHERE NEW.id <> OLD.id OR NEW.task_id <> OLD.task_id
+        OR NEW.agent_id <> OLD.agent_id OR NEW.proposed_credits <> OLD.proposed_credits
+        OR NEW.message IS NOT OLD.message OR NEW.created_at <> OLD.created_at
+        OR (NEW.is_abandoned <> OLD.is_abandoned AND NOT (OLD.status = 'accepted' AND NEW.status = 'withdrawn'));
+    SELECT RAISE(ABORT, 'task_claims: nothing leads from this state to that one') WHERE NEW.status <> OLD.status
+        AND NOT (OLD.status = 'pending' AND NEW.status IN ('accepted', 'rejected', 'withdrawn'))
+        AND NOT (OLD.status = 'accepted' AND NEW.status IN ('rejected', 'withdrawn'));
+    SELECT RAISE(ABORT, 'task_claims: the task is past that') WHERE NEW.status <> OLD.status AND NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = OLD.task_id
+        AND (t.status = 'open' OR (OLD.status = 'accepted' AND t.status IN ('claimed', 'in_progress'))));
+END;
+
+CREATE TRIGGER task_claim_stays BEFORE DELETE ON task_claims
+BEGIN
+    SELECT RAISE(ABORT, 'task_claims: a claim stays');
+END;
+
+-- A deliverable is by whoever has the task, numbered from 1 for each agent; its content is never changed.
+CREATE TRIGGER deliverable_begins_submitted BEFORE INSERT ON deliverables
+BEGIN
+    SELECT RAISE(ABORT, 'deliverables: a deliverable begins submitted') WHERE NEW.status <> 'submitted';
+    SELECT RAISE(ABORT, 'deliverables: a deliverable stays')
+    WHERE EXISTS (SELECT 1 FROM deliverables WHERE id = NEW.id);
+    SELECT RAISE(ABORT, 'deliverables: this agent has not the task in progress') WHERE NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = NEW.task_id AND t.status = 'in_progress'
+        AND t.claimed_by_agent_id = NEW.agent_id AND NEW.revision_number <= t.max_revisions + 1);
+    SELECT RAISE(ABORT, 'deliverables: this is not the next number') WHERE NEW.revision_number <> 1 + (
+        SELECT count(*) FROM deliverables d WHERE d.task_id = NEW.task_id AND d.agent_id = NEW.agent_id);
+END;
+
+CREATE TRIGGER deliverable_moves_as_it_may BEFORE UPDATE ON deliverables
+BEGIN
+    SELECT RAISE(ABORT, 'deliverables: this is never changed') WHERE NEW.id <> OLD.id OR NEW.task_id <> OLD.task_id
+        OR NEW.agent_id <> OLD.agent_id OR NEW.content <> OLD.content OR NEW.submitted_at <> OLD.submitted_at
+        OR NEW.revision_number <> OLD.revision_number
+        OR (NEW.revision_notes IS NOT OLD.revision_notes AND OLD.status <> 'submitted');
+    SELECT RAISE(ABORT, 'deliverables: nothing leads from this state to that one') WHERE NEW.status <> OLD.status
+        AND NOT (OLD.status = 'submitted' AND NEW.status IN ('accepted', 'rejected', 'revision_requested'))
+        AND NOT (OLD.status = 'rejected' AND NEW.status = 'accepted');
+    SELECT RAISE(ABORT, 'deliverables: the task is past that') WHERE NEW.status <> OLD.status AND NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = OLD.task_id AND (t.status = 'disputed'
+        OR (t.status = 'delivered' AND OLD.status = 'submitted')));
+END;
+
+CREATE TRIGGER deliverable_stays BEFORE DELETE ON deliverables
+BEGIN
+    SELECT RAISE(ABORT, 'deliverables: a deliverable stays');
+END;
+
+-- A dispute is about what is under review, and is resolved once.
+CREATE TRIGGER dispute_begins_open BEFORE INSERT ON disputes
+BEGIN
+    SELECT RAISE(ABORT, 'disputes: a dispute stays') WHERE EXISTS (
+        SELECT 1 FROM disputes WHERE task_id = NEW.task_id);
+    SELECT RAISE(ABORT, 'disputes: a dispute begins open, about what is delivered')
+    WHERE NEW.resolved_at IS NOT NULL OR NOT EXISTS (
+        SELECT 1 FROM hive_tasks t JOIN deliverables d ON d.task_id = t.id AND d.agent_id = t.claimed_by_agent_id
+        WHERE t.id = NEW.task_id AND t.status = 'delivered' AND d.id = NEW.deliverable_id);
+END;
+
+CREATE TRIGGER dispute_is_resolved_once BEFORE UPDATE ON disputes
+BEGIN
+    SELECT RAISE(ABORT, 'disputes: this is never changed') WHERE OLD.resolved_at IS NOT NULL
+        OR NEW.task_id <> OLD.task_id OR NEW.deliverable_id <> OLD.deliverable_id OR NEW.kind <> OLD.kind
+        OR NEW.reason <> OLD.reason OR NEW.created_at <> OLD.created_at;
+END;
+
+CREATE TRIGGER dispute_stays BEFORE DELETE ON disputes
+BEGIN
+    SELECT RAISE(ABORT, 'disputes: a dispute stays');
+END;
+
+-- One review a task (seed 002): by its poster, of who did it, once it is completed.
+CREATE TRIGGER on_review_insert_check BEFORE INSERT ON reviews
+BEGIN
+    SELECT RAISE(ABORT, 'reviews: a review stays') WHERE EXISTS (
+        SELECT 1 FROM reviews WHERE id = NEW.id OR task_id = NEW.task_id);
+    SELECT RAISE(ABORT, 'reviews: the poster reviews who completed the task') WHERE NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = NEW.task_id AND t.status = 'completed'
+        AND t.poster_id = NEW.reviewer_id AND t.claimed_by_agent_id = NEW.agent_id);
+END;
+
+CREATE TRIGGER review_is_never_changed BEFORE UPDATE ON reviews
+BEGIN
+    SELECT RAISE(ABORT, 'reviews: a review stays');
+END;
+
+CREATE TRIGGER review_is_never_deleted BEFORE DELETE ON reviews
+BEGIN
+    SELECT RAISE(ABORT, 'reviews: a review stays');
+END;
+
+-- The ledger (seed 002): append-only, a chain for each user; the balance follows its newest row.
+CREATE TRIGGER on_credit_transaction_insert_check BEFORE INSERT ON credit_transactions
+BEGIN
+    SELECT RAISE(ABORT, 'credit_transactions is append-only') WHERE EXISTS (
+        SELECT 1 FROM credit_transactions WHERE id = NEW.id);
+    SELECT RAISE(ABORT, 'credit_transactions: balance_after is not the one before and amount')
+    WHERE NEW.balance_after <> NEW.amount + coalesce((
+        SELECT balance_after FROM credit_transactions WHERE user_id = NEW.user_id ORDER BY id DESC LIMIT 1), 0);
+    SELECT RAISE(ABORT, 'credit_transactions: the task is not completed')
+    WHERE NEW.type IN ('payment', 'platform_fee') AND NOT EXISTS (
+        SELECT 1 FROM hive_tasks t WHERE t.id = NEW.task_id AND t.status = 'completed');
+END;
+
+CREATE TRIGGER on_credit_transaction_insert AFTER INSERT ON credit_transactions
+BEGIN
+    SELECT RAISE(ABORT, 'credit_transactions is append-only')
+    WHERE NEW.id < 1 OR EXISTS (SELECT 1 FROM credit_transactions WHERE id > NEW.id);
+    UPDATE users SET credit_balance = NEW.balance_after WHERE id = NEW.user_id;
+END;
+
+CREATE TRIGGER credit_transactions_are_never_updated BEFORE UPDATE ON credit_transactions
+BEGIN
+    SELECT RAISE(ABORT, 'credit_transactions is append-only');
+END;
+
+CREATE TRIGGER credit_transactions_are_never_deleted BEFORE DELETE ON credit_transactions
+BEGIN
+    SELECT RAISE(ABORT, 'credit_transactions is append-only');
+END;
+
+CREATE TRIGGER credit_balance_follows_ledger AFTER UPDATE OF credit_balance ON users
+WHEN NEW.credit_balance <> OLD.credit_balance AND NEW.credit_balance <> coalesce((
+    SELECT balance_after FROM credit_transactions WHERE user_id = NEW.id ORDER BY id DESC LIMIT 1), 0)
+BEGIN
+    SELECT RAISE(ABORT, 'users.credit_balance follows credit_transactions');
+END;
+
+CREATE TRIGGER credit_balance_begins_at_0 BEFORE INSERT ON users
+BEGIN
+    SELECT RAISE(ABORT, 'users: a user stays') WHERE EXISTS (
+        SELECT 1 FROM users WHERE id = NEW.id OR email = NEW.email);
+    SELECT RAISE(ABORT, 'users.credit_balance follows credit_transactions') WHERE NEW.credit_balance <> 0;
+END;
+
+CREATE TRIGGER user_stays BEFORE DELETE ON users
+BEGIN
+    SELECT RAISE(ABORT, 'users: a user stays');
 END;

@@ -13,13 +13,16 @@ from vault_server.core.operation import Query
 from vault_server.exchange.reencrypting import tables_of
 from vault_server.storage.queries import for_postgres
 from vault_server.storage.schema import schema_text, sqlite_script
-from vault_server.systems.vault.system import SEALED
+from vault_server.systems.hive.sealed import SEALED as HIVE_SEALED
+from vault_server.systems.vault.system import SEALED as VAULT_SEALED
 
 PLAIN = {
     ("master_keys", "check_value"),  # each is under its own version, and goes with it
     ("tasks", "commitment"),  # a hash, by the client
     ("idempotency", "request_hash"),  # a keyed hash
+    ("hive_replies", "request_hash"),  # the same
 }
+SEALED = [*VAULT_SEALED, *HIVE_SEALED]
 
 
 def queries() -> list[Query]:

@@ -1,0 +1,1 @@
+"""The hive's operations, rules and rows."""
