@@ -9,7 +9,7 @@ from protocol.errors import Code
 from protocol.vault import ComplaintHeard, ComplaintRaised, ComplaintRuled, RespondToComplaint, StandingChanged
 from tests.vault_solver.test_agent import acts, ready_agent, refusal
 from vault_solver.complaints import STANDS_BY, WITHDRAWS, Finding
-from vault_solver.effects import Acknowledge, Note, Request, Retry, Examine
+from vault_solver.effects import Acknowledge, Examine, Note, Request, Retry
 
 TASK = "ab" * 16
 RAISED = ComplaintRaised(complaint=4, assignment=7, kind="wrong_answer", respond_by=99)
