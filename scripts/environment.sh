@@ -1,4 +1,4 @@
-# Sourced by scripts/test, demo and bench: leaves the clone's folder in $root and its own Python in $python.
+# Sourced by scripts/test, demo, bench and simulate: leaves the clone's folder in $root and its own Python in $python.
 # Finds a Python that fits; scripts/environment.py does the rest.
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P) || exit 1
