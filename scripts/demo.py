@@ -1,4 +1,5 @@
-"""The main job end to end with real processes: a file is locked, and opened by two solvers through a server.
+"""The main job end to end with real processes: a file is locked, and opened by the first of two solvers that proves its
+answer to a server, and by the proof to the client.
 
 Everything lives in one temporary folder and in processes of its own; both are gone when this ends, however it ends.
 """
@@ -30,10 +31,12 @@ AS_SHIPPED: dict[str, object] = {
 
 LETTER = "This opens when the squarings are done, whoever does them.\n"
 INTERRUPTED = 130
+LAST_SECONDS_MAX = 5.0
+"""For what becomes of the second solver once the task has its answer."""
 VERDICTS = {
-    "pending": "has answered; the answer waits for another to compare it with",
-    "unproved": "gave the answer that is taken: both agree, and nobody has proved it",
-    "valid": "gave the right answer",
+    "pending": "has answered; the answer waits to be judged",
+    "unproved": "gave an answer that nobody has proved",
+    "valid": "gave the right answer: its proof holds",
     "invalid": "gave a wrong answer",
 }
 
@@ -104,17 +107,33 @@ async def demonstrate(folder: Path, measure: Sequence[str], started: list[Loggin
 
     (folder / "known-servers").write_text(server.pin + "\n")
     connect = ["--server", server.url, "--key", folder / "client.key", "--known-servers", folder / "known-servers"]
-    say("unlock", "asks the server, which asks both solvers:")
+    say("unlock", "asks the server, which asks both solvers; the first answer that is proved opens the file:")
     await client("unlock", locked, "--out", opened, *connect, shown=True)
     if opened.read_bytes() != letter.read_bytes():
         raise DemoFailed("the opened file differs from the one that was locked")
     say("compare", "the opened file has the same bytes as the letter")
 
-    await server.event("task.answered")
+    answered = await server.event("task.answered")
+    other = next(solver for solver in solvers if solver.fingerprint != answered["solver"])
+    await ended(server, other)
     tell(server.events, {solver.fingerprint: solver.name for solver in solvers})
     for process in reversed(started):
         await process.finish()
     by_hand()
+
+
+async def ended(server: Server, other: Solver) -> None:
+    """Wait until the second solver is released, or has proved its answer in the same moment."""
+    ends = [
+        asyncio.create_task(server.event(name, solver=other.fingerprint, seconds=LAST_SECONDS_MAX))
+        for name in ("assignment.released", "assignment.answered")
+    ]
+    done, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 async def client(command: str, *arguments: object, shown: bool = False) -> None:
@@ -169,8 +188,10 @@ def sentence(event: Event, names: dict[str, str]) -> str:
             return f"{who} has taken it"
         case "assignment.answered":
             return f"{who} {VERDICTS[event['verdict']]}"
+        case "assignment.released":
+            return f"{who} is released without blame: another was first"
         case "task.answered":
-            return f"the client is told; the answer was judged by: {event['judged_by']}"
+            return f"{who} was first: the client is told at once, judged by: {event['judged_by']}"
     return ""
 
 

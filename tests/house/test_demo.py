@@ -69,7 +69,7 @@ def demos(tmp_path: Path) -> Iterator[list[Demo]]:
         demo.process.wait(timeout=10)
 
 
-def test_it_opens_a_file_through_two_solvers(tmp_path: Path, demos: list[Demo]) -> None:
+def test_it_opens_a_file_from_the_first_proved_answer(tmp_path: Path, demos: list[Demo]) -> None:
     demos.append(demo := Demo(tmp_path, "--squarings", "20000"))
     assert demo.process.wait(timeout=120) == 0, demo.text
     for words in (
@@ -77,8 +77,10 @@ def test_it_opens_a_file_through_two_solvers(tmp_path: Path, demos: list[Demo]) 
         "assigned to solver-1",
         "assigned to solver-2",
         "solver-1 has taken it",
-        "solver-2 gave the answer that is taken",
-        "judged by: agreed",
+        "The answer is proved: solver ",
+        " bytes, checked here in ",
+        "gave the right answer: its proof holds",
+        "was first: the client is told at once, judged by: proof",
         "/.venv/bin/vault-server serve",
         "/.venv/bin/vault-solver run",
         "/.venv/bin/vault-client lock",
