@@ -26,11 +26,16 @@ from vault_client.keyfile import load_or_make_key
 from vault_client.link import ConnectionEvent
 from vault_client.sdk import connect
 from vault_client.statuses import TaskStatus
+from vault_client.subnet import Subnet, SubnetEvent
+from vault_client.subnet_sdk import connect_subnet
 from vault_client.tasks import Progress, Task
 from vault_client.vault import Vault
 
 __all__ = [
     "connect",
+    "connect_subnet",
+    "Subnet",
+    "SubnetEvent",
     "Vault",
     "Task",
     "Puzzle",

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from vault_client.cli import complaining, keys, listing, locking, status, tasks, unlocking, verifying, watching
+from vault_client.cli import (
+    complaining,
+    keys,
+    listing,
+    locking,
+    status,
+    subnet_working,
+    tasks,
+    unlocking,
+    verifying,
+    watching,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +55,7 @@ def _options(
 
 for group in (keys, locking, unlocking, status, tasks, listing, watching, verifying, complaining):
     app.add_typer(group.app)
+app.add_typer(subnet_working.app, name="subnet", short_help="Ask, answer and judge where peers decide what is good.")
 
 
 def _end(_number: int, _frame: object) -> None:

@@ -154,14 +154,16 @@ def _sealed(seal: Callable[[], Sealed]) -> Sealed:
         raise Broken("the session's keys have served their time") from None
 
 
-async def dial(address: Address, identity: Identity, pins: Pins, acknowledged: Acknowledged) -> Conversation:
-    """Connect and prove both sides.
+async def dial(
+    address: Address, identity: Identity, pins: Pins, acknowledged: Acknowledged, path: str = CLIENT_PATH
+) -> Conversation:
+    """Connect to one of the server's paths and prove both sides.
 
     Raises Broken, KeptOut, NotAdmitted, ServerNotTrusted, ConnectionEnded, FileError.
     """
-    socket = await open_socket(address)
+    socket = await open_socket(address, path)
     try:
-        opening = Opening(CLIENT_PATH, (SEALED.name,), SEALED.name)
+        opening = Opening(path, (SEALED.name,), SEALED.name)
         peer = DiallingPeer(identity, opening, address.authority, AGENT, pins.check, acknowledged=acknowledged)
         async with asyncio.timeout(OPEN_SECONDS_MAX):
             while peer.state is not State.OPEN:

@@ -14,6 +14,7 @@ from protocol.errors import Code
 from protocol.identity import Identity
 from protocol.pacing import CLIENT_LIMIT, Pacer
 from protocol.peer import Acknowledged, reconnect_delay
+from protocol.vault import CLIENT_PATH
 from vault_client.conversation import Conversation, dial
 from vault_client.errors import (
     AnotherServerKey,
@@ -72,6 +73,7 @@ class Link:
         ban_seconds_max: float,
         hear: Callable[[Envelope], Awaitable[None]],
         changed: Callable[[ConnectionEvent], object],
+        path: str = CLIENT_PATH,
     ) -> None:
         self._address = address
         self._identity = identity
@@ -81,6 +83,7 @@ class Link:
         self._ban_seconds_max = ban_seconds_max
         self._hear = hear
         self._changed = changed
+        self._path = path
         self._acknowledged = Acknowledged()
         self._in_flight = asyncio.Semaphore(REQUESTS_MAX)
         self._pacer = Pacer(CLIENT_LIMIT)
@@ -209,7 +212,7 @@ class Link:
                     at_once, again_seconds = False, 0.0
                     self._attempt += 1
                     try:
-                        return await dial(self._address, self._identity, self._pins, self._acknowledged)
+                        return await dial(self._address, self._identity, self._pins, self._acknowledged, self._path)
                     except KeptOut as kept_out:
                         refused, refusals = Banned(kept_out.seconds), refusals + 1
                         if first or refusals == REFUSALS_MAX:

@@ -14,7 +14,6 @@ from websockets.typing import Subprotocol as SubprotocolName
 from protocol.address import Address
 from protocol.closing import retry_after
 from protocol.peer import FRAME_BYTES_MAX, SEALED
-from protocol.vault import CLIENT_PATH
 from vault_client.errors import ServerNotTrusted
 from vault_client.losses import Broken
 
@@ -23,11 +22,11 @@ OPEN_SECONDS_MAX = 10.0
 CLOSE_SECONDS_MAX = 2.0
 
 
-async def open_socket(address: Address) -> ClientConnection:
-    """Connect as far as HTTP goes. Raises Broken, ServerNotTrusted."""
+async def open_socket(address: Address, path: str) -> ClientConnection:
+    """Connect to a path as far as HTTP goes. Raises Broken, ServerNotTrusted."""
     try:
         return await dial_websocket(
-            address.url(CLIENT_PATH),
+            address.url(path),
             subprotocols=[SubprotocolName(SEALED.name)],
             compression=None,  # sealed frames do not compress
             proxy=_proxy(address),
