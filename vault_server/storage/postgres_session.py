@@ -54,6 +54,8 @@ class PostgresTransaction:
 
     __slots__ = ("_cursor", "_locks", "effects")
 
+    is_alone = False
+
     def __init__(self, cursor: psycopg.Cursor[DictRow], *, locks: bool) -> None:
         self._cursor = cursor
         self._locks = locks

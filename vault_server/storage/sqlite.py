@@ -38,6 +38,8 @@ class SqliteTransaction:
 
     __slots__ = ("_execute", "effects")
 
+    is_alone = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self.effects: list[Effect] = []

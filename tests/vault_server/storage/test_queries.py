@@ -74,7 +74,8 @@ def test_the_form_for_postgres(query: str, sql: str, names: tuple[str, ...]) -> 
 def test_the_locks_of_the_files_arrive() -> None:
     queries = load("vault_server.systems.vault")
     assert for_postgres(queries.task)[0].endswith("FOR UPDATE;")
-    assert for_postgres(queries.available_solvers)[0].endswith("FOR UPDATE SKIP LOCKED;")
-    assert for_postgres(queries.assignment_of_solver)[0].endswith("FOR UPDATE OF TASKS;")
+    assert for_postgres(queries.claim_solver)[0].endswith("FOR UPDATE SKIP LOCKED;")
+    assert for_postgres(queries.claim_solver, locks=False)[0].endswith("in_hand < capacity ;")
+    assert for_postgres(queries.assignment_of_solver)[0].endswith("FOR UPDATE;")
     marks = sum((files(package) / file).read_text().count("/*for update") for package, file in FILES)
     assert marks == sum(" FOR UPDATE" in for_postgres(query)[0] for query in every_query()) > 0

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import orjson
 
-from vault_server.core.operation import Endpoint, Row, Transaction, log
-from vault_server.exchange import outbox
+from vault_server.core.operation import Caller, Endpoint, Row, Transaction, log
+from vault_server.exchange import deadlines, outbox
 from vault_server.systems.vault import rules
+from vault_server.systems.vault.orders import AssignAgain
 from vault_server.systems.vault.records import Parts, Task, candidate, q
 from vault_server.systems.vault.rules import SLOTS, Candidate
 from vault_server.systems.vault.states import ASSIGNMENT, TASK
@@ -21,12 +22,35 @@ from vault_server.systems.vault.timing import deadline_ms
 CANDIDATES_MAX = 16
 """Solvers ranked for one task, and kept in the ranking that explains the choice."""
 
+AGAIN = "assign_again"
+"""The deadline that a task with an open slot has where several nodes assign."""
+AGAIN_MS_MIN, AGAIN_MS_MAX = 250, 300_000
+
 EXPIRE = "expire_assignment"
 """The deadline that the trigger `on_task_assignment_insert` sets."""
 
 
-def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
-    """Fill the task's open slots with the best solvers there are; the number of slots filled now."""
+def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int, *, again_ms: int = AGAIN_MS_MIN) -> int:
+    """Fill the task's open slots with the best solvers there are; the number of slots filled now.
+
+    Where others write at the same time, a solver that is just being given something is overlooked, and so is this task
+    by whoever comes free: an open slot is looked at again after `again_ms`.
+    """
+    filled = _fill(parts, tx, task, now_ms)
+    if not tx.is_alone and task.slots_to_open(parts.settings.assignments_max):
+        deadlines.put(tx, AGAIN, task.fingerprint, now_ms + again_ms)
+    return filled
+
+
+def assign_again(parts: Parts, tx: Transaction, _caller: Caller, order: AssignAgain, now_ms: int) -> None:
+    """A task has waited a while: perhaps somebody was overlooked. It waits twice as long before the next look."""
+    row = tx.one(q.task, fingerprint=order.task)
+    if row is not None and row["open_slots"]:
+        again_ms = min(AGAIN_MS_MAX, max(AGAIN_MS_MIN, now_ms - row["updated_at"]))
+        assign(parts, tx, Task.of(row, parts.cipher), now_ms, again_ms=again_ms)
+
+
+def _fill(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     wanted = task.slots_to_open(parts.settings.assignments_max)
     if wanted == 0:
         return 0
@@ -38,15 +62,34 @@ def assign(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
         return 0
     ranked += _elsewhere(parts, tx, task, ranked, taken_address)
     newcomer = _newcomer(parts, tx, task) if task.key % rules.NEWCOMER_TURN == 0 and task.slots[0] is None else None
-    chosen = rules.choose(ranked, count=wanted, taken_address=taken_address, newcomer=newcomer)
+    chosen = _choose(tx, ranked, wanted, taken_address, newcomer)
+    if not chosen:
+        return 0
     _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
     return len(chosen) + _fill_up(parts, tx, task, now_ms)
+
+
+def _choose(
+    tx: Transaction, ranked: Sequence[Candidate], count: int, taken_address: str | None, newcomer: Candidate | None
+) -> list[Candidate]:
+    """The solvers to ask; where others write too, of those that nobody else is just giving something."""
+    busy: set[str] = set()
+    while True:
+        free = [solver for solver in ranked if solver.solver_id not in busy]
+        somebody_new = None if newcomer is None or newcomer.solver_id in busy else newcomer
+        chosen = rules.choose(free, count=count, taken_address=taken_address, newcomer=somebody_new)
+        if tx.is_alone:
+            return chosen
+        overlooked = {s.solver_id for s in chosen if tx.one(q.claim_solver, solver_id=s.solver_id) is None}
+        if not overlooked:
+            return chosen
+        busy |= overlooked
 
 
 def _fill_up(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     """A slot that is left may go to band 0, now that whoever was waited for has the other; the number filled."""
     if task.slots_to_open(parts.settings.assignments_max) and tx.all(q.idle_distrusted, count=1):
-        return assign(parts, tx, task, now_ms)
+        return _fill(parts, tx, task, now_ms)
     return 0
 
 
@@ -56,7 +99,9 @@ def _assign_trap(parts: Parts, tx: Transaction, task: Task, wanted: int, now_ms:
     ranked = [candidate(row) for row in rows]
     if not ranked:
         return 0
-    chosen = rules.choose(ranked, count=wanted, taken_address=_taken_address(tx, task), newcomer=None)
+    chosen = _choose(tx, ranked, wanted, _taken_address(tx, task), None)
+    if not chosen:
+        return 0
     _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
     return len(chosen)
 
@@ -141,9 +186,8 @@ def _taken_address(tx: Transaction, task: Task) -> str | None:
     taken = next((key for key in task.slots if key is not None), None)
     if taken is None:
         return None
-    assignment = tx.one(q.assignment, db_key=taken)
-    solver = tx.one(q.solver, solver_id=assignment["solver_id"]) if assignment is not None else None
-    return None if solver is None else solver["address"]
+    row = tx.one(q.address_of_assignment, db_key=taken)
+    return None if row is None else row["address"]
 
 
 def _give(

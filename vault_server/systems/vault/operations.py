@@ -21,6 +21,7 @@ from vault_server.systems.vault.records import (
     Task,
     assignment_of,
     assignment_of_solver,
+    hold_solvers,
     not_live,
     open_puzzle,
     open_squarings,
@@ -134,6 +135,7 @@ def cancel_task(
             f"Task {task.fingerprint} is {task.status}.",
             "Only a task that has not ended can be cancelled; ask task_status for its answer.",
         )
+    hold_solvers(tx, task.fingerprint)
     changed = tx.run(
         q.end_task,
         fingerprint=task.fingerprint,
@@ -226,6 +228,7 @@ def submit_answer(
     """Store a solver's answer and judge it (seed 000 §3.3)."""
     row = assignment_of_solver(tx, caller, order.assignment)
     puzzle = _check_answer(parts, tx, row, order, now_ms)
+    hold_solvers(tx, row["fingerprint"])
     raw = answer_bytes(order.answer, puzzle.modulus)
     if row["assignment_status"] == "released":
         assert order.proof is not None, "a late answer is taken with its proof alone"
@@ -261,6 +264,7 @@ def return_assignment(
     row = assignment_of_solver(tx, caller, order.assignment)
     if not ASSIGNMENT.allows(row["assignment_status"], "release"):
         raise not_live(row)
+    hold_solvers(tx, row["fingerprint"])
     end_assignment(tx, assignment_of(row, row["assignment_status"]), "release", now_ms, tell=False)
     log(tx, "assignment.returned", task=row["fingerprint"], assignment=order.assignment, solver=caller.fingerprint)
     ask_others(parts, tx, row, now_ms, returned=1)

@@ -36,6 +36,13 @@ class ExpireAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignAgain:
+    """A task has waited a while with an open slot."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettleTask:
     """A task's complaint deadline has passed."""
 

@@ -67,7 +67,7 @@ WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_
       AND better.valid_answers >= :valid_answers_min
       AND better.modulus_bits_max >= :modulus_bits AND better.solver_id <> :client_id
       AND NOT EXISTS (SELECT 1 FROM task_assignments b WHERE b.task_id = :task_id AND b.solver_id = better.solver_id)))
-ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT :count /*for update skip locked*/;
+ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT :count;
 
 -- name: available_newcomer^
 SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
@@ -76,7 +76,7 @@ WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_
   AND solver_id <> :client_id AND valid_answers < :newcomer_answers AND band > 0
   AND valid_answers >= :valid_answers_min
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
-ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/;
+ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1;
 
 -- name: available_elsewhere^
 SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
@@ -85,7 +85,19 @@ WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_
   AND solver_id <> :client_id AND address <> :address AND band > 0
   AND valid_answers >= :valid_answers_min
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
-ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT 1 /*for update skip locked*/;
+ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT 1;
+
+-- name: claim_solver^
+SELECT solver_id FROM solvers
+WHERE solver_id = :solver_id AND is_online = 1 AND state = 'ready' AND in_hand < capacity /*for update skip locked*/;
+
+-- name: address_of_assignment^
+SELECT s.address FROM task_assignments a JOIN solvers s ON s.solver_id = a.solver_id WHERE a.db_key = :db_key;
+
+-- name: hold_solvers
+SELECT solver_id FROM solvers WHERE solver_id IN (
+    SELECT a.solver_id FROM task_assignments a WHERE a.task_id = :task_id AND a.ended_at IS NULL)
+ORDER BY solver_id /*for update*/;
 
 -- name: open_tasks_for_solver
 SELECT * FROM tasks
@@ -105,7 +117,7 @@ SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, va
        observed_speed FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
-ORDER BY last_trap_at, reputation_score, solver_id LIMIT :count /*for update skip locked*/;
+ORDER BY last_trap_at, reputation_score, solver_id LIMIT :count;
 
 -- name: trapped!
 UPDATE solvers SET last_trap_at = :now WHERE solver_id = :solver_id;
@@ -132,7 +144,7 @@ FROM clients;
 
 -- name: idle_distrusted
 SELECT solver_id FROM solvers WHERE is_online = 1 AND band = 0 AND state = 'ready' AND in_hand < capacity
-ORDER BY last_assigned_at, solver_id LIMIT :count /*for update skip locked*/;
+ORDER BY last_assigned_at, solver_id LIMIT :count;
 
 -- name: insert_assignment^
 INSERT INTO task_assignments (task_id, task_key, solver_id, slot, status, deadline, complaint_deadline, ranking,
@@ -187,15 +199,15 @@ RETURNING task_id, deadline, accepted_at;
 -- name: assignment_of_solver^
 SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
        a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.late_until, tasks.*
-FROM task_assignments a JOIN tasks ON tasks.fingerprint = a.task_id
-WHERE a.db_key = :db_key AND a.solver_id = :solver_id /*for update of tasks*/;
+FROM tasks JOIN task_assignments a ON tasks.fingerprint = a.task_id
+WHERE a.db_key = :db_key AND a.solver_id = :solver_id /*for update*/;
 
 -- name: assignment^
 SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
        a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.late_until,
        a.answer AS assignment_answer, tasks.*
-FROM task_assignments a JOIN tasks ON tasks.fingerprint = a.task_id
-WHERE a.db_key = :db_key /*for update of tasks*/;
+FROM tasks JOIN task_assignments a ON tasks.fingerprint = a.task_id
+WHERE a.db_key = :db_key /*for update*/;
 
 -- name: other_live_assignments
 SELECT db_key, solver_id, slot, status, deadline,
@@ -229,7 +241,7 @@ VALUES (:assignment_id, :solver_id, :proof, :status, :received_at) ON CONFLICT (
 SELECT * FROM proofs WHERE assignment_id = :assignment_id /*for update*/;
 
 -- name: end_proof!
-UPDATE proofs SET status = :status WHERE assignment_id = :assignment_id AND status = :expected;
+UPDATE proofs SET status = :status, checked_at = :checked_at WHERE assignment_id = :assignment_id AND status = :expected;
 
 -- name: count_waiting_proofs^
 SELECT count(*) AS number FROM proofs WHERE solver_id = :solver_id AND status = 'waiting';

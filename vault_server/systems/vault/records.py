@@ -254,6 +254,12 @@ def task_of_client(tx: Transaction, caller: Caller, fingerprint: str) -> Row:
     return row
 
 
+def hold_solvers(tx: Transaction, task: str) -> None:
+    """Lock who works on a task, in one order for all, before any of them is let go: else two would wait in a circle."""
+    if not tx.is_alone:
+        tx.all(q.hold_solvers, task_id=task)
+
+
 def assignment_of_solver(tx: Transaction, caller: Caller, key: int) -> Row:
     """An assignment with its task, for its solver alone. Raises Refusal(ASSIGNMENT_NOT_FOUND)."""
     row = tx.one(q.assignment_of_solver, db_key=key, solver_id=caller.fingerprint)

@@ -10,7 +10,7 @@ from protocol import vault as wire
 from vault_server.core.operation import Door, Endpoint, Operation, SealedColumn, System
 from vault_server.systems.vault import allowances, complaints, hearings, orders, rulings, traps, upkeep
 from vault_server.systems.vault import operations as does
-from vault_server.systems.vault.assigning import EXPIRE
+from vault_server.systems.vault.assigning import AGAIN, EXPIRE, assign_again
 from vault_server.systems.vault.checking import checking_job, go_on_checking, record_check
 from vault_server.systems.vault.evidence import PENALTIES, forget_good_days
 from vault_server.systems.vault.gauges import GAUGES
@@ -91,6 +91,7 @@ def vault(parts: Parts) -> System:
             operation(orders.JoinSolver, SOLVER, upkeep.join_solver),
             operation(orders.LeaveSolver, SOLVER, upkeep.leave_solver),
             operation(orders.ExpireAssignment, ITSELF, upkeep.expire_assignment),
+            operation(orders.AssignAgain, ITSELF, assign_again),
             operation(orders.SettleTask, ITSELF, upkeep.settle_task),
             operation(orders.RecordJudgement, ITSELF, upkeep.record_judgement),
             operation(orders.RecordProof, ITSELF, upkeep.record_proof),
@@ -111,6 +112,7 @@ def vault(parts: Parts) -> System:
         ],
         deadlines={
             EXPIRE: lambda subject: orders.ExpireAssignment(int(subject)),
+            AGAIN: orders.AssignAgain,
             SETTLE: orders.SettleTask,
             traps.LOOK: lambda _subject: orders.LookForTraps(),
             hearings.RULE: lambda subject: orders.RuleComplaint(int(subject)),

@@ -15,6 +15,7 @@ from vault_server.systems.vault.records import (
     Parts,
     Task,
     assignment_of,
+    hold_solvers,
     open_assignment_answer,
     q,
 )
@@ -72,6 +73,7 @@ def expire_assignment(
     row = tx.one(q.assignment, db_key=order.assignment)
     if row is None or not ASSIGNMENT.allows(row["assignment_status"], "expire"):
         return
+    hold_solvers(tx, row["fingerprint"])
     task, solver_id = Task.of(row, parts.cipher), row["solver_id"]
     blamed = is_blamed_for(task, row)
     end_assignment(tx, assignment_of(row, row["assignment_status"]), "expire", now_ms, tell=True)
@@ -108,6 +110,7 @@ def record_judgement(
     row = tx.one(q.assignment, db_key=order.assignment)
     if row is None or row["assignment_status"] != "delivered":
         return
+    hold_solvers(tx, row["fingerprint"])
     raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])
     event = CONFIRM if order.is_right else REFUTE
     assignment = assignment_of(row, row["assignment_status"])
@@ -121,6 +124,7 @@ def record_proof(parts: Parts, tx: Transaction, _caller: Caller, order: orders.R
     row = tx.one(q.assignment, db_key=order.assignment)
     if kept is None or row is None or kept["status"] != PROOF.first:
         return
+    hold_solvers(tx, row["fingerprint"])
     status = PROOF.after(kept["status"], "hold" if order.holds else "fail")
     tx.run(q.end_proof, assignment_id=order.assignment, status=status, expected=kept["status"])
     event = CONFIRM if order.holds else REFUTE
