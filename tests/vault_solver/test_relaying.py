@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from protocol.envelope import Envelope
+from protocol.proof import Proof, Statement, verify
 from protocol.prover import kept_indices
-from protocol.puzzle import make_modulus
+from protocol.puzzle import Puzzle, make_modulus
 from protocol.relay import encode
+from protocol.session import Error
 from protocol.vault import CheckpointOffered, CheckpointTaken, PuzzleOffered, RelayCheckpoint
-from vault_solver.effects import Effect, Note, Request, Retry
-from vault_solver.plan import Plan
+from vault_solver.agent import Agent
+from vault_solver.effects import Effect, Forget, Note, Request, Retry, Start, Stop
+from vault_solver.pipe import Line, Misproved, Solve, Solved, Verified
+from vault_solver.plan import Plan, Planner
 from vault_solver.relaying import Relaying
+from vault_solver.solving import Solving
+from vault_solver.squaring import CHECK_SECONDS, gmp_square
 from vault_solver.state import State
 
 N, TRAPDOOR = make_modulus(256)
@@ -184,3 +192,98 @@ def test_who_does_not_relay_goes_on_from_offers_all_the_same() -> None:
     relaying = opened(False)
     assert relaying.offered(OFFER, PLAN, 0, offered(4)) is not None
     assert relaying.verified(OFFER, PLAN, state(6)) == []
+
+
+# what a wrong one costs
+
+
+def solved_from(start: State) -> tuple[Line, list[Line]]:
+    """A worker's last word on the puzzle when it goes on from there, and those before."""
+    said: list[Line] = []
+    job = Solve(7, T, 3, N, start, PLAN)
+    return Solving(job, said.append, lambda _: None, gmp_square, CHECK_SECONDS).run(), said
+
+
+def is_right(last: Line) -> bool:
+    statement = Statement(Puzzle(T, 3, N), PLAN.task, PLAN.solver)
+    assert isinstance(last, Solved)
+    assert last.answer == TRAPDOOR.power(3, T)
+    return verify(statement, Proof.decode(last.proof, statement.puzzle)) == last.answer
+
+
+def test_a_right_checkpoint_is_proved_as_if_it_were_its_own() -> None:
+    last, said = solved_from(State(PLACES[7], RIGHT[7], tuple(zip(PLACES[:8], RIGHT[:8], strict=True))))
+    assert is_right(last)
+    assert not any(isinstance(line, Misproved) for line in said)
+
+
+def test_what_does_not_follow_is_computed_again_before_anything_is_answered() -> None:
+    wrong = [*RIGHT[:7], RIGHT[7] * 2 % N]
+    last, said = solved_from(State(PLACES[7], wrong[7], tuple(zip(PLACES[:8], wrong, strict=True))))
+    assert is_right(last)
+    [again] = [said[place + 1] for place, line in enumerate(said) if isinstance(line, Misproved)]
+    assert isinstance(again, Verified)
+    assert again.state.done == PLACES[6]
+
+
+def test_errors_that_cancel_are_left_behind_by_beginning_at_zero() -> None:
+    """The server's check does not let them pass; whoever got past it would gain nothing."""
+    gap = PLACES[7] - PLACES[6]
+    first = RIGHT[6] * 2 % N
+    second = pow(first, 1 << gap, N) * pow(2, -1, N) % N
+    wrong = [*RIGHT[:6], first, second]
+    last, said = solved_from(State(PLACES[7], second, tuple(zip(PLACES[:8], wrong, strict=True))))
+    assert is_right(last)
+    after = [said[place + 1] for place, line in enumerate(said) if isinstance(line, Misproved)]
+    assert [line.state.done for line in after if isinstance(line, Verified)] == [PLACES[-1], 0]
+
+
+# in the agent's hands
+
+
+def envelope(push: CheckpointOffered) -> Envelope:
+    return Envelope(push, seq=40)
+
+
+def test_the_agent_stops_and_starts_again_from_there() -> None:
+    agent = Agent(capacity=1, workers=1, speeds={"512": 1_000_000})
+    agent.opened(LIMITS)
+    agent.pushed(Envelope(OFFER, seq=39))
+    effects = agent.pushed(envelope(offered(4, depth=4)))
+    assert effects[0] == Note("checkpoint.taken_over", {"assignment": 7, "percent": 25.0})
+    stop, begin, forget = effects[1:]
+    assert (stop, forget) == (Stop(7), Forget(40))
+    assert isinstance(begin, Start)
+    assert begin.job.state is not None
+    assert begin.job.state.done == kept_indices(T, 4)[3]
+    assert agent.in_hand[0].done == begin.job.state.done
+
+
+def test_what_has_not_begun_begins_there() -> None:
+    agent = Agent(capacity=2, workers=1, speeds={"512": 1_000_000})
+    agent.pushed(Envelope(replace(OFFER, assignment=6), seq=38))
+    agent.pushed(Envelope(OFFER, seq=39))
+    assert [type(effect) for effect in agent.pushed(envelope(offered(4)))] == [Note, Forget]
+    started = [effect for effect in agent.reported(Solved(6, 5, b"")) if isinstance(effect, Start)]
+    assert started[0].job.state is not None
+
+
+def test_an_offer_for_nothing_in_hand_is_passed_over() -> None:
+    agent = Agent(capacity=1, workers=1, speeds={"512": 1_000_000})
+    assert agent.pushed(envelope(offered(4))) == [Forget(40)]
+
+
+def test_a_refused_checkpoint_costs_no_assignment_and_an_early_one_waits() -> None:
+    planner = Planner(kept_bytes_max=32 << DEPTH)
+    agent = Agent(capacity=1, workers=1, speeds={"512": 1_000_000}, planner=planner)
+    agent.opened(LIMITS)
+    agent.pushed(Envelope(OFFER, seq=39))
+    [request] = sent(agent.reported(Verified(7, state(3))))
+    early = Error(code="CHECKPOINT_EARLY", message="too soon", suggestion="wait", retryable=True, retry_after_ms=70)
+    _, retry = agent.replied(request, early)
+    assert retry == Retry(request, 0.07)
+    assert sent(agent.due(request)) == [request]
+    final = Error(code="CHECKPOINT_REFUSED", message="no", suggestion="go on", retryable=False)
+    assert [type(effect) for effect in agent.replied(request, final)] == [Note]
+    assert agent.holding == 1
+    assert agent.reported(Verified(7, state(4))) == []
