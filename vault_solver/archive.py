@@ -81,7 +81,7 @@ class Archive:
     def _files(self) -> Iterator[tuple[int, Path, int]]:
         """Until when each is kept, where it is and how large."""
         with contextlib.suppress(OSError):
-            for path, status in self._store.files():
+            for path, status in list(self._store.files()):
                 until = path.stem.rpartition("-")[2]
                 if path.suffix == ANSWERED and until.isdigit():
                     yield int(until), path, status.st_size

@@ -139,9 +139,10 @@ class Hands:
         """Work that came too late for the first place is dropped where waiting for it would miss a deadline."""
         late = [held for held in self.held.values() if held.late_until_ms is not None and held.solving]
         free = self._workers - sum(held.solving for held in self.held.values())
-        for waiting, hindering in zip(self._waiting()[max(0, free) :], late, strict=False):
-            seconds = hindering.seconds_left(self.speeds) + waiting.seconds_left(self.speeds)
-            if self.now() + seconds > waiting.offer.deadline / 1000:
+        hindered = self._waiting()[max(0, free) :]
+        for hindering in late:
+            begun = self.now() + hindering.seconds_left(self.speeds)
+            if any(begun + held.seconds_left(self.speeds) > held.offer.deadline / 1000 for held in hindered):
                 number = hindering.offer.assignment
                 return [Note("assignment.late_dropped", {"assignment": number}), *self.drop(number)]
         return []
