@@ -11,7 +11,7 @@ from typing import Any
 
 from protocol.envelope import Message
 from protocol.vault import ComplaintHeard, ComplaintRaised, ComplaintRuled, RespondToComplaint, StandingChanged
-from vault_solver.effects import Acknowledge, Effect, Note, Request, Examine
+from vault_solver.effects import Acknowledge, Effect, Examine, Note, Request
 
 STANDS_BY, WITHDRAWS = "stands_by", "withdraws"
 

@@ -17,7 +17,7 @@ from protocol.peer import Acknowledged, reconnect_delay
 from vault_solver.agent import Agent
 from vault_solver.calibration import calibrate
 from vault_solver.complaints import Finding
-from vault_solver.effects import Archive, Discard, Effect, Forget, Look, Note, Start, Stop, Suspend, Examine
+from vault_solver.effects import Archive, Discard, Effect, Examine, Forget, Look, Note, Start, Stop, Suspend
 from vault_solver.errors import KeptOut, Unreachable
 from vault_solver.keeper import Keeper
 from vault_solver.keyfile import load_or_make_key

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from protocol.proof import proof_bytes
+from protocol.prover import kept_indices
 from tests.vault_solver.test_resuming import until
+from vault_solver.archive import Answered
 from vault_solver.blocks import CHECKED_MIN
 from vault_solver.checkpoint import Bound
 from vault_solver.keeper import Keeper
-from vault_solver.pipe import Solve
+from vault_solver.pipe import Report, Solve, Solved
+from vault_solver.plan import Planner
 from vault_solver.state import State
 from vault_solver.store import Found, Store
 
 JOB = Solve(7, CHECKED_MIN, 3, (1 << 511) + 111)
 TASK = "ef" * 16
+PLAN = Planner("cd" * 16).plan(TASK, CHECKED_MIN, 512, is_proved=True)
+PROVED = replace(JOB, plan=PLAN)
+PROOF = b"p" * proof_bytes(JOB.squarings, JOB.modulus)
 
 
 class SlowDisk(Store):
@@ -50,8 +59,9 @@ def disk(tmp_path: Path) -> SlowDisk:
     return SlowDisk(tmp_path / "checkpoints")
 
 
-async def started(disk: SlowDisk) -> Keeper:
-    keeper = Keeper(disk, "cd" * 16, lambda _: None)
+async def started(disk: SlowDisk, reports: list[Report] | None = None) -> Keeper:
+    heard: list[Report] = [] if reports is None else reports
+    keeper = Keeper(disk, "cd" * 16, heard.append)
     await keeper.start()
     keeper.meet("ab" * 32)
     return keeper
@@ -128,3 +138,70 @@ async def test_what_is_cancelled_while_it_is_read_is_not_begun(keeper: Keeper, d
     await keeper.stop()
     assert disk.calls == 1
     assert begun_jobs == []
+
+
+# answers
+
+
+def squared() -> State:
+    assert PLAN is not None
+    return State(CHECKED_MIN, 5, tuple((mark, 7) for mark in kept_indices(CHECKED_MIN, PLAN.depth)))
+
+
+async def test_an_answer_with_its_proof_waits_on_disk_for_the_next_process(disk: SlowDisk) -> None:
+    keeper = await started(disk)
+    await begun(keeper, PROVED)
+    keeper.keep(7, squared())
+    keeper.keep_answer(Solved(7, 5, PROOF))
+    await keeper.stop()
+    reports: list[Report] = []
+    later = await started(disk, reports)
+    later.look(PROVED, TASK)
+    await until(lambda: reports == [Solved(7, 5, PROOF)])
+    later.begin(PROVED, TASK, lambda _: None)
+    await until(lambda: reports == 2 * [Solved(7, 5, PROOF)])
+    reports.clear()
+    later.discard(7)
+    later.look(PROVED, TASK)
+    await later.stop()
+    assert reports == []
+
+
+async def test_what_is_squared_but_not_proved_needs_a_worker(disk: SlowDisk) -> None:
+    reports: list[Report] = []
+    keeper = await started(disk, reports)
+    await begun(keeper, PROVED)
+    keeper.keep(7, squared())
+    keeper.look(PROVED, TASK)
+    assert (await begun(keeper, PROVED)).state == squared()
+    assert reports == []
+    unproved = replace(PROVED, plan=replace(PLAN, is_proved=False)) if PLAN else JOB
+    keeper.look(unproved, TASK)
+    await until(lambda: reports == [Solved(7, 5)])
+    await keeper.stop()
+
+
+async def test_a_state_that_lacks_what_a_proof_needs_is_not_gone_on_with(keeper: Keeper) -> None:
+    await begun(keeper)
+    keeper.keep(7, State(CHECKED_MIN * 3 // 4, 5))
+    assert (await begun(keeper)).state is not None
+    assert (await begun(keeper, PROVED)).state is None
+
+
+async def test_an_answer_that_was_taken_is_archived_with_its_residues_and_without(keeper: Keeper) -> None:
+    await begun(keeper)
+    keeper.keep(7, squared())
+    until_ms = int(time.time() * 1000) + 60_000
+    short = Solve(8, CHECKED_MIN - 1, 3, JOB.modulus)
+    for job in (JOB, short):
+        keeper.archive(job, TASK, 5, until_ms)
+        keeper.discard(job.assignment)
+    found: list[Answered | None] = []
+    for number in (7, 8, 9):
+        keeper.recall(number, found.append)
+    await until(lambda: len(found) == 3)
+    assert found == [
+        Answered(replace(JOB, state=squared()), TASK, 5, until_ms),
+        Answered(short, TASK, 5, until_ms),
+        None,
+    ]
