@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tests.vault_client.conftest import Command, Sample
 from tests.vault_client.test_files import full_disk
 from vault_client.cli import options
+from vault_client.kernels import Opponent, fastest
 from vault_client.locked_file import LockedFile
 from vault_client.tickets import read_ticket
 
@@ -41,14 +44,26 @@ def test_a_file_is_locked_and_opened_here(command: Command, letter: Path, tmp_pa
     assert left_in(tmp_path) == {"letter.txt", "letter.txt.locked", "letter.txt.ticket"}
 
 
-def test_a_time_is_measured_on_this_machine_and_explained(command: Command, letter: Path, tmp_path: Path) -> None:
+def test_a_time_is_of_the_fastest_known_work_and_is_explained(command: Command, letter: Path, tmp_path: Path) -> None:
     locked = command("lock", letter, "--for", "1h", "--bits", 512, "--out", tmp_path / "x")
     assert locked.exit_code == 0, locked.output
-    assert "This machine squares" in locked.stderr
-    assert "1h is" in locked.stderr
-    puzzle = LockedFile.examine(tmp_path / "x").header.puzzle
-    assert 10_000 * 3_600 < puzzle.squarings < 10**9 * 3_600
+    squarings = LockedFile.examine(tmp_path / "x").header.puzzle.squarings
+    assert squarings == math.ceil(3_600 * fastest(Opponent.PROCESSOR, 512))
+    assert (
+        f"{squarings:,} squarings modulo 512 bits. The fastest program known needs 1h on a processor" in locked.stderr
+    )
+    assert "GMP on this machine" in locked.stderr
     assert (tmp_path / "x.ticket").exists()
+
+
+def test_a_time_may_be_measured_by_another_opponent(command: Command, letter: Path, tmp_path: Path) -> None:
+    against = ("--for", "1h", "--bits", 512, "--no-ticket", "--against")
+    assert command("lock", letter, *against, "fpga", "--out", tmp_path / "fpga").exit_code == 0
+    squarings = LockedFile.examine(tmp_path / "fpga").header.puzzle.squarings
+    assert squarings == math.ceil(3_600 * fastest(Opponent.FPGA, 512))
+    assert command("lock", letter, *against, "this-machine", "--out", tmp_path / "here").exit_code == 0
+    assert 10_000 * 3_600 < LockedFile.examine(tmp_path / "here").header.puzzle.squarings < 10**9 * 3_600
+    assert command("lock", letter, *against, "nobody", "--out", tmp_path / "none").exit_code == 2
 
 
 def test_the_ticket_is_the_file_s_own_and_can_be_left_out(command: Command, letter: Path, tmp_path: Path) -> None:
@@ -211,6 +226,23 @@ def test_a_key_is_made_where_xdg_says_and_not_twice(command: Command, tmp_path: 
     assert refused.exit_code == 1
     assert "exists already" in refused.stderr
     assert command("keygen", "--key", "second.key").exit_code == 0
+
+
+def test_a_folder_is_no_key_and_it_is_said_what_is_meant(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    for words in (["keygen"], ["list"], ["cancel", "ab" * 16]):
+        for folder, meant in ((".", "client.key"), ("keys", "keys/client.key")):
+            refused = command(*words, "--key", folder)
+            assert refused.exit_code == 1
+            assert f"{folder} is a folder, and a key is a file." in refused.stderr
+            assert f"--key {meant}\n" in refused.stderr
+            assert "chmod" not in refused.stderr
+    assert left_in(tmp_path) == {"keys"}
+
+
+def test_the_version_is_told(command: Command) -> None:
+    told = command("--version")
+    assert (told.exit_code, told.stdout) == (0, f"vault-client {version('vault-server')}\n")
 
 
 def test_an_error_for_a_script_is_one_json_object(command: Command) -> None:

@@ -21,7 +21,9 @@ from tests.dialling import dial
 from tests.processes import Server
 from tests.vault_client.conftest import Client
 from tests.vault_client.test_sdk import LONG, NEVER, no_push_left
-from vault_client import ComplaintRuled, Refused, StandingChanged, Vault, connect
+from vault_client import ComplaintRuled, Refused, StandingChanged, TaskProgress, Vault, connect
+from vault_client.cli.news import TextNews
+from vault_client.watching import Watch
 
 
 @pytest.fixture
@@ -103,6 +105,46 @@ async def test_watching_named_tasks_ends_with_them(
     assert heard[-1]["is_checked"] is False
     out, errors = await client.end(client.start("watch", "ab" * 16, "--json"), code=1)
     assert json.loads(errors)["code"] == "TASK_NOT_FOUND"
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "all"])
+async def test_a_task_that_is_cancelled_elsewhere_leaves_soon_after_its_solvers_fall_silent(
+    solved: Server, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """Also one that came and went between two looks at the list, and showed progress: its bar is gone."""
+    monkeypatch.setattr("vault_client.watching.SILENT_SECONDS", 0.2)
+    identity, heard = Identity.generate(), Heard()
+    async with connect(solved.url, identity=identity) as vault, connect(solved.url, identity=identity) as elsewhere:
+        watching = Watch(vault, heard, [])
+        if named:
+            task = await submit(elsewhere, make_locked(NEVER, 512)[0])
+            watching = Watch(vault, heard, [task])
+        running = asyncio.create_task(watching.run())
+        await asyncio.sleep(0.2)
+        if not named:
+            task = await submit(elsewhere, make_locked(NEVER, 512)[0])
+        await asyncio.wait_for(heard.moving.wait(), 10)
+        await elsewhere.cancel(task)
+        await asyncio.wait_for(heard.over.wait(), 10)
+        assert heard.cancelled_tasks == [task]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+class Heard(TextNews):
+    """What a watch tells of progress and cancelling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moving, self.over = asyncio.Event(), asyncio.Event()
+        self.cancelled_tasks: list[str] = []
+
+    def progress(self, news: TaskProgress) -> None:
+        self.moving.set()
+
+    def cancelled(self, task: str) -> None:
+        self.cancelled_tasks.append(task)
+        self.over.set()
 
 
 async def test_watching_everything_sees_what_is_submitted_elsewhere_through_a_restart_and_leaves_quietly(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from protocol.vault import ComplaintRuled
+from vault_client.answers import Answer
 from vault_client.cli.console import ending, note, say
 from vault_client.cli.numbers import Sources
 from vault_client.cli.options import (
@@ -26,7 +27,6 @@ from vault_client.cli.options import (
 from vault_client.cli.submitted import local_time
 from vault_client.complaints import Complaint
 from vault_client.errors import Refused
-from vault_client.vault import Vault
 
 EXIT_CODES = {"upheld": 0, "rejected": 3, "undecided": 4}
 
@@ -84,6 +84,8 @@ def complain(
     with ending(as_json=as_json, interrupted=lambda: _stands(taken)):
         factor = _factor(factor_file) if kind == "wrong_answer" else None
         door = Door.of(server, key, server_key, known_servers)
+        if kind == "wrong_answer" and factor is None:
+            _warn(asyncio.run(_answer(door, task)))
         waiting = sys.stdout.isatty() if wait is None else wait
         ruled = asyncio.run(_complain(door, task, kind, factor, taken, waiting=waiting))
         say(json.dumps(_document(taken[0], ruled)) if as_json else _text(taken[0], ruled))
@@ -95,8 +97,6 @@ async def _complain(
     door: Door, task: str, kind: str, factor: int | None, taken: list[Complaint], *, waiting: bool
 ) -> ComplaintRuled | None:
     async with door.open(waiting=waiting) as vault:
-        if kind == "wrong_answer" and factor is None:
-            await _warn(vault, task)
         complaint = await vault.complain(task, kind, factor=factor)
         taken.append(complaint)
         if not waiting:
@@ -105,18 +105,22 @@ async def _complain(
         return await complaint.ruling()
 
 
-async def _warn(vault: Vault, task: str) -> None:
-    """Say so beforehand when the complaint will be rejected: the server has checked the answer by arithmetic."""
+async def _answer(door: Door, task: str) -> Answer | None:
     try:
-        answer = (await vault.status(task)).answer
+        async with door.open(waiting=False) as vault:
+            return (await vault.status(task)).answer
     except Refused:
-        return  # the complaint itself will be refused, with the reason
+        return None  # the complaint itself will be refused, with the reason
+
+
+def _warn(answer: Answer | None) -> None:
+    """Say so beforehand when the complaint will be rejected: the server has checked the answer by arithmetic."""
     if answer is None or (why := SETTLED.get(answer.judged_by)) is None:
         return
     note(f"{why}. Without a prime factor of product the complaint will be rejected, and lower your standing.")
     if answer.proof is not None:
         note("To check the proof yourself: `vault-client status TASK --save-proof`, then `vault-client verify`.")
-    if sys.stdin.isatty() and not await asyncio.to_thread(typer.confirm, "Complain all the same?", err=True):
+    if sys.stdin.isatty() and not typer.confirm("Complain all the same?", err=True):
         raise typer.Exit(1)
 
 
