@@ -17,6 +17,7 @@ from vault_client.cli.console import ending, note, say
 from vault_client.durations import format_duration, parse_duration
 from vault_client.errors import FileError
 from vault_client.files import file_error, refuse_existing, remove
+from vault_client.kernels import KERNELS, Opponent, fastest
 from vault_client.locked_file import lock_file
 from vault_client.locked_header import Header
 from vault_client.squaring import squarings_per_second
@@ -44,9 +45,20 @@ def lock(
     seconds: Annotated[
         int | None,
         typer.Option(
-            "--for", parser=_seconds, metavar="DURATION", help="Lock for 15s, 10m, 2h or 1d12h of this machine's work."
+            "--for",
+            parser=_seconds,
+            metavar="DURATION",
+            help="Lock for 15s, 10m, 2h or 1d12h of the fastest known work, see --against.",
         ),
     ] = None,
+    against: Annotated[
+        Opponent,
+        typer.Option(
+            "--against",
+            help="Whose work --for is measured by: the fastest known program on a processor, the fastest known FPGA, a "
+            "chip made for nothing else, or GMP on this machine.",
+        ),
+    ] = Opponent.PROCESSOR,
     squarings: Annotated[
         int | None,
         typer.Option("--squarings", min=1, max=INTEGER_MAX, metavar="N", help="Or lock for exactly so many squarings."),
@@ -82,6 +94,7 @@ def lock(
     **Examples**
 
         vault-client lock letter.txt --for 2h
+        vault-client lock letter.txt --for 2h --against fpga
         vault-client lock letter.txt --squarings 1000000 --out for-later.locked
     """
     if (seconds is None) == (squarings is None):
@@ -94,7 +107,7 @@ def lock(
         _check_paths(file, target, place, force=force)
         if bits < BITS_SAFE:
             note(f"warning: a modulus of {bits} bits can be factored, which opens the file at once")
-        count = squarings if squarings is not None else _measure(seconds or 0, bits)
+        count = squarings if squarings is not None else _measure(seconds or 0, bits, against)
         if count > SERVER_SQUARINGS or not BITS_SAFE <= bits <= SERVER_BITS:
             note(
                 "warning: a server with default limits does not take this puzzle "
@@ -122,17 +135,25 @@ def _check_paths(file: Path, target: Path, ticket: Path | None, *, force: bool) 
         refuse_existing(path, force=force)
 
 
-def _measure(seconds: int, bits: int) -> int:
+def _measure(seconds: int, bits: int, against: Opponent) -> int:
     modulus, _ = make_modulus(bits)
-    speed = squarings_per_second(3, modulus)
+    here = squarings_per_second(3, modulus)
+    speed = here if against is Opponent.HERE else fastest(against, bits)
     count = max(1, math.ceil(seconds * speed))
     if count > INTEGER_MAX:
         raise FileError("That is more squarings than a puzzle can have.", "Choose a shorter time.")
-    note(
-        f"This machine squares {speed:,.0f} times a second modulo {bits} bits, so {format_duration(seconds)} is "
-        f"{count:,} squarings; a machine twice as fast opens it in half the time, many machines are no faster than one."
-    )
+    note(f"{count:,} squarings modulo {bits} bits. {meaning(count, bits, here)}")
     return count
+
+
+def meaning(squarings: int, bits: int, here: float) -> str:
+    """How long so many squarings keep a file shut, and against whom; `here` is squarings a second on this machine."""
+    takes = {opponent: format_duration(squarings / fastest(opponent, bits)) for opponent in KERNELS}
+    return (
+        f"The fastest program known needs {takes[Opponent.PROCESSOR]} on a processor, the fastest FPGA known "
+        f"{takes[Opponent.FPGA]}, a chip made for it perhaps {takes[Opponent.CHIP]}; GMP on this machine "
+        f"{format_duration(squarings / here)}. Many machines are no faster than one."
+    )
 
 
 def _lock(file: Path, target: Path, ticket_target: Path | None, count: int, bits: int, *, force: bool) -> Header:
