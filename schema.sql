@@ -20,6 +20,13 @@ CREATE TABLE master_keys (             -- which versions of the master key value
     created_at  BIGINT NOT NULL
 );
 
+CREATE TABLE nodes (                   -- servers on this database; who is online is so on one of them
+    node        TEXT PRIMARY KEY,      -- its name in the settings
+    run         TEXT NOT NULL,         -- another one at each start: two servers of one name know each other by it
+    since       BIGINT NOT NULL,       -- it has been there from then on without a break
+    lease_until BIGINT NOT NULL        -- when it is taken to be gone
+);
+
 CREATE TABLE participants (            -- one key, one row, whatever it does (seed 001)
     hotkey           TEXT PRIMARY KEY CHECK (length(hotkey) = 64),
     fingerprint      TEXT NOT NULL UNIQUE CHECK (length(fingerprint) = 32),
@@ -60,12 +67,14 @@ CREATE TABLE solvers (
     bad              DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (bad >= 0),
     evidence_at      BIGINT NOT NULL DEFAULT 0,
     address          TEXT NOT NULL DEFAULT '',                              -- where it connected from last
+    node             TEXT NOT NULL DEFAULT '',                              -- to which server; '': it has left
     last_assigned_at BIGINT NOT NULL DEFAULT 0,
     last_trap_at     BIGINT NOT NULL DEFAULT 0,                             -- when it was last given a puzzle of our own
     CHECK (capacity <= announced AND capacity <= trusted)
 );
 
 CREATE INDEX solvers_available ON solvers (band) WHERE is_online = 1;
+CREATE INDEX solvers_of_node ON solvers (node) WHERE node <> '';
 
 CREATE TABLE tasks (
     db_key               INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -239,6 +248,7 @@ CREATE TABLE bans (                    -- who is kept out, until when (seed 000 
 
 CREATE INDEX bans_of_subject ON bans (subject, created_at);
 CREATE INDEX bans_in_force ON bans (until) WHERE lifted_at IS NULL;
+CREATE INDEX bans_lifted ON bans (lifted_at) WHERE lifted_at IS NOT NULL;
 
 CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays until its receiver is done with it
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -253,6 +263,7 @@ CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays 
 
 CREATE INDEX outbox_of_receiver ON outbox (receiver, endpoint, seq);
 CREATE INDEX outbox_standing ON outbox (kind, subject) WHERE standing = 1;
+CREATE INDEX outbox_checkpoints ON outbox (subject) WHERE kind = 'checkpoint_offered';
 
 CREATE TABLE deadlines (               -- everything that is due some day; each row leads to one operation, once
     name    TEXT NOT NULL,

@@ -50,13 +50,13 @@ def _parts(task: Explained, console: Console) -> Iterator[RenderableType]:
 def _heading(task: Explained) -> RenderableType:
     heading = Text.assemble(("Task ", "bold"), (task["task"], "bold"), " is ", _state(task["status"]))
     facts = _facts()
-    facts.add_row("client", task["client"])
+    facts.add_row("client", f"{task['client']}{' (a trap: the server itself)' if task['is_trap'] else ''}")
     facts.add_row("submitted", f"{moment(task['created_at'])} UTC")
     if task["promised_by"] is not None:
         facts.add_row("promised by", f"{second(task['promised_by'])}{_against(task)}")
     facts.add_row("work", f"about {span(task['effort_seconds'] * 1000)} on the reference machine, {_bits(task)}")
     judged = f", judged by {task['judged_by']}" if task["judged_by"] not in (None, task["judging"]) else ""
-    facts.add_row("judging", f"{task['judging']}{judged}")
+    facts.add_row("judging", f"{task['judging']}{judged}; proof: {task['proof']}")
     returned = f", {task['num_returned']} handed back" if task["num_returned"] else ""
     facts.add_row("assignments", f"{task['num_assignments']} made{returned}, {task['open_slots']} slots open")
     if task["reason"] is not None:
@@ -89,6 +89,10 @@ def _assignment(row: Explained) -> Iterator[RenderableType]:
             facts.add_row(name, f"{moment(at)}, {span(at - begun)} later")
     due = f"{second(row['deadline'])}, {span(row['deadline'] - begun)} after it was chosen"
     facts.add_row("deadline", due + (" (excused: the server was down)" if row["excused"] else ""))
+    if row["proof"] is not None:
+        facts.add_row("proof", _proof(row["proof"]))
+    if row["late_until"] is not None:
+        facts.add_row("late until", f"{moment(row['late_until'])}; a proved answer still counted")
     if row["checkpoint"] is not None:
         facts.add_row("checkpoint", _checkpoint(row["checkpoint"]))
     yield _indented(facts)
@@ -99,6 +103,12 @@ def _choice(row: Explained) -> str:
     if row["rank"] is None:
         return "as a newcomer, out of turn"
     return f"rank {row['rank']} of {len(row['ranking'])}"
+
+
+def _proof(proof: Explained) -> str:
+    if proof["checked_at"] is None:
+        return f"waits to be checked since {moment(proof['received_at'])}"
+    return f"{proof['status']}, checked {span(proof['checked_at'] - proof['received_at'])} after it came"
 
 
 def _checkpoint(relay: Explained) -> str:

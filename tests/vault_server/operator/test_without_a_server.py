@@ -151,7 +151,7 @@ def test_solvers_stand_in_order_of_their_standing(operate: Operate, told: Path) 
     rows = json.loads(operate("solvers", "--json").stdout)
     assert {row["solver"] for row in rows} == {one.fingerprint for one in (A, B, C, D)}
     assert rows[0]["solver"] == A.fingerprint
-    assert rows[0]["valid_answers"] == 1
+    assert rows[0]["valid_answers"] == 2
     assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
     text = operate("solvers").stdout.splitlines()
     assert [line.split()[0] for line in text[2:]] == [row["solver"] for row in rows]

@@ -30,6 +30,7 @@ WALKS = {
     "complaints_with_factor": "at the start",
     "relays_being_checked": "at the start, over those that are being checked",
     "relays_by_status": "over those of tasks that have not ended, for /metrics",
+    "count_proofs_waiting": "along the index of those that wait, for /metrics",
     "waiting_proofs": "at the start, over those that wait",
     "any_open_task": "the first of the open ones, along their own index",
     "effort_requested": "over the clients, every ten seconds at most",

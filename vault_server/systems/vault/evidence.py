@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from vault_server.core.operation import Endpoint, Penalty, Row, Transaction
-from vault_server.exchange import standing
+from vault_server.exchange import deadlines, standing
 from vault_server.exchange.standing import Standing
 from vault_server.systems.vault import rules, timing
 from vault_server.systems.vault.records import Task, q
 from vault_server.systems.vault.rules import WEIGHTS, Evidence, Record
 
 DAY_MS = 24 * 3600 * 1000
+DISTRUSTED = "offer_to_distrusted"
+"""What is due as soon as a solver has fallen below ten points."""
 
 
 def against_solver(tx: Transaction, solver_id: str, evidence: Evidence, task: str | None, now_ms: int) -> None:
@@ -58,7 +60,7 @@ def count_valid_answer(
     if is_credible and tx.run(q.count_good_day, solver_id=solver_id, client_id=client_id, day=day):
         _weigh_solver(tx, solver_id, row, Evidence.VALID_ANSWER, task, now_ms)
     else:
-        _set_band(tx, solver_id, row, row["reputation_score"])
+        _set_band(tx, solver_id, row, row["reputation_score"], now_ms)
 
 
 def forget_good_days(tx: Transaction, now_ms: int) -> int:
@@ -76,7 +78,7 @@ def _weigh_solver(tx: Transaction, solver_id: str, row: Row, evidence: Evidence,
     record = _record(row).with_evidence(WEIGHTS[evidence], now_ms)
     tx.run(q.set_solver_record, solver_id=solver_id, good=record.good, bad=record.bad, evidence_at=record.at_ms)
     change = _move(tx, Standing.SOLVER, solver_id, row, record, evidence, task, now_ms)
-    _set_band(tx, solver_id, row, row["reputation_score"] + change)
+    _set_band(tx, solver_id, row, row["reputation_score"] + change, now_ms)
 
 
 def _move(
@@ -101,10 +103,13 @@ def _move(
     )
 
 
-def _set_band(tx: Transaction, solver_id: str, row: Row, score: float) -> None:
+def _set_band(tx: Transaction, solver_id: str, row: Row, score: float, now_ms: int) -> None:
     band = rules.band(score, row["valid_answers"])
-    if band != row["band"]:
-        tx.run(q.set_band, solver_id=solver_id, band=band)
+    if band == row["band"]:
+        return
+    tx.run(q.set_band, solver_id=solver_id, band=band)
+    if band == 0:  # what only waited for this one is for those that stand no better
+        deadlines.put(tx, DISTRUSTED, "", now_ms)
 
 
 def _record(row: Row) -> Record:

@@ -44,8 +44,11 @@ def _explain_task(reader: Reader, task: str) -> dict[str, Any]:
     row = reader.one(q.explained_task, task=task)
     assert row is not None, "found in the same view"
     relays = {each["assignment_id"]: _relay(each) for each in reader.all(q.explained_relays, task=task)}
-    rows = reader.all(q.explained_assignments, task=task)
-    assignments = [_assignment(each) | {"checkpoint": relays.get(each["db_key"])} for each in rows]
+    proofs = {each["assignment_id"]: _proof(each) for each in reader.all(q.explained_proofs, task=task)}
+    assignments = [
+        _assignment(each) | {"checkpoint": relays.get(each["db_key"]), "proof": proofs.get(each["db_key"])}
+        for each in reader.all(q.explained_assignments, task=task)
+    ]
     parties = reader.all(q.explained_parties, task=task)
     complaints = [_complaint(each, parties) for each in reader.all(q.explained_complaints, task=task)]
     scores = [_score(each) for each in reader.all(q.explained_scores, task=task)]
@@ -56,6 +59,8 @@ def _explain_task(reader: Reader, task: str) -> dict[str, Any]:
         "reason": row["reason"],
         "judging": row["judging"],
         "judged_by": row["judged_by"],
+        "proof": row["proof"],
+        "is_trap": bool(row["is_trap"]),
         "has_commitment": bool(row["has_commitment"]),
         "modulus_bits": row["modulus_bits"],
         "effort_seconds": _two_digits(row["effort"]),
@@ -98,7 +103,12 @@ def _assignment(row: Row) -> dict[str, Any]:
         "deadline": row["deadline"],
         "complaint_deadline": row["complaint_deadline"],
         "excused": bool(row["excused"]),
+        "late_until": row["late_until"],
     }
+
+
+def _proof(row: Row) -> dict[str, Any]:
+    return {"status": row["status"], "received_at": row["received_at"], "checked_at": row["checked_at"]}
 
 
 def _relay(row: Row) -> dict[str, Any]:
@@ -213,13 +223,33 @@ def _of_assignment(row: Entry, rejudged_at: int | None) -> list[Entry]:
         entries.append(_entry(row["accepted_at"], about, "accepted", solver))
     if row["delivered_at"] is not None:
         entries.append(_entry(row["delivered_at"], about, "delivered", solver))
+    proved_at = _proved_at(row)
     if row["ended_at"] is not None:
         why = "no blame: the server was down at its deadline" if row["excused"] else None
-        entries.append(_entry(row["ended_at"], about, "unproved" if rejudged_at else row["status"], solver, why))
+        entries.append(_entry(row["ended_at"], about, _ended_as(row, rejudged_at, proved_at), solver, why))
+    if proved_at is not None:
+        is_held = row["proof"]["status"] == "holding"
+        entries.append(_entry(proved_at, about, "valid" if is_held else "invalid", solver, "by its proof"))
     if rejudged_at is not None:
         entries.append(_entry(rejudged_at, about, row["status"], solver, "by the revealed factor"))
     assert row["ended_at"] is not None or row["status"] in (*IN_HAND, "delivered"), f"{about} ended at no time"
     return entries
+
+
+def _proved_at(row: Entry) -> int | None:
+    """When a proof said something of an answer whose assignment had ended before: late, or asked for by a complaint."""
+    proof = row["proof"]
+    if proof is None or proof["checked_at"] is None or row["status"] not in ("valid", "invalid"):
+        return None
+    checked_at: int = proof["checked_at"]
+    return checked_at if checked_at > row["ended_at"] else None
+
+
+def _ended_as(row: Entry, rejudged_at: int | None, proved_at: int | None) -> str:
+    """The row holds the last word alone: what was said first."""
+    if proved_at is None and rejudged_at is None:
+        return str(row["status"])
+    return "released" if row["late_until"] is not None else "unproved"
 
 
 def _choice(row: Entry) -> str:

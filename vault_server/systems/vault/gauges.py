@@ -30,8 +30,16 @@ def relays_by_status(reader: Reader, _now_ms: int) -> Mapping[str, float]:
     return {status: counted.get(status, 0) for status in sorted(RELAY.states)}
 
 
+def proofs_waiting(reader: Reader, _now_ms: int) -> Mapping[str, float]:
+    """How many proofs wait to be checked."""
+    row = reader.one(q.count_proofs_waiting)
+    assert row is not None, "an aggregate has a row"
+    return {"": row["proofs"]}
+
+
 GAUGES = (
     Gauge("vault_tasks", "Tasks, by status.", "status", tasks_by_status),
     Gauge("vault_checkpoints", "Relayed checkpoints that are kept, by status.", "status", relays_by_status),
+    Gauge("vault_proofs_waiting", "Proofs that wait to be checked.", "", proofs_waiting),
     Gauge("vault_solvers_online", "Solvers that take part now.", "", solvers_online),
 )

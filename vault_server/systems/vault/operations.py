@@ -185,8 +185,7 @@ def update_status(
     given = offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
     if parts.settings.trap_first and order.state == "ready" and not before["valid_answers"] + before["in_hand"] + given:
         make_first_trap(parts, tx)
-    if capacity == 0 or order.state != "ready":
-        offer_to_distrusted(parts, tx, now_ms)
+    offer_to_distrusted(parts, tx, now_ms)  # this one may be no longer what they waited for
     return wire.StatusUpdated(capacity=capacity, holding=before["in_hand"] + given)
 
 

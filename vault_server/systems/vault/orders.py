@@ -80,6 +80,11 @@ class IssueTrap:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferToDistrusted:
+    """A solver has fallen to band 0: what waited for it alone may go to others there."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleComplaint:
     """The time in which solvers may respond to a complaint has passed."""
 

@@ -291,10 +291,16 @@ SELECT * FROM solvers WHERE solver_id = :solver_id /*for update*/;
 INSERT INTO solvers (solver_id) VALUES (:solver_id) ON CONFLICT (solver_id) DO NOTHING;
 
 -- name: solver_online!
-UPDATE solvers SET is_online = 1, state = 'paused', address = :address WHERE solver_id = :solver_id;
+UPDATE solvers SET is_online = 1, state = 'paused', address = :address, node = :node WHERE solver_id = :solver_id;
 
 -- name: solver_offline!
-UPDATE solvers SET is_online = 0 WHERE solver_id = :solver_id;
+UPDATE solvers SET is_online = 0, node = '' WHERE solver_id = :solver_id AND node = :node;
+
+-- name: solvers_of_node_offline!
+UPDATE solvers SET is_online = 0 WHERE node = :node AND is_online = 1;
+
+-- name: solvers_of_node_online!
+UPDATE solvers SET is_online = 1 WHERE node = :node AND is_online = 0;
 
 -- name: all_solvers_offline!
 UPDATE solvers SET is_online = 0 WHERE is_online = 1;
@@ -394,6 +400,9 @@ FROM task_assignments WHERE task_id = :task_id AND status = 'expired' ORDER BY d
 
 -- name: count_tasks
 SELECT status, count(*) AS tasks FROM tasks GROUP BY status;
+
+-- name: count_proofs_waiting^
+SELECT count(*) AS proofs FROM proofs WHERE status = 'waiting';
 
 -- name: count_solvers_online^
 SELECT count(*) AS solvers FROM solvers WHERE is_online = 1;

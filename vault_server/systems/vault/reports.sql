@@ -5,15 +5,19 @@ SELECT fingerprint, status, created_at FROM tasks
 WHERE fingerprint >= :first AND fingerprint < :behind ORDER BY fingerprint LIMIT :count;
 
 -- name: explained_task^
-SELECT fingerprint, client_id, status, judging, judged_by, reason, modulus_bits, effort, open_slots, num_assignments,
+SELECT fingerprint, client_id, status, judging, judged_by, proof, is_trap, reason, modulus_bits, effort, open_slots, num_assignments,
        num_returned, promised_by, created_at, updated_at, answered_at,
        CASE WHEN commitment IS NULL THEN 0 ELSE 1 END AS has_commitment
 FROM tasks WHERE fingerprint = :task;
 
 -- name: explained_assignments
 SELECT db_key, solver_id, slot, status, deadline, complaint_deadline, ranking, assigned_at, accepted_at, delivered_at,
-       ended_at, excused
+       ended_at, excused, late_until
 FROM task_assignments WHERE task_id = :task ORDER BY db_key;
+
+-- name: explained_proofs
+SELECT p.assignment_id, p.status, p.received_at, p.checked_at
+FROM proofs p JOIN task_assignments a ON a.db_key = p.assignment_id WHERE a.task_id = :task;
 
 -- name: explained_relays
 SELECT assignment_id, depth, count, checked, status, taken_at FROM relays WHERE task_id = :task;

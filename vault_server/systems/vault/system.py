@@ -12,7 +12,7 @@ from vault_server.systems.vault import allowances, complaints, hearings, orders,
 from vault_server.systems.vault import operations as does
 from vault_server.systems.vault.assigning import AGAIN, EXPIRE, assign_again
 from vault_server.systems.vault.checking import checking_job, go_on_checking, record_check
-from vault_server.systems.vault.evidence import PENALTIES, forget_good_days
+from vault_server.systems.vault.evidence import DISTRUSTED, PENALTIES, forget_good_days
 from vault_server.systems.vault.gauges import GAUGES
 from vault_server.systems.vault.inspection import Inspector
 from vault_server.systems.vault.invariants import INVARIANTS
@@ -99,6 +99,7 @@ def vault(parts: Parts) -> System:
             operation(orders.IssueTrap, ITSELF, traps.issue_trap),
             operation(orders.GoOnChecking, ITSELF, go_on_checking),
             operation(orders.RecordCheck, ITSELF, record_check),
+            operation(orders.OfferToDistrusted, ITSELF, upkeep.offer_again),
             operation(orders.RuleComplaint, ITSELF, hearings.rule_complaint),
             operation(orders.RecordComparison, ITSELF, rulings.record_comparison),
         ],
@@ -114,6 +115,7 @@ def vault(parts: Parts) -> System:
             EXPIRE: lambda subject: orders.ExpireAssignment(int(subject)),
             AGAIN: orders.AssignAgain,
             SETTLE: orders.SettleTask,
+            DISTRUSTED: lambda _subject: orders.OfferToDistrusted(),
             traps.LOOK: lambda _subject: orders.LookForTraps(),
             hearings.RULE: lambda subject: orders.RuleComplaint(int(subject)),
         },
@@ -123,6 +125,8 @@ def vault(parts: Parts) -> System:
         invariants=INVARIANTS,
         gauges=GAUGES,
         tidying=[forget_good_days],
+        absent=[upkeep.take_solvers_offline],
+        returned=[upkeep.bring_solvers_back],
         starting=[orders.StartServing()],
         waking=[orders.ExcuseSolvers()],
     )

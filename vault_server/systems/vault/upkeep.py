@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vault_server.core.operation import Caller, Transaction, log
 from vault_server.core.operation import Endpoint as At
-from vault_server.exchange import deadlines, outbox, participants
+from vault_server.exchange import deadlines, outbox, participants, presence
 from vault_server.systems.vault import orders
 from vault_server.systems.vault.assigning import end_assignment, offer_to_distrusted
 from vault_server.systems.vault.evidence import against_solver, is_blamed_for
@@ -30,7 +30,8 @@ JUDGED_BY_PROOF = frozenset({"delivered", "unproved", "released"})
 
 def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
     """Nobody is online before they connect, and nobody is to blame for a server that was down."""
-    tx.run(q.all_solvers_offline)
+    if tx.is_alone:
+        tx.run(q.all_solvers_offline)
     look_again(parts, tx, now_ms)
     excuse_solvers(parts, tx, caller, orders.ExcuseSolvers(), now_ms)
 
@@ -40,6 +41,8 @@ def excuse_solvers(parts: Parts, tx: Transaction, _caller: Caller, _order: order
 
     Solvers get `restart_grace_ms` to come back with what they have, and to respond; clients as long to complain.
     """
+    if presence.others_were_there(tx, parts.settings.node, now_ms):
+        return  # whoever was connected here could go there
     until = now_ms + parts.settings.restart_grace_ms
     excused = tx.run(q.excuse_assignments, until=until)
     if excused:
@@ -51,18 +54,34 @@ def excuse_solvers(parts: Parts, tx: Transaction, _caller: Caller, _order: order
         tx.run(q.postpone_settling, until=until)
 
 
-def join_solver(_parts: Parts, tx: Transaction, caller: Caller, _order: orders.JoinSolver, now_ms: int) -> None:
+def take_solvers_offline(tx: Transaction, node: str, _now_ms: int) -> None:
+    """A server is gone: its solvers are offline until they connect elsewhere, and keep what they have in hand."""
+    tx.run(q.solvers_of_node_offline, node=node)
+
+
+def bring_solvers_back(tx: Transaction, node: str, _now_ms: int) -> None:
+    """A server was only taken to be gone: whoever has not left it is online."""
+    tx.run(q.solvers_of_node_online, node=node)
+
+
+def join_solver(parts: Parts, tx: Transaction, caller: Caller, _order: orders.JoinSolver, now_ms: int) -> None:
     """A solver is online; it is offered work once it says that it is ready."""
     participants.register(tx, caller, now_ms)
     tx.run(q.insert_solver, solver_id=caller.fingerprint)
-    tx.run(q.solver_online, solver_id=caller.fingerprint, address=caller.address)
+    tx.run(q.solver_online, solver_id=caller.fingerprint, address=caller.address, node=parts.settings.node)
     log(tx, "solver.online", solver=caller.fingerprint)
 
 
 def leave_solver(parts: Parts, tx: Transaction, caller: Caller, _order: orders.LeaveSolver, now_ms: int) -> None:
     """A solver is gone; it keeps its assignments until their deadlines."""
-    tx.run(q.solver_offline, solver_id=caller.fingerprint)
+    if not tx.run(q.solver_offline, solver_id=caller.fingerprint, node=parts.settings.node):
+        return  # it has connected to another node meanwhile
     log(tx, "solver.offline", solver=caller.fingerprint)
+    offer_to_distrusted(parts, tx, now_ms)
+
+
+def offer_again(parts: Parts, tx: Transaction, _caller: Caller, _order: orders.OfferToDistrusted, now_ms: int) -> None:
+    """A solver is trusted no longer: nobody waits for it any more."""
     offer_to_distrusted(parts, tx, now_ms)
 
 
@@ -126,7 +145,7 @@ def record_proof(parts: Parts, tx: Transaction, _caller: Caller, order: orders.R
         return
     hold_solvers(tx, row["fingerprint"])
     status = PROOF.after(kept["status"], "hold" if order.holds else "fail")
-    tx.run(q.end_proof, assignment_id=order.assignment, status=status, expected=kept["status"])
+    tx.run(q.end_proof, assignment_id=order.assignment, status=status, checked_at=now_ms, expected=kept["status"])
     event = CONFIRM if order.holds else REFUTE
     if row["assignment_status"] in JUDGED_BY_PROOF:
         raw = open_assignment_answer(parts.cipher, row["assignment_answer"], order.assignment, row["solver_id"])

@@ -10,6 +10,7 @@ from tests.vault_server.systems.vault.harness import Vault
 from vault_server.core.operation import Reader
 from vault_server.exchange import invariants as of_the_exchange
 from vault_server.systems.vault import invariants as of_the_vault
+from vault_server.systems.vault.evidence import DISTRUSTED
 from vault_server.systems.vault.rules import Judgement, judgement_for, slots_to_open
 from vault_server.systems.vault.states import IN_HAND, OPEN
 
@@ -30,6 +31,7 @@ class Rows:
     assignments: Sequence[Row]
     solvers: Sequence[Row]
     proofs_waiting: Sequence[int]
+    due: Sequence[str]
     violations: Sequence[str]
 
     @classmethod
@@ -41,6 +43,10 @@ class Rows:
             solvers=await vault.rows("SELECT * FROM solvers"),
             proofs_waiting=[
                 row["assignment_id"] for row in await vault.rows("SELECT * FROM proofs WHERE status = 'waiting'")
+            ],
+            due=[
+                row["name"]
+                for row in await vault.rows("SELECT name FROM deadlines WHERE due <= :now", now=vault.now_ms)
             ],
             violations=await vault.database.read(violations),
         )
@@ -83,13 +89,15 @@ def _as_many_slots_are_open_as_may_be(rows: Rows, assignments_max: int) -> None:
 
 
 def _whoever_can_work_works(rows: Rows) -> None:
-    """No open slot beside a solver who is ready for it."""
-    ready = [s for s in rows.solvers if s["is_online"] and s["state"] == "ready" and s["in_hand"] < s["capacity"]]
+    """No open slot beside a solver who is ready for it; below ten points one waits until nobody better is left."""
+    if DISTRUSTED in rows.due:
+        return  # that is being seen to
+    ready = [s for s in rows.solvers if s["is_online"] and s["state"] == "ready" and s["capacity"] > 0]
     for task in rows.tasks:
         had = {row["solver_id"] for row in rows.of_task(task)} | {task["client_id"]}
-        idle = [
-            s["solver_id"] for s in ready if s["solver_id"] not in had and s["modulus_bits_max"] >= task["modulus_bits"]
-        ]
+        able = [s for s in ready if s["solver_id"] not in had and s["modulus_bits_max"] >= task["modulus_bits"]]
+        trusted = [s for s in able if s["band"] > 0]
+        idle = [s["solver_id"] for s in trusted or able if s["in_hand"] < s["capacity"]]
         assert task["open_slots"] == 0 or not idle, (task["fingerprint"], idle)
 
 

@@ -75,8 +75,8 @@ BREAKS = {
     "a checkpoint belongs to its assignment":
         f"{KEEP} SELECT db_key, task_id, 'nobody', 0, x'00', 1, 'open', 5 FROM task_assignments WHERE db_key = {LIVE}",
     "a checkpoint that is handed on is there, and checked":
-        "INSERT INTO outbox (receiver, endpoint, kind, subject, standing, created_at) "
-        f"VALUES ('key:a', 'solver', 'checkpoint_offered', {LIVE}, 1, 5)",
+        "INSERT INTO outbox (receiver, endpoint, kind, subject, created_at) "
+        f"VALUES ('key:a', 'solver', 'checkpoint_offered', {LIVE}, 5)",
     "a complaint's columns agree with its state": "UPDATE complaints SET ruling = 'because'",
     "an open complaint will be ruled": "DELETE FROM deadlines WHERE name = 'rule_complaint'",
     "a complaint is about its own task's assignments": f"UPDATE complaint_parties SET assignment_id = {LIVE} "
