@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from protocol.identity import Identity
+from protocol.proof import Proof, Statement, verify
 from protocol.puzzle import Puzzle, Ticket, commit, make_locked
 from protocol.vault import PuzzleAnswered, SubmitPuzzle
 from tests.vault_client.conftest import Client
@@ -181,6 +183,21 @@ async def test_a_forgery_is_rejected_wherever_it_is_met(name: str, made: tuple[P
         async with connect(server.url) as elsewhere:  # which is told what was asked for
             with pytest.raises(AnswerRejected, match=reason):
                 await asyncio.wait_for(elsewhere.task(server.task, Order(puzzle)).answer(), 10)
+
+
+async def test_the_event_loop_is_left_alone(made: tuple[Puzzle, int, Ticket], monkeypatch: pytest.MonkeyPatch) -> None:
+    checked_in: list[threading.Thread] = []
+
+    def watched(statement: Statement, proof: Proof) -> int:
+        checked_in.append(threading.current_thread())
+        return verify(statement, proof)
+
+    monkeypatch.setattr("vault_client.answers.verify", watched)
+    async with lying_server(lie(proved)) as server, connect(server.url) as vault:
+        task = await vault.submit(t=SQUARINGS, baseg=made[0].base, product=made[0].modulus)
+        await asyncio.gather(*(task.answer() for _ in range(3)))
+    assert len(checked_in) == 1, "once, whoever waits"
+    assert checked_in[0] is not threading.main_thread()
 
 
 async def test_two_that_agree_are_believed_only_by_who_asked_for_that(made: tuple[Puzzle, int, Ticket]) -> None:
