@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=15, help="how long the file stays locked (default: %(default)s)")
     parser.add_argument("--squarings", type=int, help="lock for this many squarings instead of a time")
     arguments = parser.parse_args()
-    measure = ["--squarings", str(arguments.squarings)] if arguments.squarings else ["--for", f"{arguments.seconds}s"]
+    duration = ["--for", f"{arguments.seconds}s", "--against", "this-machine"]
+    measure = ["--squarings", str(arguments.squarings)] if arguments.squarings else duration
     started: list[LoggingProcess] = []
     try:
         with tempfile.TemporaryDirectory(prefix="vault-demo-") as folder:

@@ -19,9 +19,10 @@ from protocol.address import BadAddress, parse_address
 from protocol.peer import SEALED, SUBPROTOCOLS
 from vault_solver import logs
 from vault_solver.bench import SIZES as BENCH_SIZES
-from vault_solver.bench import compare, squarings_in
+from vault_solver.bench import compare, header, row, squarings_in
 from vault_solver.calibration import SECONDS_PER_SIZE, SIZES, measure
 from vault_solver.errors import SolverError
+from vault_solver.kernel import AUTO, CHOICES, Choice, Unusable, choose
 from vault_solver.keyfile import default_key_path
 from vault_solver.logs import LogFormat
 from vault_solver.options import (
@@ -49,6 +50,19 @@ app = typer.Typer(
     processor busy, so a machine solves as many at once as it has processors.
 
     Start with `vault-solver run --server ws://HOST:PORT`. Everything it needs is made on first start.""",
+)
+
+
+def _kernel(value: str) -> str:
+    if value not in CHOICES:
+        raise typer.BadParameter(f"choose one of {', '.join(CHOICES)}")
+    return value
+
+
+KERNEL_OPTION = typer.Option(
+    callback=_kernel,
+    envvar="VAULT_SOLVER_KERNEL",
+    help=f"What computes: {', '.join(CHOICES)}. auto is the fastest that this machine has and that passes its test.",
 )
 
 
@@ -269,16 +283,18 @@ def run(
 @app.command()
 def calibrate(
     seconds: Annotated[float, typer.Option(min=0.01, max=60, help="Seconds to measure at each size.")] = 1.0,
+    kernel: Annotated[str, KERNEL_OPTION] = AUTO,
 ) -> None:
     """Print how many squarings a second one processor of this machine does, by modulus size.
 
     Divide a puzzle's t by the number for its size: so many seconds it takes here.
     """
+    square = _choose(kernel).arithmetic.square
     table = Table("modulus bits", "squarings a second", "nanoseconds each", box=None)
     for column in table.columns:
         column.justify = "right"
     for bits in SIZES:
-        speed = measure(bits, seconds)
+        speed = measure(bits, seconds, square)
         table.add_row(f"{bits}", f"{speed:,}", f"{1e9 / speed:,.0f}")
     Console().print(table)
 
@@ -291,31 +307,40 @@ def bench(
     ] = None,
     seconds: Annotated[
         float,
-        typer.Option(min=0.01, max=3600, help="Seconds for each measurement; with --squarings it has no meaning."),
-    ] = 1.5,
+        typer.Option(min=0.01, max=3600, help="Seconds for each measurement of GMP, if their number is not given."),
+    ] = 1.0,
     squarings: Annotated[
         int | None, typer.Option(min=1, metavar="T", help="Squarings of the puzzle.", show_default="by --seconds")
     ] = None,
-    turns: Annotated[int, typer.Option(min=1, max=100, help="Measurements of each; the quickest counts.")] = 2,
+    turns: Annotated[int, typer.Option(min=1, max=100, help="Measurements of each; their median counts.")] = 3,
+    kernel: Annotated[str, KERNEL_OPTION] = AUTO,
 ) -> None:
-    """Compare the solver, everything on, with a bare call of GMP on the same puzzle.
+    """Compare the kernel with GMP, alone and in the solver with everything on, from the order to the proved answer.
 
-    Longer puzzles come nearer to it. The processor time of one core is what is measured; it takes about
-    2 × --turns × --seconds for each size.
+    All on the same puzzle and turn about, in processor time of one core, which takes about 4 × --turns × --seconds for
+    each size. The loop is one squaring at a time, its numbers going in and out of gmpy2.
 
-        vault-solver bench --bits 2048 --squarings 30000000
+        vault-solver bench --bits 2048 --squarings 10000000
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing of Python runs within one long call of GMP
-    shown = f"{'modulus bits':>12}  {'squarings':>13}  {'gmpy2 a second':>14}  {'solver a second':>15}  {'ratio':>6}"
-    typer.echo(shown)
+    arithmetic = _choose(kernel).arithmetic
+    typer.echo(header(arithmetic.name))
     for size in bits or BENCH_SIZES:
-        result = compare(size, squarings or squarings_in(size, seconds), turns, CHECK_SECONDS)
-        typer.echo(
-            f"{size:>12}  {result.squarings:>13,}  {result.bare:>14,.0f}  {result.solver:>15,.0f}  {result.ratio:>6.3f}"
-        )
+        result = compare(size, squarings or squarings_in(size, seconds), turns, arithmetic)
+        typer.echo(row(result))
         if not result.agree:
             typer.echo("The answers differ: this machine computes wrongly. Test its memory and cooling.", err=True)
             raise typer.Exit(1)
+
+
+def _choose(wanted: str) -> Choice:
+    """The kernel, with a line about it on standard error."""
+    try:
+        chosen = choose(wanted)
+    except Unusable as error:
+        raise typer.BadParameter(f"{error}.", param_hint="--kernel") from None
+    typer.echo(chosen.told, err=True)
+    return chosen
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Iterable
 from time import perf_counter
 
-from vault_solver.squaring import Squaring
+from vault_solver.gerbicz import Square
+from vault_solver.squaring import Squaring, gmp_square
 
 SIZES = (512, 1024, 2048, 3072, 4096)
 """Modulus sizes in bits that are measured and announced; the largest is the largest this solver takes."""
@@ -27,19 +28,21 @@ def random_puzzle(bits: int, squarings: int) -> tuple[int, int, int]:
     return base, squarings, modulus
 
 
-def measure(bits: int, seconds: float) -> int:
+def measure(bits: int, seconds: float, square: Square = gmp_square) -> int:
     """Squarings a second modulo a random odd number of `bits` bits, measured for about `seconds`."""
     started, done = perf_counter(), 0
-    squaring = Squaring(*random_puzzle(bits, _SQUARINGS))
+    squaring = Squaring(*random_puzzle(bits, _SQUARINGS), square=square)
     while (elapsed := perf_counter() - started) < seconds:
         before = squaring.done
         squaring.advance()
         done += squaring.done - before
         if squaring.finished:
-            squaring = Squaring(*random_puzzle(bits, _SQUARINGS))
+            squaring = Squaring(*random_puzzle(bits, _SQUARINGS), square=square)
     return int(done / elapsed)
 
 
-def calibrate(seconds_per_size: float = SECONDS_PER_SIZE, sizes: Iterable[int] = SIZES) -> dict[str, int]:
+def calibrate(
+    seconds_per_size: float = SECONDS_PER_SIZE, sizes: Iterable[int] = SIZES, square: Square = gmp_square
+) -> dict[str, int]:
     """Squarings a second by modulus bits, as `status_update` announces them: {"2048": 1000000, …}."""
-    return {str(bits): measure(bits, seconds_per_size) for bits in sizes}
+    return {str(bits): measure(bits, seconds_per_size, square) for bits in sizes}

@@ -18,6 +18,7 @@ from vault_solver import bench
 from vault_solver.__main__ import app
 from vault_solver.calibration import SIZES
 from vault_solver.errors import Refused
+from vault_solver.kernel import choose
 from vault_solver.options import Options
 
 NOWHERE = "ws://127.0.0.1:1"
@@ -41,26 +42,37 @@ def test_calibrate_prints_every_size(tmp_path: Path) -> None:
         assert f" {bits} " in shown
 
 
-def test_bench_prints_both_speeds_and_their_ratio(tmp_path: Path) -> None:
+def test_bench_prints_the_kernel_beside_gmp_and_the_solver_on_both(tmp_path: Path) -> None:
     ended = vault_solver("bench", "--bits", "512", "--bits", "1024", "--squarings", "120000", home=tmp_path)
     assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.startswith(f"Kernel: {choose().name}.")
     for bits, line in zip((512, 1024), ended.stdout.splitlines()[1:], strict=True):
-        size, squarings, bare, solver, ratio = line.replace(",", "").split()
+        size, squarings, loop, gmp, ours, ratio, on_gmp, solver, solvers = line.replace(",", "").split()
         assert (int(size), int(squarings)) == (bits, 120_000)
-        assert float(ratio) == pytest.approx(int(solver) / int(bare), abs=0.001)
+        assert float(ratio) == pytest.approx(float(gmp) / float(ours), rel=0.02)
+        assert float(solvers) == pytest.approx(float(on_gmp) / float(solver), rel=0.02)
+        assert float(loop) > 0
 
 
 def test_bench_chooses_how_much_by_the_seconds_it_may_take(tmp_path: Path) -> None:
-    ended = vault_solver("bench", "--seconds", "0.02", "--turns", "1", home=tmp_path)
+    ended = vault_solver("bench", "--seconds", "0.02", "--turns", "1", "--kernel", "gmpy2", home=tmp_path)
+    assert ended.stderr == "Kernel: gmpy2.\n"
     assert [line.split()[0] for line in ended.stdout.splitlines()[1:]] == ["1024", "2048", "3072", "4096"]
 
 
 def test_a_machine_whose_answers_differ_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "_solve_bare", lambda *_: 0)
+    monkeypatch.setattr(bench, "_loop", lambda *_: 0)
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own
     ended = CliRunner().invoke(app, ["bench", "--bits", "512", "--squarings", "1000"])
     assert ended.exit_code == 1
     assert "computes wrongly" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["bench", "calibrate"])
+def test_a_kernel_that_does_not_exist_is_refused(tmp_path: Path, command: str) -> None:
+    ended = vault_solver(command, "--kernel", "magic", home=tmp_path)
+    assert ended.returncode == 2
+    assert "auto, ifma, gmpy2" in ended.stderr
 
 
 @pytest.mark.parametrize(

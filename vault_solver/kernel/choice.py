@@ -37,6 +37,12 @@ class Choice:
         """Of the kernel that is used."""
         return self.arithmetic.name
 
+    @property
+    def told(self) -> str:
+        """One line for who runs the solver."""
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.absent.items())
+        return f"Kernel: {self.name}." + (f" Not used: {reasons}." if reasons else "")
+
 
 def choose(wanted: str = AUTO, faster: Mapping[str, Callable[[], Kernel]] = FASTER) -> Choice:
     """The fastest kernel that passes its test, or the one wanted. Raises Unusable when that one is not there.
