@@ -35,7 +35,7 @@ from protocol.vault import (
     UpdateStatus,
 )
 from vault_solver.complaints import Complaints, Finding, note_of
-from vault_solver.effects import Acknowledge, Effect, Forget, Note, Request, Retry, Signal, Suspend
+from vault_solver.effects import Acknowledge, Effect, Note, Request, Retry, Signal, Suspend
 from vault_solver.errors import Refused
 from vault_solver.hands import Hands
 from vault_solver.held import Held
@@ -161,7 +161,7 @@ class Agent:
                 return [*self._ended(ended), Acknowledge(envelope.seq)]
             case CheckpointOffered() as offered:
                 assert envelope.seq is not None, "the codec reads no push without its number"
-                return [*self._go_on_from(offered), Forget(envelope.seq)]
+                return [*self._go_on_from(offered), Acknowledge(envelope.seq)]
             case ComplaintRaised() as raised:
                 assert envelope.seq is not None, "the codec reads no push without its number"
                 return self._complaints.raised(raised, envelope.seq)
@@ -206,7 +206,8 @@ class Agent:
                 held.done, held.proving, held.proved_share = state.done, False, 0.0
                 return [] if held.late_until_ms else self._relaying.verified(held.offer, held.plan, state)
             case Squared():
-                held.done, held.proving = held.offer.t, held.is_proof_due
+                held.progressed(held.offer.t, self._hands.now())
+                held.proving = held.is_proof_due
                 return []
             case Suspended(assignment=number):
                 held.solving, held.suspended = False, True
@@ -218,7 +219,8 @@ class Agent:
                     return self._late_drop(held)
                 return [Signal(ReportProgress(assignment=number, done=done))]
             case Proving(done=done, total=total):
-                held.proving, held.done, held.proved_share = True, held.offer.t, done / total
+                held.progressed(held.offer.t, self._hands.now())
+                held.proving, held.proved_share = True, done / total
                 return self._late_drop(held)
             case Solved():
                 return self._solved(held, report)
@@ -253,7 +255,11 @@ class Agent:
         for number, held in self._held.items():
             if held.answer is None and not held.solving:
                 effects += self._hands.hand_back(held, "draining")
-            elif held.solving and self._kept_on_stop and held.seconds_left(self._hands.speeds) > seconds:
+            elif (
+                held.solving
+                and self._kept_on_stop
+                and held.seconds_left(self._hands.speeds, self._hands.now()) > seconds
+            ):
                 effects.append(Suspend(number))
         return effects
 
@@ -270,7 +276,7 @@ class Agent:
         return UpdateStatus(state=self.state, capacity=self._hands.capacity, speeds=self._hands.speeds)
 
     def _go_on_from(self, offered: CheckpointOffered) -> list[Effect]:
-        """Another solver's checkpoint, which the server has checked: it need not be acknowledged, and comes once."""
+        """Another solver's checkpoint, which the server has checked."""
         held = self._held.get(offered.assignment)
         if held is None or not held.is_under_way:
             return []

@@ -68,6 +68,7 @@ class Hands:
             if solving >= self._workers:
                 break
             held.solving = True
+            held.progressed(held.done, self.now())
             solving += 1
             effects.append(Start(held.job, held.offer.task))
         return effects
@@ -132,7 +133,7 @@ class Hands:
     def is_in_time(self, held: Held) -> bool:
         """Whether what is left of a late one fits."""
         assert held.late_until_ms is not None, "asked of late ones alone"
-        left = 0.0 if held.answer is not None else held.seconds_left(self.speeds)
+        left = 0.0 if held.answer is not None else held.seconds_left(self.speeds, self.now())
         return self.now() + left <= held.late_until_ms / 1000
 
     def _make_way(self) -> list[Effect]:
@@ -141,8 +142,10 @@ class Hands:
         free = self._workers - sum(held.solving for held in self.held.values())
         hindered = self._waiting()[max(0, free) :]
         for hindering in late:
-            begun = self.now() + hindering.seconds_left(self.speeds)
-            if any(begun + held.seconds_left(self.speeds) > held.offer.deadline / 1000 for held in hindered):
+            begun = self.now() + hindering.seconds_left(self.speeds, self.now())
+            if any(
+                begun + held.seconds_left(self.speeds, self.now()) > held.offer.deadline / 1000 for held in hindered
+            ):
                 number = hindering.offer.assignment
                 return [Note("assignment.late_dropped", {"assignment": number}), *self.drop(number)]
         return []

@@ -36,6 +36,7 @@ class Held:
     proved_share: float = 0.0
     _seen: tuple[int, float] | None = None
     _observed: float | None = None
+    _told_at: float = 0.0
 
     @property
     def stage(self) -> str:
@@ -73,12 +74,17 @@ class Held:
             self._seen = done, now
         elif now - self._seen[1] >= SPEED_SECONDS_MIN:
             self._observed = (done - self._seen[0]) / (now - self._seen[1])
-        self.done = done
+        self.done, self._told_at = done, now
 
-    def seconds_left(self, speeds: Mapping[str, int]) -> float:
-        """About how long it takes from here to the end of its proof, at these speeds or the slower one it shows."""
+    def seconds_left(self, speeds: Mapping[str, int], now: float) -> float:
+        """About how long it takes from now to the end of its proof, at these speeds or the slower one it shows.
+
+        Work goes on between two reports of it.
+        """
         squarings: float = self.offer.t - self.done
         if self.is_proof_due and self.plan is not None:
             squarings += proof_squarings(self.offer.t, self.plan.depth) * (1 - self.proved_share)
-        measured = seconds_for(squarings, self.offer.product.bit_length(), speeds)
-        return max(measured, squarings / self._observed) if self._observed else measured
+        seconds = seconds_for(squarings, self.offer.product.bit_length(), speeds)
+        if self._observed:
+            seconds = max(seconds, squarings / self._observed)
+        return max(0.0, seconds - (now - self._told_at)) if self.solving else seconds

@@ -134,10 +134,17 @@ def test_it_is_given_up_as_soon_as_it_turns_out_too_slow(agent: Agent, clock: Cl
     push(agent, offer(1))
     agent.reported(Progressed(1, LONG // 2))
     assert end(agent, 1, left(LONG // 2) + 3) == GOES_ON
-    clock.seconds += 2
-    assert acts(agent.reported(Progressed(1, LONG * 3 // 4))) == [], "nobody wants to hear its progress"
-    clock.seconds += 3
-    assert acts(agent.reported(Progressed(1, LONG * 3 // 4 + 1))) == [Stop(1), Forget(101)]
+    clock.seconds += 1
+    assert acts(agent.reported(Progressed(1, LONG // 2 + 1))) == [], "nobody wants to hear its progress"
+    clock.seconds += 4
+    assert acts(agent.reported(Progressed(1, LONG // 2 + 2))) == [Stop(1), Forget(101)]
+
+
+def test_work_goes_on_between_two_reports(agent: Agent, clock: Clock) -> None:
+    push(agent, offer(1))
+    agent.reported(Progressed(1, LONG // 2))
+    clock.seconds += 0.9
+    assert end(agent, 1, left(LONG // 2) + 0.01) == GOES_ON
 
 
 def test_an_answer_after_the_time_is_not_sent(agent: Agent, clock: Clock) -> None:

@@ -152,6 +152,18 @@ def test_memory_that_forgets_a_bit_of_a_kept_residue_is_noticed(place: int) -> N
     assert sound.kept == whole.kept[:place]
 
 
+def test_residues_that_somebody_made_up_are_not_trusted_for_ever() -> None:
+    """Two errors that cancel pass the check that looks for the last sound residue; in the end all is done anew."""
+    whole = end(LONG, 5)
+    kept = list(whole.kept)
+    for place, factor in ((3, 2), (9, pow(2, -1, MODULUS))):
+        kept[place] = kept[place][0], kept[place][1] * factor % MODULUS
+    run = Run(order(state=State(LONG, whole.value, tuple(kept))))
+    assert holds(run.job, run.run())
+    assert run.kinds == ["Misproved", "Verified", "Squared", "Misproved", "Verified", "Squared"]
+    assert LONG < run.flips.squarings < LONG * 1.5
+
+
 def test_an_answer_on_disk_that_is_not_what_its_residues_give_is_not_sent() -> None:
     whole = end(LONG, 5)
     run = Run(order(state=State(LONG, whole.value ^ 4, whole.kept)))
