@@ -28,10 +28,11 @@ from vault_server.core.operation import (
 from vault_server.core.tally import Tally
 from vault_server.dispatch.alarm import Alarm
 from vault_server.dispatch.dispatcher import Dispatcher
+from vault_server.dispatch.heartbeat import BAN, Heartbeat
 from vault_server.dispatch.jobs import Jobs
 from vault_server.dispatch.pump import Pump
 from vault_server.dispatch.router import Router
-from vault_server.exchange import bans, housekeeping, outbox, rekeying
+from vault_server.exchange import bans, housekeeping, outbox, presence, rekeying
 from vault_server.exchange.admission import Admission
 from vault_server.exchange.cipher import Cipher
 from vault_server.exchange.master_keys import KeyStore, agree_on_master_keys
@@ -77,6 +78,11 @@ class App:
         router = Router(operations)
         self.pump = Pump(settings, self._database, pushes, self._tally)
         self._dispatcher = Dispatcher(settings, self._clock, self._database, router, self._carry_out)
+        self.replaced = asyncio.Event()
+        """Set when another server has taken this node's name: two of one name must not both serve."""
+        self._heartbeat = Heartbeat(
+            settings.node, settings.node_lease_ms, self._database, self._dispatcher, self.pump, self.replaced.set
+        )
         self._jobs = Jobs(settings, self._database, self._dispatcher, [j for s in systems for j in s.jobs])
         deadlines = {name: order for system in systems for name, order in system.deadlines.items()}
         waking = [order for system in systems for order in system.waking]
@@ -101,6 +107,7 @@ class App:
             await self._agree_with_the_database()
             await self.web.start()
             await self._dispatcher.start()
+            await self._heartbeat.start()
             for order in self._starting:
                 await self._dispatcher.call(SERVER, order)
             await self.pump.start()
@@ -118,7 +125,7 @@ class App:
         Every part is stopped, also when one before it fails: a database left open would keep the process alive.
         """
         outer = (self._database, self.web, self.control)
-        inner = (self.pump, self._dispatcher, self._jobs, self._alarm, self.listener)
+        inner = (self.pump, self._dispatcher, self._heartbeat, self._jobs, self._alarm, self.listener)
         async with AsyncExitStack() as stack:  # the last one entered is stopped first
             for part in (*outer, *inner):
                 stack.push_async_callback(part.stop)
@@ -155,8 +162,8 @@ class App:
                 self.listener.relay(effect)
             elif isinstance(effect, JobDue):
                 self._jobs.add(effect)
-            elif isinstance(effect, BanChanged):
-                self.listener.guard.ban_changed(effect)
+            elif isinstance(effect, BanChanged) and self.listener.guard.ban_changed(effect):
+                self._database.hint(BAN)
         self.pump.wake()
 
 
@@ -167,7 +174,9 @@ def compose(settings: Settings, cipher: Cipher, master_keys: KeyStore, clock: Cl
     penalties = {endpoint: penalty for system in systems for endpoint, penalty in system.penalties.items()}
     sealed = [column for system in systems for column in system.sealed]
     banning = bans.system(settings.ban_duration, penalties)
+    run = clock.random_bytes(8).hex()
     return [
+        presence.system(settings.node, run, settings.node_lease_ms, systems),
         rekeying.system(cipher, master_keys, sealed, clock.random_bytes),
         housekeeping.system(settings.idempotency_ms, [banning, *systems]),
         banning,
@@ -188,8 +197,16 @@ async def serve(app: App, stop: asyncio.Event, ready: Callable[[], None]) -> Non
             server_key=app.identity.hotkey,
             database=str(app.settings.database),
         )
-        await stop.wait()
+        await _either(stop, app.replaced)
         logger.info("server.draining")
     finally:
         await app.stop()
     logger.info("server.stopped")
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()

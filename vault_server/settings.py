@@ -36,6 +36,9 @@ class Settings(BaseSettings):
         default=Path("vault"),
         description="with PostgreSQL: where KEY_FILES.identity, .master-key, .control stand; nodes share the keys",
     )
+    node_lease_ms: int = Field(
+        default=10_000, ge=1000, le=600_000, description="a node that has not renewed its lease for so long is gone"
+    )
     database_connections_max: int = Field(
         default=8, ge=5, le=100, description="connections of this node to PostgreSQL; four are for reading and hints"
     )

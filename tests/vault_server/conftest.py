@@ -23,6 +23,7 @@ CONNECTIONS = 6
 
 NOT_DURABLE = ("fsync = off", "full_page_writes = off", "autovacuum = off", "max_connections = 200")
 """What these tests need not pay for: no machine goes down in them."""
+OURS = tables()
 VERSION = f"INSERT INTO meta (name, value) VALUES ('schema_version', '{SCHEMA_VERSION}')"
 
 _numbers = itertools.count(1)
@@ -128,14 +129,9 @@ def make_empty(cleaner: psycopg.Connection[Any]) -> None:
     """Leave nothing of the test before but the schema."""
     cleaner.execute("ALTER DATABASE tests RESET default_transaction_read_only")
     throw_out_others(cleaner)
-    ours = tables()
-    there = cleaner.execute(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-    )
-    for (name,) in there.fetchall():
-        if name not in ours:
-            cleaner.execute(f"DROP TABLE {name}")
-    cleaner.execute("; ".join(f"DELETE FROM {name}" for name in ours))
+    there = cleaner.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    statements = [f"DELETE FROM {name}" if name in OURS else f"DROP TABLE {name}" for (name,) in there.fetchall()]
+    cleaner.execute("; ".join(statements))
     cleaner.execute(VERSION)
     cleaner.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
 

@@ -29,6 +29,7 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "progress_ms_min": (0, 3_600_000),
     "silence_ms_max": (1000, None),
     "drain_ms_max": (0, None),
+    "node_lease_ms": (1000, 600_000),
     "database_connections_max": (5, 100),
     "http_port": (0, 65_535),
     "http_connections_max": (1, None),

@@ -270,5 +270,9 @@ class System:
     """What is done once a day: tidy(tx, now_ms) drops rows that have served their time and says how many."""
     starting: Sequence[Any] = ()
     """Orders given once before the first connection is accepted."""
+    absent: Sequence[Callable[[Transaction, str, int], None]] = ()
+    """What is done when a node is gone: take_offline(tx, node, now_ms) for who was online there."""
+    returned: Sequence[Callable[[Transaction, str, int], None]] = ()
+    """What is done when a node that was taken to be gone is there after all: its peers never left it."""
     waking: Sequence[Any] = ()
     """Orders given when the server stood still for a while, before anything falls due."""

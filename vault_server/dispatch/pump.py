@@ -3,16 +3,21 @@
 New rows are read and rendered right behind the commit that adds them, in the writer's thread, or else in a reader's, in
 order. A connection that joins, or that has `push_window` pushes unacknowledged, is served from its own backlog: rows
 after the last it was sent.
+
+Where several write at once, a row may appear behind one with a higher number. So rows are read from `_floor` on, below
+which none can appear any more, and those that were handled before are left out. Other nodes are told by a hint when
+there is something for whoever is not here; each looks by itself every `POLL_SECONDS` all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -26,6 +31,13 @@ from vault_server.storage.database import Database, StorageError
 logger = structlog.get_logger()
 
 RETRY_SECONDS = 0.5
+POLL_SECONDS = 0.5
+"""The longest that a push for a peer of this node waits when another node has written it and no hint arrives."""
+TRANSACTION_SECONDS_MAX = 70.0
+"""No transaction of ours lives so long (storage/postgres_session.py); of others on the same server we need not know."""
+MARKS_MAX = 64
+SENT_KEPT = 64
+HINT = "push"
 BACKLOGS_A_TURN = 2
 """Connections whose backlog is read before new rows are looked at again."""
 
@@ -46,22 +58,34 @@ class Subscriber(Protocol):
 class _Line:
     """What one subscriber has been sent."""
 
-    __slots__ = ("endpoint", "is_behind", "last_seq", "receiver", "subscriber", "unacknowledged")
+    __slots__ = ("endpoint", "is_behind", "last_seq", "receiver", "sent", "subscriber", "unacknowledged")
 
     def __init__(self, subscriber: Subscriber, receiver: str, endpoint: Endpoint) -> None:
         self.subscriber = subscriber
         self.receiver = receiver
         self.endpoint = endpoint
         self.last_seq = 0
+        """How far its backlog has been read."""
+        self.sent: set[int] = set()
+        """What it was sent of what is not settled yet: at least all numbers above the pump's floor."""
         self.is_behind = True
         self.unacknowledged: dict[int, tuple[Hashable, ...]] = {}
         """What is sent and not acknowledged, with what its acknowledgement revokes."""
 
 
+class _Mark(NamedTuple):
+    """`seq` becomes the floor once all transactions before the one numbered `running_to` are over."""
+
+    running_to: int
+    seq: int
+    made_at: float
+    is_first: bool = False
+
+
 Rendered = tuple[Row, Message | None]
 
-Seen = tuple[Sequence[Row], list[Rendered]]
-"""Rows that are new to the pump, and those of them that somebody connected waits for."""
+Seen = tuple[Sequence[Row], list[Rendered], tuple[int, int]]
+"""Rows above some number, those of them that are new and that somebody connected waits for, and `outbox.running`."""
 
 
 class Pump:
@@ -77,7 +101,12 @@ class Pump:
         self._lines: dict[tuple[str, str], list[_Line]] = {}
         self._by_subscriber: dict[Subscriber, _Line] = {}
         self._behind: dict[_Line, None] = {}
-        self._cursor = 0
+        self._floor = 0
+        self._handled: set[int] = set()
+        """Rows above the floor that have been sent to whoever was there."""
+        self._marks: deque[_Mark] = deque()
+        self._has_foreign = False
+        self._has_own = False
         self._seen: deque[Seen | None] = deque()
         self._seen_to = 0
         self._wake = asyncio.Event()
@@ -87,7 +116,12 @@ class Pump:
         """Begin after what is in the outbox now."""
         if self._runner is None:
             self._seen.clear()
-            self._cursor = self._seen_to = await self._database.read(outbox.last)
+            self._handled.clear()
+            self._marks.clear()
+            self._floor, running_to = await self._database.read(_beginning)
+            self._seen_to = self._floor
+            self._marks.append(_Mark(running_to, self._floor, time.monotonic(), is_first=True))
+            await self._send_new()
             self._database.listen(self._look)
             self._runner = asyncio.create_task(self._run(), name="pump")
 
@@ -100,7 +134,12 @@ class Pump:
             self._runner = None
 
     def wake(self) -> None:
-        """Rows may have been added."""
+        """Rows may have been added here."""
+        self._has_own = True
+        self._wake.set()
+
+    def hinted(self) -> None:
+        """Another node may have added rows."""
         self._wake.set()
 
     def join(self, subscriber: Subscriber, receiver: str, endpoint: Endpoint) -> None:
@@ -109,7 +148,7 @@ class Pump:
         self._by_subscriber[subscriber] = line
         self._lines.setdefault((receiver, endpoint.value), []).append(line)
         self._behind[line] = None
-        self.wake()
+        self._wake.set()
 
     def leave(self, subscriber: Subscriber) -> None:
         """The connection is gone; what it did not acknowledge stays."""
@@ -132,14 +171,17 @@ class Pump:
             line.subscriber.revoke(revoked)
         if line.is_behind and len(line.unacknowledged) <= self._window // 2:
             self._behind[line] = None
-            self.wake()
+            self._wake.set()
 
     async def _run(self) -> None:
+        patience = POLL_SECONDS if self._database.is_shared else None
         while True:
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), patience)
             self._wake.clear()
             try:
                 await self._send_new()
+                self._hint()
                 await self._send_backlogs()
             except StorageError as error:
                 logger.error("storage.failed", order="push", reason=str(error))
@@ -151,34 +193,77 @@ class Pump:
                 self._wake.set()
 
     async def _send_new(self) -> None:
+        seq, oldest = self._floor, None
+        present: set[int] = set()
         while True:
             seen = self._seen.popleft() if self._seen else None
             if seen is None:
-                seen = await self._database.read(partial(self._read_new, seq=self._cursor))
-            rows, rendered = seen
+                seen = await self._database.read(partial(self._read_new, seq=seq))
+            rows, rendered, (running_from, running_to) = seen
+            oldest = running_from if oldest is None else oldest
             for row, message in rendered:
-                for line in self._lines.get((row["receiver"], row["endpoint"]), ()):
-                    if not line.is_behind:
-                        self._send(line, row, message)
+                self._hand_out(row, message)
             if rows:
-                self._cursor = max(self._cursor, rows[-1]["seq"])
+                present.update(row["seq"] for row in rows)
+                seq = max(seq, rows[-1]["seq"])
+                self._mark(running_to, seq)
             if len(rows) < outbox.BATCH and not self._seen:
-                return
+                break
+        self._settle(oldest)
+        self._handled = {seq for seq in present if seq > self._floor}
+
+    def _hand_out(self, row: Row, message: Message | None) -> None:
+        for line in self._lines.get((row["receiver"], row["endpoint"]), ()):
+            if not line.is_behind:
+                self._send(line, row, message)
+            elif row["seq"] <= line.last_seq and row["seq"] not in line.sent:
+                line.last_seq = row["seq"] - 1  # its backlog had been read beyond, and is read again from here
+
+    def _mark(self, running_to: int, seq: int) -> None:
+        if self._marks and (self._marks[-1].running_to == running_to or len(self._marks) == MARKS_MAX):
+            self._marks.pop()  # the later one stands for both
+        self._marks.append(_Mark(running_to, seq, time.monotonic()))
+
+    def _settle(self, oldest: int) -> None:
+        """Everything above the floor has been read in one pass, in views in which all before `oldest` were over."""
+        long_ago = time.monotonic() - TRANSACTION_SECONDS_MAX
+        while self._marks and (self._marks[0].running_to <= oldest or self._marks[0].made_at < long_ago):
+            mark = self._marks.popleft()
+            self._floor = max(self._floor, mark.seq)
+            if mark.is_first:
+                self._read_all_again()
+
+    def _read_all_again(self) -> None:
+        """Who joined while transactions from before the start were under way may have been read to beyond a push."""
+        for lines in self._lines.values():
+            for line in lines:
+                line.last_seq, line.is_behind = 0, True
+                self._behind[line] = None
+
+    def _hint(self) -> None:
+        """Tell the other nodes, once this one has done something and there are pushes for whoever is not here."""
+        if self._has_own and self._has_foreign:
+            self._has_foreign = False
+            self._database.hint(HINT)
+        self._has_own = False
 
     def _look(self, reader: Reader) -> None:
         """What a commit has added, in the writer's thread. What fails here is read, and complained of, in `_run`."""
         seen: Seen | None = None
         with suppress(Exception):
-            seen = self._read_new(reader, max(self._seen_to, self._cursor))
+            seen = self._read_new(reader, max(self._seen_to, self._floor))
             if seen[0]:
                 self._seen_to = seen[0][-1]["seq"]
         self._seen.append(seen)
 
     def _read_new(self, reader: Reader, seq: int) -> Seen:
+        running = outbox.running(reader)
         rows = outbox.since(reader, seq)
         lines = self._lines  # read from other threads: membership only, and a miss is made good by join()
-        wanted = [row for row in rows if (row["receiver"], row["endpoint"]) in lines]
-        return rows, self._render(reader, wanted)
+        new = [row for row in rows if row["seq"] not in self._handled]
+        wanted = [row for row in new if (row["receiver"], row["endpoint"]) in lines]
+        self._has_foreign = self._has_foreign or len(wanted) < len(new)
+        return rows, self._render(reader, wanted), running
 
     async def _send_backlogs(self) -> None:
         """A few connections' backlogs, then what is new has its turn again."""
@@ -187,24 +272,26 @@ class Pump:
             if line in self._behind:
                 self._behind[line] = self._behind.pop(line)  # behind those that have not had their turn
         if self._behind:
-            self.wake()
+            self._wake.set()
 
     async def _send_backlog(self, line: _Line) -> None:
         room = self._window - len(line.unacknowledged)
         if room <= 0:
             self._behind.pop(line, None)  # until it acknowledges
             return
-        rows, rendered = await self._database.read(partial(self._read_backlog, line=line, room=room))
+        count = room + sum(seq > line.last_seq for seq in line.sent)
+        rows, rendered = await self._database.read(partial(self._read_backlog, line=line, count=count))
         for row, message in rendered:
+            line.last_seq = max(line.last_seq, row["seq"])
             self._send(line, row, message)
         # What was added since _send_new is in this snapshot, or comes with the next _send_new: nothing is missed.
-        line.is_behind = len(rows) == room
+        line.is_behind = len(rows) == count
         if not line.is_behind or len(line.unacknowledged) >= self._window:
             self._behind.pop(line, None)
 
-    def _read_backlog(self, reader: Reader, line: _Line, room: int) -> tuple[Sequence[Row], list[Rendered]]:
-        rows = outbox.of_receiver(reader, line.receiver, line.endpoint, line.last_seq, room)
-        return rows, self._render(reader, rows)
+    def _read_backlog(self, reader: Reader, line: _Line, count: int) -> tuple[Sequence[Row], list[Rendered]]:
+        rows = outbox.of_receiver(reader, line.receiver, line.endpoint, line.last_seq, count)
+        return rows, self._render(reader, [row for row in rows if row["seq"] not in line.sent])
 
     def _render(self, reader: Reader, rows: Sequence[Row]) -> list[Rendered]:
         return [(row, self._message(reader, row)) for row in rows]
@@ -220,9 +307,9 @@ class Pump:
 
     def _send(self, line: _Line, row: Row, message: Message | None) -> None:
         seq: int = row["seq"]
-        if seq <= line.last_seq:
+        if seq in line.sent:
             return
-        line.last_seq = seq
+        self._note_sent(line, seq)
         if message is None:
             return
         if not row["standing"]:
@@ -237,3 +324,15 @@ class Pump:
         if not row["standing"]:
             line.subscriber.grant((outbox.acknowledgement(seq),))
         line.subscriber.push(seq, message)
+
+    def _note_sent(self, line: _Line, seq: int) -> None:
+        if not line.is_behind:
+            line.last_seq = max(line.last_seq, seq)
+        line.sent.add(seq)
+        if len(line.sent) > SENT_KEPT:
+            line.sent = {sent for sent in line.sent if sent > self._floor}
+
+
+def _beginning(reader: Reader) -> tuple[int, int]:
+    """Where a pump begins: nobody is connected yet, and what is older reaches its receivers when they join."""
+    return outbox.last(reader), outbox.running(reader)[1]

@@ -34,6 +34,9 @@ DAY_MS = 24 * 3600 * 1000
 KEPT_MS = 90 * DAY_MS
 """How long a ban that has ended is remembered."""
 
+LIFTED_MS = 120_000
+"""How long every node is told again of a ban that was lifted: longer than any goes without looking."""
+
 FINGERPRINT_LENGTH = 2 * FINGERPRINT_BYTES
 SECONDS_MAX = 10 * 365 * 24 * 3600
 REASON_LENGTH_MAX = 200
@@ -67,7 +70,7 @@ class UnbanKey:
 
 @dataclass(frozen=True, slots=True)
 class RestoreBans:
-    """The server starts: who was kept out still is."""
+    """The server starts, or another node may have changed something: who was kept out still is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +138,12 @@ class Bans:
         return KeyUnbanned(order.fingerprint, lifted)
 
     def restore(self, tx: Transaction, _caller: Caller, _order: RestoreBans, now_ms: int) -> None:
-        """Say again who is kept out."""
-        for row in tx.all(q.bans_in_force, now=now_ms):  # the longest of a key comes last, and is what counts
+        """Say again who is kept out, and who no longer is: one change of each key, so that nothing is news twice."""
+        longest = {row["subject"]: row for row in tx.all(q.bans_in_force, now=now_ms)}  # the last to end comes last
+        for row in tx.all(q.bans_lifted, since=now_ms - LIFTED_MS):
+            if row["subject"] not in longest:
+                tx.after(BanChanged(row["subject"], None, "an operator has lifted the ban"))
+        for row in longest.values():
             tx.after(BanChanged(row["subject"], row["until"], row["reason"]))
 
 

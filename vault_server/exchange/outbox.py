@@ -78,6 +78,17 @@ def last(reader: Reader) -> int:
     return int(row["seq"])
 
 
+def running(reader: Reader) -> tuple[int, int]:
+    """Transactions that are not over in this view: none before the first number, none that began from the second on.
+
+    Every transaction has its number before it draws the number of a push. So once all that are below the second number
+    are over, no push can appear any more with a number below one that was seen in this view.
+    """
+    row = reader.one(q.running_transactions)
+    assert row is not None, "it always has one"
+    return row["oldest"], row["next"]
+
+
 def acknowledge(tx: Transaction, caller: Caller, order: Ack, _now_ms: int) -> None:
     """The operation behind `ack`: forget a push of the caller. Unknown numbers are ignored: the ack was a double."""
     tx.run(q.acknowledge_push, seq=order.push, receiver=caller.subject, endpoint=caller.endpoint.value)

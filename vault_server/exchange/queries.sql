@@ -21,6 +21,37 @@ WHERE seq > :seq ORDER BY seq LIMIT :count;
 SELECT seq, receiver, endpoint, kind, subject, detail, standing FROM outbox
 WHERE receiver = :receiver AND endpoint = :endpoint AND seq > :seq ORDER BY seq LIMIT :count;
 
+-- name: node^
+SELECT run, since, lease_until FROM nodes WHERE node = :node /*for update*/;
+
+-- name: enter_node!
+INSERT INTO nodes (node, run, since, lease_until) VALUES (:node, :run, :since, :lease_until)
+ON CONFLICT (node) DO UPDATE SET run = excluded.run, since = excluded.since, lease_until = excluded.lease_until;
+
+-- name: renew_lease!
+UPDATE nodes SET since = :since, lease_until = :lease_until WHERE node = :node AND run = :run;
+
+-- name: leave_node!
+DELETE FROM nodes WHERE node = :node AND run = :run;
+
+-- name: nodes_gone
+SELECT node FROM nodes WHERE node <> :node AND lease_until < :now ORDER BY node /*for update skip locked*/;
+
+-- name: other_nodes
+SELECT node FROM nodes WHERE node <> :node ORDER BY node /*for update*/;
+
+-- name: forget_node!
+DELETE FROM nodes WHERE node = :node;
+
+-- name: node_that_was_there^
+SELECT node FROM nodes WHERE node <> :node AND lease_until >= :now AND since <= :since LIMIT 1;
+
+-- name: bans_lifted
+SELECT DISTINCT subject FROM bans WHERE lifted_at >= :since;
+
+-- name: running_transactions^
+SELECT 0 AS oldest, 0 AS next;
+
 -- name: last_push^
 SELECT coalesce(max(seq), 0) AS seq FROM outbox;
 

@@ -80,17 +80,20 @@ class Guard:
             raise _banned(ban, now_ms)
         del self._banned[subject]  # it has ended by itself
 
-    def ban_changed(self, change: BanChanged) -> None:
-        """Keep a key out from now on and show it out on every endpoint; or let it come again."""
+    def ban_changed(self, change: BanChanged) -> bool:
+        """Keep a key out from now on and show it out on every endpoint; or let it come again. Whether that is news."""
         if change.until_ms is None:
-            self._banned.pop(change.subject, None)
-            return
+            return self._banned.pop(change.subject, None) is not None
+        ban = _Ban(change.until_ms, change.reason)
+        if self._banned.get(change.subject) == ban and change.subject not in self._being_banned:
+            return False
         self._tidy()
-        ban = self._banned[change.subject] = _Ban(change.until_ms, change.reason)
+        self._banned[change.subject] = ban
         refusal = _banned(ban, self._clock.now_ms())
         present = {connection for at in Endpoint for connection in self._roster.find(change.subject, at)}
         for connection in present | self._being_banned.pop(change.subject, set()):
             connection.banish(refusal)
+        return True
 
     def _ban(self, connection: Connected, caller: Caller, reason: str) -> None:
         """Have the ban written. If that fails (a full disk) it holds all the same, as long as this process lives."""

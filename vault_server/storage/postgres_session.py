@@ -28,11 +28,14 @@ STATEMENTS_PREPARED = 512
 STATEMENT_MS_MAX = 20_000
 LOCK_MS_MAX = 2_000
 IDLE_MS_MAX = 30_000
+TRANSACTION_MS_MAX = 60_000
 
 _SETTINGS = f"""
 SET statement_timeout = {STATEMENT_MS_MAX}; SET lock_timeout = {LOCK_MS_MAX};
 SET idle_in_transaction_session_timeout = {IDLE_MS_MAX}; SET default_transaction_isolation = 'read committed';
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+SELECT set_config('transaction_timeout', '{TRANSACTION_MS_MAX}', false)
+WHERE current_setting('server_version_num')::int >= 170000
 """
 _BEGIN = "BEGIN; SELECT pg_current_xact_id()::text AS number"
 _LOOK = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

@@ -26,6 +26,7 @@ from vault_server.exchange import bans
 from vault_server.exchange.bans import (
     DAY_MS,
     KEPT_MS,
+    LIFTED_MS,
     BanKey,
     BanOffender,
     KeyBanned,
@@ -265,6 +266,8 @@ async def test_a_start_says_again_who_is_kept_out(world: World) -> None:
     assert world.changes() == [BanChanged(f"key:{ANN}", NOW + 100_000, "long")]
     await world.give(UnbanKey(ANN), NOW + 50_000, OPERATOR)
     await world.give(RestoreBans(), NOW + 50_000)
+    assert [(change.subject, change.until_ms) for change in world.changes()] == [(f"key:{ANN}", None)]
+    await world.give(RestoreBans(), NOW + 50_000 + LIFTED_MS + 1)
     assert world.changes() == []
 
 

@@ -32,6 +32,8 @@ def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.
     """Nobody is online before they connect, and nobody is to blame for a server that was down."""
     if tx.is_alone:
         tx.run(q.all_solvers_offline)
+    else:
+        tx.run(q.solvers_of_node_offline, node=parts.settings.node)
     look_again(parts, tx, now_ms)
     excuse_solvers(parts, tx, caller, orders.ExcuseSolvers(), now_ms)
 
