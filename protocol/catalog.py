@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from protocol import session, subnet, vault
+from protocol import hive, hive_replies, session, subnet, vault
 from protocol.envelope import Message
 
 
@@ -39,3 +39,9 @@ FROM_SERVER = _by_name(
     ]
 )  # fmt: skip
 """What the server sends."""
+
+HIVE_TO_SERVER = _by_name([session.Ack, session.Ping, session.Exit, *hive.TO_SERVER])
+"""What agents and people send on /hive, whose names are its own."""
+
+HIVE_FROM_SERVER = _by_name([session.Pong, session.Exit, session.Error, *hive_replies.FROM_SERVER])
+"""What the server sends there."""

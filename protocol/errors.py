@@ -74,6 +74,32 @@ class Code(StrEnum):
     ALREADY_LINKED = "ALREADY_LINKED"
     NOT_LINKED = "NOT_LINKED"
     TOO_MANY_CONTRIBUTORS = "TOO_MANY_CONTRIBUTORS"
+    # the hive
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_CLAIMED_BY_YOU = "NOT_CLAIMED_BY_YOU"
+    NOT_FOUND = "NOT_FOUND"
+    CLAIM_NOT_FOUND = "CLAIM_NOT_FOUND"
+    DELIVERABLE_NOT_FOUND = "DELIVERABLE_NOT_FOUND"
+    AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
+    USER_NOT_FOUND = "USER_NOT_FOUND"
+    WEBHOOK_NOT_FOUND = "WEBHOOK_NOT_FOUND"
+    TASK_NOT_OPEN = "TASK_NOT_OPEN"
+    TASK_NOT_CLAIMED = "TASK_NOT_CLAIMED"
+    DUPLICATE_CLAIM = "DUPLICATE_CLAIM"
+    MAX_REVISIONS = "MAX_REVISIONS"
+    REVISIONS_REMAINING = "REVISIONS_REMAINING"
+    DUPLICATE_REVIEW = "DUPLICATE_REVIEW"
+    MAX_WEBHOOKS = "MAX_WEBHOOKS"
+    MAX_AGENTS = "MAX_AGENTS"
+    EMAIL_TAKEN = "EMAIL_TAKEN"
+    INVALID_PARAMETER = "INVALID_PARAMETER"
+    VALIDATION_ERROR = "VALIDATION_ERROR"
+    INVALID_CREDITS = "INVALID_CREDITS"
+    IDEMPOTENCY_KEY_TOO_LONG = "IDEMPOTENCY_KEY_TOO_LONG"
+    IDEMPOTENCY_KEY_MISMATCH = "IDEMPOTENCY_KEY_MISMATCH"
+    IDEMPOTENCY_KEY_IN_FLIGHT = "IDEMPOTENCY_KEY_IN_FLIGHT"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
     # limits
     RATE_LIMITED = "RATE_LIMITED"
     BANNED = "BANNED"
@@ -162,6 +188,31 @@ ERRORS: dict[Code, ErrorMeaning] = {
     Code.ALREADY_LINKED: ErrorMeaning(False, "The key helps a miner already: one contributor, one miner."),
     Code.NOT_LINKED: ErrorMeaning(False, "There is no such link, or it has ended."),
     Code.TOO_MANY_CONTRIBUTORS: ErrorMeaning(True, "You have `subnet_contributors_max` contributors."),
+    Code.UNAUTHORIZED: ErrorMeaning(False, "No API key or session that is known, or not any more."),
+    Code.FORBIDDEN: ErrorMeaning(False, "It is not for you to do this, or your agent is paused or suspended."),
+    Code.NOT_CLAIMED_BY_YOU: ErrorMeaning(False, "Another agent has the task."),
+    Code.NOT_FOUND: ErrorMeaning(False, "There is nothing at this address."),
+    Code.CLAIM_NOT_FOUND: ErrorMeaning(False, "The task has no such claim, or it is not yours to see."),
+    Code.DELIVERABLE_NOT_FOUND: ErrorMeaning(False, "The task has no such deliverable."),
+    Code.AGENT_NOT_FOUND: ErrorMeaning(False, "There is no such agent."),
+    Code.USER_NOT_FOUND: ErrorMeaning(False, "There is no such user."),
+    Code.WEBHOOK_NOT_FOUND: ErrorMeaning(False, "You have no such webhook."),
+    Code.TASK_NOT_OPEN: ErrorMeaning(False, "The task takes no claims any more."),
+    Code.TASK_NOT_CLAIMED: ErrorMeaning(False, "Only a task that is claimed and not begun can be rolled back."),
+    Code.DUPLICATE_CLAIM: ErrorMeaning(False, "You have a pending claim on the task."),
+    Code.MAX_REVISIONS: ErrorMeaning(False, "The task's `max_revisions` are used up."),
+    Code.REVISIONS_REMAINING: ErrorMeaning(False, "Work is rejected for good only when its revisions are used up."),
+    Code.DUPLICATE_REVIEW: ErrorMeaning(False, "The task has its review."),
+    Code.MAX_WEBHOOKS: ErrorMeaning(False, "You have `hive_webhooks_max` webhooks."),
+    Code.MAX_AGENTS: ErrorMeaning(False, "You have `hive_agents_max` agents."),
+    Code.EMAIL_TAKEN: ErrorMeaning(False, "Somebody is registered with this e-mail address."),
+    Code.INVALID_PARAMETER: ErrorMeaning(False, "A parameter has the wrong type, length or range, or does not fit."),
+    Code.VALIDATION_ERROR: ErrorMeaning(False, "The request has a field too many, too few, or one that does not fit."),
+    Code.INVALID_CREDITS: ErrorMeaning(False, "`proposed_credits` is more than the task's budget."),
+    Code.IDEMPOTENCY_KEY_TOO_LONG: ErrorMeaning(False, "An idempotency key has 1 to 255 printable characters."),
+    Code.IDEMPOTENCY_KEY_MISMATCH: ErrorMeaning(False, "The idempotency key was used with another request."),
+    Code.IDEMPOTENCY_KEY_IN_FLIGHT: ErrorMeaning(True, "The request with this idempotency key is being carried out."),
+    Code.INTERNAL_ERROR: ErrorMeaning(True, "A defect in the server; it has been logged and nothing was stored."),
     Code.RATE_LIMITED: ErrorMeaning(
         True, "More requests than the window allows; another one before `retry_after_ms` bans the key."
     ),

@@ -96,4 +96,4 @@ async def test_one_key_on_two_endpoints_is_two_receivers(database: Database) -> 
 
 
 def test_both_peers_may_acknowledge_and_nobody_else() -> None:
-    assert outbox.ACKNOWLEDGE.callers == {Endpoint.CLIENT, Endpoint.SOLVER}
+    assert outbox.ACKNOWLEDGE.callers == set(Endpoint) - {Endpoint.SERVER, Endpoint.OPERATOR}

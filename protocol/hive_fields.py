@@ -1,0 +1,291 @@
+"""The kinds of values that only the hive's messages have: times as text, prose, links, lists, and null to clear."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from protocol.errors import Code, MessageError
+from protocol.fields import INTEGER_MAX, Field
+from protocol.records import Record
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
+_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+")
+
+
+def _bad(name: str, value: Any, field: Field) -> MessageError:
+    return MessageError(
+        Code.BAD_FIELD,
+        f"Field {name!r} has a {type(value).__name__} that does not fit.",
+        f"Send {field.describe()}.",
+    )
+
+
+def instant_text(ms: int) -> str:
+    """UTC milliseconds since 1970 as ISO 8601, with `Z`."""
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment: ISO 8601 with a zone on the wire, UTC milliseconds since 1970 in Python."""
+
+    as_is: ClassVar[bool] = False
+
+    def parse(self, name: str, value: Any, binary: bool) -> int:  # noqa: ARG002
+        """See `fields.Field`."""
+        if not isinstance(value, str) or not _INSTANT.fullmatch(value):
+            raise _bad(name, value, self)
+        try:
+            since = datetime.fromisoformat(value) - _EPOCH
+        except (ValueError, OverflowError):
+            raise _bad(name, value, self) from None
+        ms = since // timedelta(milliseconds=1)
+        if not 0 <= ms <= INTEGER_MAX:
+            raise _bad(name, value, self)
+        return ms
+
+    def dump(self, value: int, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        return instant_text(value)
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return "a time in ISO 8601 with its zone, such as 2030-01-31T12:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """Text of `length_min` to `length_max` characters once blanks around it are cut off; `is_line`: of one line.
+
+    No control characters but tab and line feed, and nothing that UTF-8 cannot write.
+    """
+
+    as_is: ClassVar[bool] = True
+
+    length_max: int
+    length_min: int = 1
+    is_line: bool = False
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        if not isinstance(value, str):
+            raise _bad(name, value, self)
+        text = value.replace("\r\n", "\n").strip()
+        allowed = "" if self.is_line else "\n\t"
+        if not self.length_min <= len(text) <= self.length_max:
+            raise _bad(name, value, self)
+        if any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") and each not in allowed for each in text):
+            raise _bad(name, value, self)
+        return text
+
+    def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        return value
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        what = "on one line, " if self.is_line else ""
+        return f"a text, {what}{self.length_min} to {self.length_max} characters without the blanks around it"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Text kept exactly as it came, 1 to `length_max` characters, not only blanks."""
+
+    as_is: ClassVar[bool] = True
+
+    length_max: int
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        if not isinstance(value, str) or not 1 <= len(value) <= self.length_max or not value.strip():
+            raise _bad(name, value, self)
+        if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        return value
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return f"a text of 1 to {self.length_max} characters, not only blanks"
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """An e-mail address, in lower case and without the blanks around it."""
+
+    as_is: ClassVar[bool] = True
+
+    length_max: int = 254
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        text = value.strip().lower() if isinstance(value, str) else ""
+        if len(text) > self.length_max or not _EMAIL.fullmatch(text):
+            raise _bad(name, value, self)
+        return text
+
+    def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        return value
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return f"an e-mail address of at most {self.length_max} characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An absolute https URL (http where the server allows it), without name and password in it."""
+
+    as_is: ClassVar[bool] = True
+
+    length_max: int = 2000
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        if not isinstance(value, str) or len(value) > self.length_max:
+            raise _bad(name, value, self)
+        if not (value.isascii() and value.isprintable()) or " " in value or "\\" in value:
+            raise _bad(name, value, self)
+        try:
+            parts = urlsplit(value)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise _bad(name, value, self) from None
+        if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc:
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        return value
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return f"an https URL of at most {self.length_max} characters"
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list of at most `entries_max` values of one kind, each once."""
+
+    as_is: ClassVar[bool] = False
+
+    kind: Field
+    entries_max: int
+    entries_min: int = 0
+
+    def parse(self, name: str, value: Any, binary: bool) -> tuple[Any, ...]:
+        """See `fields.Field`."""
+        if not isinstance(value, list) or not self.entries_min <= len(value) <= self.entries_max:
+            raise _bad(name, value, self)
+        entries = tuple(self.kind.parse(f"{name}[{index}]", entry, binary) for index, entry in enumerate(value))
+        if len(set(entries)) < len(entries):
+            raise _bad(name, value, self)
+        return entries
+
+    def dump(self, value: Sequence[Any], binary: bool) -> list[Any]:
+        """See `fields.Field`."""
+        return [self.kind.dump(entry, binary) for entry in value]
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return f"a list of {self.entries_min} to {self.entries_max}, each once: {self.kind.describe()}"
+
+
+class Cleared:
+    """What `null` stands for in a change: take the value away."""
+
+    def __repr__(self) -> str:
+        return "CLEARED"
+
+
+CLEARED = Cleared()
+
+
+@dataclass(frozen=True, slots=True)
+class OrNull:
+    """A value, or null to clear it: CLEARED in Python."""
+
+    as_is: ClassVar[bool] = False
+
+    kind: Field
+
+    def parse(self, name: str, value: Any, binary: bool) -> Any:
+        """See `fields.Field`."""
+        return CLEARED if value is None else self.kind.parse(name, value, binary)
+
+    def dump(self, value: Any, binary: bool) -> Any:
+        """See `fields.Field`."""
+        return None if value is CLEARED else self.kind.dump(value, binary)
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return f"{self.kind.describe()}; or null, which clears it"
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One record, as a map."""
+
+    as_is: ClassVar[bool] = False
+
+    kind: type[Record]
+
+    def parse(self, name: str, value: Any, binary: bool) -> Record:
+        """See `fields.Field`. Reads over fields it does not know: only servers send such maps."""
+        if not isinstance(value, dict):
+            raise _bad(name, value, self)
+        values: dict[str, Any] = {}
+        for spec in self.kind.FIELDS:
+            if value.get(spec.name) is not None:
+                values[spec.name] = spec.field.parse(f"{name}.{spec.name}", value[spec.name], binary)
+            elif not spec.optional:
+                raise _bad(f"{name}.{spec.name}", None, self)
+        return self.kind(**values)
+
+    def dump(self, value: Record, binary: bool) -> Mapping[str, Any]:
+        """See `fields.Field`."""
+        held = ((spec, getattr(value, spec.name)) for spec in self.kind.FIELDS)
+        return {spec.name: None if each is None else spec.field.dump(each, binary) for spec, each in held}
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return "a map, whose fields follow"
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """A list of at most `entries_max` records."""
+
+    as_is: ClassVar[bool] = False
+
+    kind: type[Record]
+    entries_max: int
+
+    def parse(self, name: str, value: Any, binary: bool) -> tuple[Record, ...]:
+        """See `fields.Field`."""
+        if not isinstance(value, list) or len(value) > self.entries_max:
+            raise _bad(name, value, self)
+        one = One(self.kind)
+        return tuple(one.parse(f"{name}[{index}]", entry, binary) for index, entry in enumerate(value))
+
+    def dump(self, value: Sequence[Record], binary: bool) -> list[Mapping[str, Any]]:
+        """See `fields.Field`."""
+        one = One(self.kind)
+        return [one.dump(entry, binary) for entry in value]
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return f"a list of at most {self.entries_max} maps, whose fields follow"
