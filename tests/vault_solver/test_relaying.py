@@ -15,7 +15,7 @@ from protocol.relay import encode
 from protocol.session import Error
 from protocol.vault import CheckpointOffered, CheckpointTaken, PuzzleOffered, RelayCheckpoint
 from vault_solver.agent import Agent
-from vault_solver.effects import Effect, Forget, Note, Request, Retry, Start, Stop
+from vault_solver.effects import Acknowledge, Effect, Note, Request, Retry, Start, Stop
 from vault_solver.pipe import Line, Misproved, Solve, Solved, Verified
 from vault_solver.plan import Plan, Planner
 from vault_solver.relaying import Relaying
@@ -251,8 +251,8 @@ def test_the_agent_stops_and_starts_again_from_there() -> None:
     agent.pushed(Envelope(OFFER, seq=39))
     effects = agent.pushed(envelope(offered(4, depth=4)))
     assert effects[0] == Note("checkpoint.taken_over", {"assignment": 7, "percent": 25.0})
-    stop, begin, forget = effects[1:]
-    assert (stop, forget) == (Stop(7), Forget(40))
+    stop, begin, done = effects[1:]
+    assert (stop, done) == (Stop(7), Acknowledge(40))
     assert isinstance(begin, Start)
     assert begin.job.state is not None
     assert begin.job.state.done == kept_indices(T, 4)[3]
@@ -263,14 +263,14 @@ def test_what_has_not_begun_begins_there() -> None:
     agent = Agent(capacity=2, workers=1, speeds={"512": 1_000_000})
     agent.pushed(Envelope(replace(OFFER, assignment=6), seq=38))
     agent.pushed(Envelope(OFFER, seq=39))
-    assert [type(effect) for effect in agent.pushed(envelope(offered(4)))] == [Note, Forget]
+    assert [type(effect) for effect in agent.pushed(envelope(offered(4)))] == [Note, Acknowledge]
     started = [effect for effect in agent.reported(Solved(6, 5, b"")) if isinstance(effect, Start)]
     assert started[0].job.state is not None
 
 
 def test_an_offer_for_nothing_in_hand_is_passed_over() -> None:
     agent = Agent(capacity=1, workers=1, speeds={"512": 1_000_000})
-    assert agent.pushed(envelope(offered(4))) == [Forget(40)]
+    assert agent.pushed(envelope(offered(4))) == [Acknowledge(40)]
 
 
 def test_a_refused_checkpoint_costs_no_assignment_and_an_early_one_waits() -> None:

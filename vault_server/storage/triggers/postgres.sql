@@ -18,7 +18,7 @@ FOR EACH ROW EXECUTE FUNCTION on_task_assignment_insert();
 CREATE FUNCTION on_task_assignment_end() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM outbox WHERE standing = 1 AND kind = 'tlp_request' AND subject = NEW.db_key::text;
-    DELETE FROM outbox WHERE standing = 1 AND kind = 'checkpoint_offered' AND subject = NEW.db_key::text;
+    DELETE FROM outbox WHERE kind = 'checkpoint_offered' AND subject = NEW.db_key::text;
     DELETE FROM deadlines WHERE name = 'expire_assignment' AND subject = NEW.db_key::text;
     UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
     RETURN NEW;

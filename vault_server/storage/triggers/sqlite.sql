@@ -14,7 +14,7 @@ CREATE TRIGGER on_task_assignment_end AFTER UPDATE OF status ON task_assignments
 WHEN OLD.status IN ('offered', 'accepted') AND NEW.status NOT IN ('offered', 'accepted')
 BEGIN
     DELETE FROM outbox WHERE standing = 1 AND kind = 'tlp_request' AND subject = CAST(NEW.db_key AS TEXT);
-    DELETE FROM outbox WHERE standing = 1 AND kind = 'checkpoint_offered' AND subject = CAST(NEW.db_key AS TEXT);
+    DELETE FROM outbox WHERE kind = 'checkpoint_offered' AND subject = CAST(NEW.db_key AS TEXT);
     DELETE FROM deadlines WHERE name = 'expire_assignment' AND subject = CAST(NEW.db_key AS TEXT);
     UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
 END;

@@ -53,7 +53,7 @@ def hand_on(parts: Parts, tx: Transaction, task: Task, row: Row, now_ms: int) ->
         given = Kept(key, task.fingerprint, solver_id, kept["depth"], residues, count, count)
         keep_checkpoint(parts, tx, given, now_ms)
         outbox.withdraw(tx, solver_id, Endpoint.SOLVER, OFFERED, str(key))
-        outbox.push(tx, solver_id, Endpoint.SOLVER, OFFERED, str(key), now_ms, standing=True)
+        outbox.push(tx, solver_id, Endpoint.SOLVER, OFFERED, str(key), now_ms)
         log(tx, "checkpoint.offered", task=task.fingerprint, assignment=key, solver=solver_id, residues=count)
 
 
