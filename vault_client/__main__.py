@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from vault_client.cli import (
     verifying,
     watching,
 )
+from vault_client.cli.console import INTERRUPTED
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,7 +69,10 @@ def _end(_number: int, _frame: object) -> None:
 def main() -> None:
     """Run the command line. SIGTERM ends a command as ctrl-C does: nothing is left half-written."""
     signal.signal(signal.SIGTERM, _end)
-    app(prog_name="vault-client")
+    try:
+        app(prog_name="vault-client")
+    except KeyboardInterrupt:  # before the command has begun
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

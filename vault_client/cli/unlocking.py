@@ -121,6 +121,7 @@ async def _ask(door: Door, delegation: Delegation) -> int:
 def _solve(locked: LockedFile) -> int:
     puzzle = locked.header.puzzle
     answer = puzzle.base
+    note(f"Squaring {puzzle.squarings:,} times on this machine; ctrl-C starts over.")
     with squarings_bar("Squaring on this machine", puzzle.squarings) as advance:
         for done, power in solve_in_chunks(puzzle):
             advance(done)
