@@ -43,6 +43,8 @@ class Worker(ABC):
         self._tell = tell
         self._turns = asyncio.Semaphore(workers)
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._broken: BaseException | None = None
         self._done = 0
         self._limit: int | None = None
 
@@ -50,19 +52,28 @@ class Worker(ABC):
         """Work until the connection ends, or `limit` tasks are done. Raises what ended the connection."""
         self._limit = limit
         following = asyncio.create_task(self._follow())
+        following.add_done_callback(lambda _: self._changed.set())
         try:
             while not (following.done() or self._has_enough()):
-                waiting = {following, *self._running.values()}
-                await asyncio.wait(waiting, timeout=REGISTER_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                self._running = {key: task for key, task in self._running.items() if not task.done()}
-                if not self._running and not following.done():
-                    await self._begin()
+                await self._wait_for_change()
+                if self._broken is not None:
+                    raise self._broken
             if following.done():
                 following.result()
         finally:
             for task in (following, *self._running.values()):
                 task.cancel()
             await asyncio.gather(following, *self._running.values(), return_exceptions=True)
+
+    async def _wait_for_change(self) -> None:
+        """Until something has ended; whoever has nothing to do for long says again what he is there for."""
+        try:
+            async with asyncio.timeout(REGISTER_AGAIN_SECONDS):
+                await self._changed.wait()
+        except TimeoutError:
+            if not self._running:
+                await self._begin()
+        self._changed.clear()
 
     @abstractmethod
     async def _begin(self) -> None:
@@ -87,6 +98,14 @@ class Worker(ABC):
         left = ends_at / 1000 - time.time()
         self._tell("taken", task_id, f"{what}, {format_duration(max(0, left))} left")
         self._running[task_id] = asyncio.create_task(self._guarded(task_id, work))
+        self._running[task_id].add_done_callback(lambda done: self._ended(task_id, done))
+
+    def _ended(self, task_id: int, done: asyncio.Task[None]) -> None:
+        if self._running.get(task_id) is done:
+            del self._running[task_id]
+        if not done.cancelled() and (error := done.exception()) is not None and self._broken is None:
+            self._broken = error
+        self._changed.set()
 
     def _drop(self, task_id: int, why: str) -> None:
         running = self._running.pop(task_id, None)

@@ -15,7 +15,7 @@ PROGRAMS = Path(sys.executable).parent
 COMMANDS = {
     "vault-server": ["serve", "top", "tail", "explain", "solvers", "bans", "ban", "unban", "check"],
     "vault-solver": ["run", "calibrate", "bench"],
-    "vault-client": ["keygen", "lock", "unlock", "submit", "status", "cancel", "list", "watch", "complain"],
+    "vault-client": ["keygen", "lock", "unlock", "submit", "status", "cancel", "list", "watch", "complain", "subnet"],
 }
 
 
