@@ -16,11 +16,15 @@ from vault_server.operator.node import Node
 from vault_server.operator.options import DatabaseOption, JsonOption, print_json, progress
 from vault_server.operator.pages import page, show, table
 from vault_server.operator.solvers_page import solvers_table
+from vault_server.operator.subnet_page import PREFIX, subnet_page
 from vault_server.operator.times import second, span
 
 
 def explain(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A task's fingerprint, or its beginning.")],
+    task: Annotated[
+        str,
+        typer.Argument(metavar="TASK", help="A task's fingerprint, or its beginning; subnet:NUMBER in the subnet."),
+    ],
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,6 +36,9 @@ def explain(
     Example:  vault-server explain 019ab37c
     """
     with ending():
+        if task.startswith(PREFIX):
+            _explain_subnet(task.removeprefix(PREFIX), database, as_json=as_json)
+            return
         found = Node(database).ask("explain", task)
         if found is None:
             raise Refused(f"there is no task {task!r} here; `vault-server tail --event task.submitted` names new ones")
@@ -42,6 +49,17 @@ def explain(
         if not as_json:
             console = page()
             show(console, explain_page(found, console))
+
+
+def _explain_subnet(number: str, database: str | None, *, as_json: bool) -> None:
+    found = Node(database).ask("explain_subnet", number)
+    if found is None:
+        raise Refused(f"the subnet has no task {number!r}; `vault-server tail --event 'subnet.*'` names new ones")
+    if as_json:
+        print_json(found)
+    else:
+        console = page()
+        show(console, subnet_page(found, console))
 
 
 def solvers(

@@ -19,6 +19,7 @@ SHORT = 16
 STATE_STYLES = {
     "answered": "green",
     "settled": "green",
+    "scored": "green",
     "valid": "green",
     "upheld": "green",
     "ready": "green",

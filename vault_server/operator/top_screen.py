@@ -29,7 +29,7 @@ KEY_BYTES_MAX = 64
 COUNTING_SHARE = 20
 """Counting looks at every task: it is asked for again after this many times what it took."""
 SOLVERS_ASKED = 100
-OTHER_LINES = 15
+OTHER_LINES = 17
 """Lines of the screen that are not rows of solvers."""
 COLUMNS = 6
 """Numbers side by side: 79 columns with their names."""
@@ -40,6 +40,7 @@ EVENTS_SHOWN = {
     "expired": "assignment.expired",
     "refused": "request.refused",
 }
+SUBNET_STATES = ("assigned", "submitted", "scored", "expired")
 STATES = ("waiting", "assigned", "answered", "settled", "cancelled", "failed")
 
 Snapshot = dict[str, Any]
@@ -71,7 +72,7 @@ class Watch:
 
     def _count(self, client: ControlClient) -> None:
         begun = time.monotonic()
-        self._counts = client.ask("counts")
+        self._counts = client.ask("counts") | {"subnet": client.ask("subnet_counts")}
         self._counted_at = time.monotonic()
         self._count_again_at = self._counted_at + COUNTING_SHARE * (self._counted_at - begun)
 
@@ -119,12 +120,14 @@ def _numbers(seen: Snapshot) -> Table:
     age = seen["counted_seconds_ago"]
     tasks = "tasks" if age < 2 * REFRESH_SECONDS else f"{age:.0f} s ago"
     solvers = counts["solvers"]
-    here = {"clients": "client", "solvers": "solver", "unproved": "none"}
+    subnet = counts["subnet"]
+    here = {"clients": "client", "solvers": "solver", "subnet": "subnet", "unproved": "none"}
     of_solvers = {name: solvers[name.replace(" ", "_")] for name in ("known", "online", "capacity", "in hand")}
     _add(made, "connections", {name: connections.get(endpoint, 0) for name, endpoint in here.items()})
     _add(made, tasks, {state: counts["tasks"].get(state, 0) for state in STATES})
     _add(made, "per second", {name: float(rates.get(event, 0)) for name, event in EVENTS_SHOWN.items()})
     _add(made, "solvers", {**of_solvers, "complaints": counts["complaints"]})
+    _add(made, "subnet", {**{state: subnet["tasks"].get(state, 0) for state in SUBNET_STATES}, **subnet["online"]})
     return made
 
 
