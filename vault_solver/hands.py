@@ -84,6 +84,7 @@ class Hands:
         """Send the answer, once on each connection. It need not wait until the acceptance is confirmed."""
         if held.answer is None or held.answer_sent or held.returning:
             return []
+        assert held.proof or not held.is_proof_due, "an answer without the proof it needs would count against us"
         held.answer_sent = True
         number = held.offer.assignment
         return [Request(SubmitAnswer(assignment=number, answer=held.answer, proof=held.proof or None))]

@@ -92,6 +92,8 @@ def test_a_kernel_that_does_not_exist_is_refused(tmp_path: Path, command: str) -
         ("--check-every", "0.09"),
         ("--check-every", "3601"),
         ("--disk-mib", "0"),
+        ("--proof-memory", "0"),
+        ("--proof-memory", "4097"),
     ],
 )
 def test_a_wrong_option_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str) -> None:

@@ -12,8 +12,21 @@ import pytest
 
 from protocol.puzzle import make_modulus
 from tests.vault_solver.watched_worker import command, squarings_done
-from vault_solver.pipe import Crashed, Erred, Miscomputed, Progressed, Report, Solve, Solved, Suspended, Verified
+from vault_solver.pipe import (
+    Crashed,
+    Erred,
+    Miscomputed,
+    Progressed,
+    Report,
+    Solve,
+    Solved,
+    Squared,
+    Suspended,
+    Verified,
+)
+from vault_solver.plan import Plan
 from vault_solver.pool import RESTARTS_MAX, WORKER, Pool
+from vault_solver.state import State
 
 MODULUS, TRAPDOOR = make_modulus(512)
 ENDLESS = 1 << 50
@@ -203,3 +216,33 @@ async def test_a_worker_that_dies_while_it_suspends_leaves_the_last_state(watche
     watched.pool.suspend(1)
     os.kill(pid, signal.SIGKILL)
     assert await watched.next() == Suspended(1)
+
+
+# proofs
+
+
+async def test_a_worker_that_dies_while_it_proves_does_not_square_again(
+    watch: Callable[[int], Awaitable[Watched]], tmp_path: Path
+) -> None:
+    watched, squarings = await watch(0), 12_000_000
+    watched.pool.solve(Solve(1, squarings, 3, MODULUS, plan=Plan("ab" * 16, "cd" * 16, 2, True)))
+    while not isinstance(report := await watched.next(Verified), Squared):
+        pass
+    assert report.state.done == squarings
+    await watched.kill_worker()
+    before = squarings_done(tmp_path / "tally")
+    solved = await watched.next(Verified)
+    assert isinstance(solved, Solved)
+    assert solved.answer == TRAPDOOR.power(3, squarings)
+    assert solved.proof
+    assert squarings_done(tmp_path / "tally") - before <= squarings // 4
+
+
+async def test_a_proof_is_cancelled_and_its_worker_is_free(watch: Callable[[int], Awaitable[Watched]]) -> None:
+    watched, squarings = await watch(0), 40_000_000
+    whole = State(squarings, TRAPDOOR.power(3, squarings), ((squarings - 64, TRAPDOOR.power(3, squarings - 64)),))
+    watched.pool.solve(Solve(1, squarings, 3, MODULUS, whole, Plan("ab" * 16, "cd" * 16, 0, True)))
+    await asyncio.sleep(0.2)
+    watched.pool.cancel(1)
+    watched.pool.solve(Solve(2, 100, 3, MODULUS))
+    assert await watched.next() == Solved(2, TRAPDOOR.power(3, 100))

@@ -24,7 +24,7 @@ from tests.dialling import dial
 from tests.processes import LoggingProcess, Server, Solver
 from tests.vault_solver.test_resuming import until
 from vault_solver.effects import Note
-from vault_solver.pipe import Erred, Progressed, Solved
+from vault_solver.pipe import Erred, Misproved, Progressed, Solved
 from vault_solver.screen import draw, size, span
 from vault_solver.tally import RATE_SECONDS_MAX, Tally
 from vault_solver.view import View, Work, resident_bytes
@@ -74,8 +74,15 @@ def test_everything_an_operator_asks_is_there() -> None:
     for fact in (
         "vault.example:8765  connected", "ready, 2 of 4, 2 workers", "1,000,000", "errors found        3",
         "12 written, 3.0 MiB of 1.0 GiB", "100.0 MiB", "66.7  valid answer", "1 released, 5 valid", "0123456789abcdef",
-        "60.0 %", "1h 1m", "1d 1h", "━", "waiting",
+        "60.0 %", "1h 1m", "1d 1h", "━", "waiting", "7 made, each from 1.0 MiB at most, 1 failed",
     ):  # fmt: skip
+        assert fact in shown, fact
+
+
+def test_a_proof_that_is_being_made_is_shown_with_how_far_it_is() -> None:
+    proving = dataclasses.replace(WORK, state="proving", share=0.3, seconds_left=None)
+    shown = drawn(dataclasses.replace(VIEW, work=(proving,)))
+    for fact in ("proving", "━", "30.0 %"):
         assert fact in shown, fact
 
 
@@ -109,6 +116,9 @@ def test_the_tally_counts_what_it_is_told() -> None:
     assert tally.errors == 1
     assert tally.squarings_a_second(1, 13.0) == 0, "what is done again starts anew"
     tally.reported(Solved(2, 9), 13.0)
+    tally.reported(Misproved(1), 13.0)
+    tally.reported(Solved(1, 9, b"proof"), 14.0)
+    assert (tally.proofs, tally.proofs_erred, tally.errors) == (1, 1, 1)
     tally.noted(Note("assignment.verdict", {"assignment": 2, "verdict": "valid"}))
     tally.noted(Note("assignment.ended", {"assignment": 1, "outcome": "released"}))
     tally.noted(Note("standing.changed", {"reputation_score": 60.0, "score_change": 10.0, "reason": "valid answer"}))
