@@ -234,11 +234,17 @@ def test_what_somebody_may_ask_about_is_kept_until_nobody_complains(
 ) -> None:
     wanted = offer(1, squarings, proof=proof)
     push(agent, wanted)
-    agent.reported(Solved(1, 9))
+    agent.reported(Solved(1, 9, b"proof" if proof == "required" else b""))
     effects = agent.replied(answer(1, None).message, AnswerTaken(assignment=1, verdict=verdict))
     kept = [effect for effect in effects if isinstance(effect, Archive)]
     assert kept == ([Archive(job(wanted), wanted.task, 9, wanted.deadline + COMPLAINT_MS)] if is_kept else [])
     assert not kept or repr(9) not in repr(kept[0]).replace("kept_until_ms", "")[:60]
+
+
+def test_an_answer_without_the_proof_it_needs_is_never_sent(agent: Agent) -> None:
+    push(agent, offer(1))
+    with pytest.raises(AssertionError, match="count against us"):
+        agent.reported(Solved(1, 9))
 
 
 def test_too_little_memory_is_said(clock: Clock) -> None:
