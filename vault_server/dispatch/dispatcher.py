@@ -71,7 +71,8 @@ class Dispatcher:
                 self._settings.check_threads, "check", initializer=release_the_gil_in_gmpy2
             )
             self._takes_checks = True
-            batch_max = self._settings.batch_messages_max
+            # Each work has a transaction of its own there: its reply need not wait for the next one's.
+            batch_max = self._settings.batch_messages_max if self._database.writers == 1 else 1
             self._lanes = Lanes(self._database.writers, batch_max, self._write, self._conclude, _whose)
             self._lanes.start()
 

@@ -213,7 +213,7 @@ WHERE a.db_key = :db_key /*for update*/;
 SELECT db_key, solver_id, slot, status, deadline,
        EXISTS (SELECT 1 FROM proofs p WHERE p.assignment_id = db_key AND p.status = 'waiting') AS has_proof_waiting
 FROM task_assignments
-WHERE task_id = :task_id AND db_key <> :db_key AND ended_at IS NULL ORDER BY slot;
+WHERE task_id = :task_id AND db_key <> :db_key AND ended_at IS NULL ORDER BY slot /*for update*/;
 
 -- name: answers_of_task
 SELECT db_key, solver_id, status, answer FROM task_assignments
