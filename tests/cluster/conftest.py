@@ -1,0 +1,81 @@
+"""A cluster for each test: a PostgreSQL of its own, nodes, a balancer, and solvers behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.cluster.balancer import balancer
+from tests.cluster.nodes import Cluster, Node
+from tests.cluster.peers import FleetSolver
+from tests.cluster.postgres import Postgres, postgres_server
+from tests.processes import LoggingProcess
+
+EXPECTED = {"storage.failed", "presence.failed", "job.postponed"}
+"""What a node may log as errors while its database is taken from it."""
+
+
+class StartCluster(Protocol):
+    """`await start_cluster(3)`: nodes that are ready, behind a balancer."""
+
+    def __call__(self, count: int, **settings: object) -> Awaitable[Cluster]:
+        """One for each test."""
+
+
+@pytest.fixture
+async def postgres_of_its_own() -> AsyncIterator[Postgres]:
+    """A PostgreSQL that a test may treat as it likes."""
+    async with postgres_server() as postgres:
+        yield postgres
+
+
+@pytest.fixture
+async def start_cluster(
+    postgres_of_its_own: Postgres, processes: list[LoggingProcess], tmp_path: Path
+) -> AsyncIterator[StartCluster]:
+    """A factory of one cluster."""
+    async with AsyncExitStack() as stack:
+
+        async def start(count: int, **settings: object) -> Cluster:
+            nodes: list[Node] = []
+            front = await stack.enter_async_context(balancer(lambda: [node.port for node in nodes if node.port]))
+            public = {"public_names": f"127.0.0.1:{front.port}"}
+            for number in range(count):
+                node = Node(tmp_path, postgres_of_its_own, f"node-{number + 1}", public | settings)
+                node.errors_expected |= EXPECTED
+                if nodes:
+                    node.have_keys_of(nodes[0])
+                processes.append(node)
+                await node.start()
+                nodes.append(node)
+            return Cluster(postgres_of_its_own, front, nodes)
+
+        yield start
+
+
+class StartSolvers(Protocol):
+    """`await start_solvers(cluster, 3)`: solvers that are online somewhere."""
+
+    def __call__(self, cluster: Cluster, count: int, *, capacity: int = 3) -> Awaitable[list[FleetSolver]]:
+        """So many more."""
+
+
+@pytest.fixture
+def start_solvers(processes: list[LoggingProcess], tmp_path: Path) -> StartSolvers:
+    """A factory of solver processes."""
+
+    async def start(cluster: Cluster, count: int, *, capacity: int = 3) -> list[FleetSolver]:
+        made = []
+        for _ in range(count):
+            number = sum(isinstance(process, FleetSolver) for process in processes) + 1
+            made.append(FleetSolver(cluster, tmp_path, f"solver-{number}", capacity))
+            processes.append(made[-1])
+        await asyncio.gather(*(solver.start() for solver in made))
+        return made
+
+    return start
