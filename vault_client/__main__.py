@@ -36,7 +36,7 @@ app = typer.Typer(
     Start with `vault-client lock FILE --for 10m`, then `vault-client unlock FILE.locked --server ws://HOST:PORT`.
     Every answer is checked on this machine before anything is done with it.
 
-    Exit codes: 0 well, 1 error, 2 wrong usage, 5 an answer failed its check, 130 after ctrl-C; `complain` has two more.
+    Exit codes: 0 well, 1 error, 2 wrong usage, 5 an answer failed its check, 130 ctrl-C; `complain` has two more.
     """,
 )
 
@@ -55,7 +55,7 @@ def _options(
 ) -> None: ...
 
 
-for group in (keys, locking, unlocking, status, tasks, listing, watching, verifying, complaining):
+for group in (keys, locking, unlocking, tasks, status, listing, watching, verifying, complaining):
     app.add_typer(group.app)
 app.add_typer(subnet_working.app, name="subnet", short_help="Ask, answer and judge where peers decide what is good.")
 

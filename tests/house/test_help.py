@@ -15,7 +15,19 @@ PROGRAMS = Path(sys.executable).parent
 COMMANDS = {
     "vault-server": ["serve", "top", "tail", "explain", "solvers", "bans", "ban", "unban", "check"],
     "vault-solver": ["run", "calibrate", "bench"],
-    "vault-client": ["keygen", "lock", "unlock", "submit", "status", "cancel", "list", "watch", "complain", "subnet"],
+    "vault-client": [
+        "keygen",
+        "lock",
+        "unlock",
+        "submit",
+        "status",
+        "cancel",
+        "list",
+        "watch",
+        "verify",
+        "complain",
+        "subnet",
+    ],
 }
 
 

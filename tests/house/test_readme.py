@@ -44,7 +44,7 @@ async def test_the_sdk_example_runs_against_a_real_server_and_solvers(
             process.kill()
             await process.wait()
     assert process.returncode == 0, errors.decode()
-    assert printed.decode().split() == ["True", "agreed"]
+    assert printed.decode().split() == ["True", "proof"]
 
 
 def test_what_the_readme_names_is_there() -> None:
