@@ -158,7 +158,7 @@ class Agent:
                 return self._hands.take(offer, envelope.seq)
             case AssignmentEnded() as ended:
                 assert envelope.seq is not None, "the codec reads no push without its number"
-                return [*self._ended(ended), Acknowledge(envelope.seq)]
+                return self._ended(ended, envelope.seq)
             case CheckpointOffered() as offered:
                 assert envelope.seq is not None, "the codec reads no push without its number"
                 return [*self._go_on_from(offered), Acknowledge(envelope.seq)]
@@ -287,12 +287,12 @@ class Agent:
         note = Note("checkpoint.taken_over", {"assignment": offered.assignment, "percent": percent})
         return [note, *self._hands.go_on_from(held, state)]
 
-    def _ended(self, ended: AssignmentEnded) -> list[Effect]:
+    def _ended(self, ended: AssignmentEnded, seq: int) -> list[Effect]:
         number = ended.assignment
         note = Note("assignment.ended", {"assignment": number, "outcome": ended.outcome})
-        if self._hands.go_on_late(ended):
+        if self._hands.go_on_late(ended, seq):
             return [note, Note("assignment.late", {"assignment": number})]
-        return [*self._drop(number), note]
+        return [*self._drop(number), note, Acknowledge(seq)]
 
     def _late_drop(self, held: Held) -> list[Effect]:
         """What came too late for the first place is dropped as soon as its proof would come too late as well."""

@@ -7,7 +7,7 @@ from time import time
 
 from protocol.vault import AcceptAssignment, AssignmentEnded, PuzzleOffered, ReturnAssignment, SubmitAnswer
 from vault_solver.blocks import CHECKED_MIN
-from vault_solver.effects import Archive, Discard, Effect, Forget, Look, Note, Request, Start, Stop
+from vault_solver.effects import Acknowledge, Archive, Discard, Effect, Forget, Look, Note, Request, Start, Stop
 from vault_solver.held import Held
 from vault_solver.plan import Plan, Planner
 from vault_solver.state import State
@@ -108,7 +108,8 @@ class Hands:
         if held is None:
             return [Discard(number)]  # one of an earlier process of ours
         stop: list[Effect] = [Stop(number)] if held.solving else []
-        return [*stop, Discard(number), Forget(held.seq), *([] if self.draining else self.start_next())]
+        ended: list[Effect] = [] if held.ended_seq is None else [Acknowledge(held.ended_seq)]
+        return [*stop, Discard(number), Forget(held.seq), *ended, *([] if self.draining else self.start_next())]
 
     def taken(self, number: int, verdict: str) -> list[Effect]:
         """The server has the answer. One that no arithmetic has judged may have to be proved one day."""
@@ -122,14 +123,19 @@ class Hands:
 
     # late
 
-    def go_on_late(self, ended: AssignmentEnded) -> bool:
-        """Whether it is gone on with, though another solver was first: its proved answer may still come in time."""
+    def go_on_late(self, ended: AssignmentEnded, seq: int) -> bool:
+        """Whether it is gone on with, though another solver was first: its proved answer may still come in time.
+
+        The push is acknowledged when that is over: after a crash it comes again, and what is left is cleared away.
+        """
         held = self.held.get(ended.assignment)
         if held is None or ended.late_until is None or not held.is_proof_due or held.returning or held.suspended:
             return False
         is_begun = held.solving or held.answer is not None
         held.late_until_ms = ended.late_until
-        return is_begun and not self.draining and self.is_in_time(held)
+        goes_on = is_begun and not self.draining and self.is_in_time(held)
+        held.ended_seq = seq if goes_on else None
+        return goes_on
 
     def is_in_time(self, held: Held) -> bool:
         """Whether what is left of a late one fits."""

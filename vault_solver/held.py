@@ -17,7 +17,8 @@ SPEED_SECONDS_MIN = 2.0
 @dataclass(slots=True)
 class Held:
     """One assignment in hand. `answer_sent` speaks of this connection alone; `late_until_ms` is there once another
-    solver was first and a proved answer still counts until then; `start` is what the server has given to go on from."""
+    solver was first and a proved answer still counts until then, with `ended_seq`, the push that said so; `start` is
+    what the server has given to go on from."""
 
     offer: PuzzleOffered
     seq: int
@@ -32,6 +33,7 @@ class Held:
     suspended: bool = False
     proving: bool = False
     late_until_ms: int | None = None
+    ended_seq: int | None = None
     done: int = 0
     proved_share: float = 0.0
     _seen: tuple[int, float] | None = None

@@ -70,7 +70,9 @@ def answer(number: int, proof: bytes | None = b"proof") -> Request:
 
 
 DROPPED = [Stop(1), Forget(101), Acknowledge(300)]
-GOES_ON = [Acknowledge(300)]
+GOES_ON: list[object] = []
+"""The push is acknowledged when that is over."""
+OVER = [Forget(101), Acknowledge(300)]
 
 
 def left(done: int) -> float:
@@ -126,8 +128,18 @@ def test_an_answer_that_waits_to_be_sent_again_still_counts(agent: Agent) -> Non
     assert retry == [Retry(answer(1).message, 0.02)]
     assert end(agent, 1, 5.0) == GOES_ON
     assert agent.due(answer(1).message) == [answer(1)]
-    agent.replied(answer(1).message, AnswerTaken(assignment=1, verdict="pending"))
+    taken = agent.replied(answer(1).message, AnswerTaken(assignment=1, verdict="pending"))
+    assert acts(taken) == OVER
     assert agent.holding == 0
+
+
+def test_the_push_that_comes_again_changes_nothing(agent: Agent) -> None:
+    push(agent, offer(1))
+    agent.reported(Progressed(1, LONG * 9 // 10))
+    assert end(agent, 1, 500.0) == GOES_ON
+    agent.opened()
+    assert end(agent, 1, 500.0) == GOES_ON
+    assert acts(agent.reported(Solved(1, 9, b"proof"))) == [answer(1)]
 
 
 def test_it_is_given_up_as_soon_as_it_turns_out_too_slow(agent: Agent, clock: Clock) -> None:
@@ -137,7 +149,7 @@ def test_it_is_given_up_as_soon_as_it_turns_out_too_slow(agent: Agent, clock: Cl
     clock.seconds += 1
     assert acts(agent.reported(Progressed(1, LONG // 2 + 1))) == [], "nobody wants to hear its progress"
     clock.seconds += 4
-    assert acts(agent.reported(Progressed(1, LONG // 2 + 2))) == [Stop(1), Forget(101)]
+    assert acts(agent.reported(Progressed(1, LONG // 2 + 2))) == [Stop(1), *OVER]
 
 
 def test_work_goes_on_between_two_reports(agent: Agent, clock: Clock) -> None:
@@ -152,7 +164,7 @@ def test_an_answer_after_the_time_is_not_sent(agent: Agent, clock: Clock) -> Non
     agent.reported(Squared(1, State(LONG, 5)))
     assert end(agent, 1, 2.0) == GOES_ON
     clock.seconds += 2.001
-    assert acts(agent.reported(Solved(1, 9, b"proof"))) == [Forget(101)]
+    assert acts(agent.reported(Solved(1, 9, b"proof"))) == OVER
 
 
 def test_it_is_in_nobodys_count_and_new_work_waits_only_while_it_can(agent: Agent) -> None:
@@ -161,7 +173,7 @@ def test_it_is_in_nobodys_count_and_new_work_waits_only_while_it_can(agent: Agen
     assert end(agent, 1, 5.0) == GOES_ON
     patient, urgent = offer(2, seconds=60.0), offer(3, seconds=left(0) + 0.5)
     assert push(agent, patient) == [accept(2), Look(job(patient), patient.task)]
-    begun = [Stop(1), Forget(101), Start(job(patient), patient.task)]
+    begun = [Stop(1), *OVER, Start(job(patient), patient.task)]
     assert push(agent, urgent) == [accept(3), *begun, Look(job(urgent), urgent.task)], "the capacity is two"
 
 
@@ -170,7 +182,7 @@ def test_new_work_is_begun_in_its_place_when_its_deadline_would_pass(agent: Agen
     agent.reported(Progressed(1, LONG * 9 // 10))
     assert end(agent, 1, 5.0) == GOES_ON
     urgent = offer(2, seconds=left(0) + 0.5)
-    assert push(agent, urgent) == [accept(2), Stop(1), Forget(101), Start(job(urgent), urgent.task)]
+    assert push(agent, urgent) == [accept(2), Stop(1), *OVER, Start(job(urgent), urgent.task)]
 
 
 def test_a_speed_that_is_lower_than_announced_counts(agent: Agent, clock: Clock) -> None:
@@ -186,7 +198,7 @@ def test_stopping_drops_it_without_a_word(agent: Agent) -> None:
     agent.reported(Progressed(1, LONG * 9 // 10))
     assert end(agent, 1, 5.0) == GOES_ON
     agent.drain(100.0)
-    assert acts(agent.give_up()) == [Stop(1), Forget(101)]
+    assert acts(agent.give_up()) == [Stop(1), *OVER]
     assert agent.finished
 
 
