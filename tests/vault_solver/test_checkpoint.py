@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.proof import proof_bytes
 from vault_solver.checkpoint import VERSION, BadCheckpoint, Bound, bind, prefix, read, write
 from vault_solver.pipe import Solve
 from vault_solver.state import State
@@ -68,6 +69,23 @@ def test_a_newer_format_is_named() -> None:
     newer = summed(RAW[:24] + struct.pack(">I", VERSION + 1) + RAW[28:-32])
     with pytest.raises(BadCheckpoint, match="format 3, and this program knows format 1 and 2"):
         read(BOUND, newer)
+
+
+def test_a_checkpoint_of_the_format_before_proofs_is_read() -> None:
+    assert VERSION == 2
+    older = RAW[:24] + struct.pack(">I", 1) + RAW[28:-32]
+    assert read(BOUND, summed(older)) == STATE
+    longer = older[:28] + struct.pack(">Q", len(older) - 36 + 1) + older[36:] + b"\1"
+    with pytest.raises(BadCheckpoint, match="impossible"):
+        read(BOUND, summed(longer))
+
+
+def test_an_answer_is_read_with_its_proof_and_a_proof_has_its_length_and_its_place() -> None:
+    proof = bytes(proof_bytes(1000, N))
+    assert read(BOUND, write(BOUND, State(1000, 5, (), proof))) == State(1000, 5, (), proof)
+    for impossible in (State(999, 5, (), proof), State(1000, 5, (), proof + b"\0"), State(1000, 5, (), proof[1:])):
+        with pytest.raises(BadCheckpoint, match="impossible"):
+            read(BOUND, write(BOUND, impossible))
 
 
 @pytest.mark.parametrize(
