@@ -114,7 +114,7 @@ def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int)
     if row is None or not row["is_online"] or row["state"] != "ready":
         return 0
     free = row["capacity"] - row["in_hand"]
-    if free <= 0:
+    if free <= 0 or _awaits_verdict(tx, row):
         return 0
     solver = candidate(row)
     waiting = tx.all(
@@ -133,6 +133,14 @@ def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int)
     return len(waiting)
 
 
+def _awaits_verdict(tx: Transaction, solver: Row) -> bool:
+    """Whether a newcomer's last proof is still to be checked: else a liar took task after task until it is."""
+    if solver["valid_answers"] >= rules.NEWCOMER_ANSWERS:
+        return False
+    waiting = tx.one(q.count_waiting_proofs, solver_id=solver["solver_id"])
+    return waiting is not None and waiting["number"] > 0
+
+
 def offer_to_distrusted(parts: Parts, tx: Transaction, now_ms: int) -> None:
     """Somebody has left or pauses: what only waited for him may now go to those in band 0."""
     if tx.one(q.any_open_task) is None:
@@ -148,6 +156,7 @@ def _available(parts: Parts, tx: Transaction, task: Task, count: int) -> Sequenc
         client_id=task.client_id,
         task_id=task.fingerprint,
         valid_answers_min=parts.valid_answers_min,
+        newcomer_answers=rules.NEWCOMER_ANSWERS,
         count=count,
     )
 
@@ -165,6 +174,7 @@ def _elsewhere(
         client_id=task.client_id,
         task_id=task.fingerprint,
         valid_answers_min=parts.valid_answers_min,
+        newcomer_answers=rules.NEWCOMER_ANSWERS,
         address=address,
     )
     return [] if row is None else [candidate(row)]

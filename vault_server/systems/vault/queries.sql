@@ -60,6 +60,8 @@ SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, va
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id
   AND valid_answers >= :valid_answers_min
+  AND (valid_answers >= :newcomer_answers
+       OR NOT EXISTS (SELECT 1 FROM proofs p WHERE p.solver_id = solvers.solver_id AND p.status = 'waiting'))
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
   AND (band > 0 OR NOT EXISTS (
     SELECT 1 FROM solvers better
@@ -75,6 +77,7 @@ SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, va
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id AND valid_answers < :newcomer_answers AND band > 0
   AND valid_answers >= :valid_answers_min
+  AND NOT EXISTS (SELECT 1 FROM proofs p WHERE p.solver_id = solvers.solver_id AND p.status = 'waiting')
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1;
 
@@ -84,6 +87,8 @@ SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, va
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id AND address <> :address AND band > 0
   AND valid_answers >= :valid_answers_min
+  AND (valid_answers >= :newcomer_answers
+       OR NOT EXISTS (SELECT 1 FROM proofs p WHERE p.solver_id = solvers.solver_id AND p.status = 'waiting'))
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT 1;
 

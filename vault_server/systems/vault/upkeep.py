@@ -6,7 +6,7 @@ from vault_server.core.operation import Caller, Transaction, log
 from vault_server.core.operation import Endpoint as At
 from vault_server.exchange import deadlines, outbox, participants, presence
 from vault_server.systems.vault import orders
-from vault_server.systems.vault.assigning import end_assignment, offer_to_distrusted
+from vault_server.systems.vault.assigning import end_assignment, offer_open_tasks, offer_to_distrusted
 from vault_server.systems.vault.evidence import against_solver, is_blamed_for
 from vault_server.systems.vault.hearings import hear_proof
 from vault_server.systems.vault.judging import CONFIRM, REFUTE, conclude
@@ -137,6 +137,7 @@ def record_judgement(
     assignment = assignment_of(row, row["assignment_status"])
     verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, Judgement.COMPUTED, now_ms)
     outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)
+    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
 
 
 def record_proof(parts: Parts, tx: Transaction, _caller: Caller, order: orders.RecordProof, now_ms: int) -> None:
@@ -158,3 +159,4 @@ def record_proof(parts: Parts, tx: Transaction, _caller: Caller, order: orders.R
             key = str(order.assignment)
             outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", key, now_ms, detail=verdict)
     hear_proof(parts, tx, order.assignment, now_ms)
+    offer_open_tasks(parts, tx, row["solver_id"], now_ms)

@@ -11,7 +11,7 @@ from vault_server.core.operation import Reader
 from vault_server.exchange import invariants as of_the_exchange
 from vault_server.systems.vault import invariants as of_the_vault
 from vault_server.systems.vault.evidence import DISTRUSTED
-from vault_server.systems.vault.rules import Judgement, judgement_for, slots_to_open
+from vault_server.systems.vault.rules import NEWCOMER_ANSWERS, Judgement, judgement_for, slots_to_open
 from vault_server.systems.vault.states import IN_HAND, OPEN
 
 Row = Mapping[str, Any]
@@ -89,7 +89,8 @@ def _as_many_slots_are_open_as_may_be(rows: Rows, assignments_max: int) -> None:
 
 
 def _whoever_can_work_works(rows: Rows) -> None:
-    """No open slot beside a solver who is ready for it; below ten points one waits until nobody better is left."""
+    """No open slot beside a solver who is ready for it; below ten points one waits until nobody better is left, and a
+    newcomer until its last proof is checked."""
     if DISTRUSTED in rows.due:
         return  # that is being seen to
     ready = [s for s in rows.solvers if s["is_online"] and s["state"] == "ready" and s["capacity"] > 0]
@@ -97,8 +98,15 @@ def _whoever_can_work_works(rows: Rows) -> None:
         had = {row["solver_id"] for row in rows.of_task(task)} | {task["client_id"]}
         able = [s for s in ready if s["solver_id"] not in had and s["modulus_bits_max"] >= task["modulus_bits"]]
         trusted = [s for s in able if s["band"] > 0]
-        idle = [s["solver_id"] for s in trusted or able if s["in_hand"] < s["capacity"]]
+        idle = [
+            s["solver_id"] for s in trusted or able if s["in_hand"] < s["capacity"] and not _awaits_verdict(rows, s)
+        ]
         assert task["open_slots"] == 0 or not idle, (task["fingerprint"], idle)
+
+
+def _awaits_verdict(rows: Rows, solver: Row) -> bool:
+    own = {row["db_key"] for row in rows.assignments if row["solver_id"] == solver["solver_id"]}
+    return bool(solver["valid_answers"] < NEWCOMER_ANSWERS and own & set(rows.proofs_waiting))
 
 
 def _is_not_stuck(rows: Rows, task: Row, way: Judgement) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from tests.vault_server.people import client, solver
 from tests.vault_server.storage.rows import committed
-from tests.vault_server.systems.vault.harness import AGREED, Vault
-from vault_server.core.operation import Caller, Transaction
+from tests.vault_server.systems.vault.harness import AGREED, PROVED, Vault
+from vault_server.core.operation import SERVER, Caller, Transaction
 from vault_server.systems.vault.evidence import against_solver
+from vault_server.systems.vault.orders import RecordProof
 from vault_server.systems.vault.rules import Evidence
 
 ANN = client("ann")
@@ -119,3 +120,23 @@ async def test_two_have_to_agree_also_when_only_one_of_them_is_trusted(vault: Va
     assert await asked(vault, second) == set()
     await vault.hand_back(GOOD, await vault.key(first, GOOD))
     assert await asked(vault, second) == {GOOD.fingerprint, LIAR.fingerprint}
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+async def test_a_newcomer_gets_nothing_more_before_its_proof_is_checked(vault: Vault, is_right: bool) -> None:
+    """Else one that lies at once went through all that waits before its first proof has failed."""
+    await vault.join(LIAR, capacity=1)
+    first, second = [(await vault.submit(ANN, PROVED)).task for _ in range(2)]
+    key = await vault.key(first, LIAR)
+    await vault.prove(LIAR, key, answer=None if is_right else 2)
+    await vault.update(LIAR, 5)
+    assert await asked(vault, second) == set()
+    await vault.give(SERVER, RecordProof(key, holds=is_right))
+    assert await asked(vault, second) == {LIAR.fingerprint}
+
+
+async def test_neither_the_first_choice_nor_a_newcomers_turn_goes_past_that(vault: Vault) -> None:
+    await vault.join(LIAR, capacity=64)
+    await vault.prove(LIAR, await vault.key((await vault.submit(ANN, PROVED)).task, LIAR))
+    tasks = [(await vault.submit(ANN, PROVED)).task for _ in range(20)]
+    assert not any([await asked(vault, task) for task in tasks])
