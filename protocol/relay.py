@@ -125,14 +125,16 @@ class Check:
         self._exponents = [int.from_bytes(exponent, "big") for exponent in exponents]
         self._chain = chain
         self._work = self._equation()
+        self._holds: bool | None = None
 
     def advance(self) -> bool | None:
-        """Compute for `TURN_SECONDS`: whether the chain holds, None as long as that is not known."""
-        try:
-            next(self._work)
-        except StopIteration as end:
-            return bool(end.value)
-        return None
+        """Compute for `TURN_SECONDS`: whether the chain holds, None while that is not known. Not in two threads."""
+        if self._holds is None:
+            try:
+                next(self._work)
+            except StopIteration as end:
+                self._holds = bool(end.value)
+        return self._holds
 
     def _equation(self) -> Generator[None, None, bool]:
         n = mpz(self._chain.modulus)

@@ -1,8 +1,9 @@
 """What waits to be sent at the pace that the server allows, and in which order. Touches no socket and no clock.
 
 Free of the limit is what a push asks for, once on the connection that brought it: `accept` and `tlp_response` for a
-`tlp_request`, `complaint_response` for a `complaint_raised`. Everything else counts and takes its turn here. Of
-progress only the newest of each assignment waits, and it never uses more than its share.
+`tlp_request`, `complaint_response` for a `complaint_raised`. Everything else counts and takes its turn here,
+checkpoints behind other requests. Of them and of progress only the newest of each assignment waits, and they never use
+more than their share.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from protocol.vault import (
     AcceptAssignment,
     ComplaintRaised,
     PuzzleOffered,
+    RelayCheckpoint,
     ReportProgress,
     RespondToComplaint,
     ReturnAssignment,
@@ -53,6 +55,7 @@ class Outgoing:
         self._pacer = Pacer(SOLVER_LIMIT)
         self._free: deque[Message] = deque()
         self._counted: deque[Message] = deque()
+        self._relays: dict[int, RelayCheckpoint] = {}
         self._progress: dict[int, ReportProgress] = {}
         self._next_progress = 0.0
         self._granted: set[Grant] = set()
@@ -61,7 +64,7 @@ class Outgoing:
         """A new conversation: what waited for the old one is said anew by whoever wants it said."""
         self._pacer.learn(limits)
         self._pacer.lost(now)
-        for waiting in (self._free, self._counted, self._progress, self._granted):
+        for waiting in (self._free, self._counted, self._relays, self._progress, self._granted):
             waiting.clear()
 
     def grant(self, push: Message) -> None:
@@ -85,6 +88,8 @@ class Outgoing:
         elif isinstance(request, UpdateStatus):
             self._counted = deque(m for m in self._counted if not isinstance(m, UpdateStatus))
             self._counted.appendleft(request)
+        elif isinstance(request, RelayCheckpoint):  # kilobytes that nobody waits for
+            self._relays[request.assignment] = request
         else:
             self._counted.append(request)
 
@@ -93,8 +98,9 @@ class Outgoing:
         self._progress[progress.assignment] = progress
 
     def forget(self, assignment: int) -> None:
-        """No progress of this assignment is of interest any more."""
+        """No progress and no checkpoint of this assignment is of interest any more."""
         self._progress.pop(assignment, None)
+        self._relays.pop(assignment, None)
 
     def take(self, now: float) -> Departure | None:
         """The next message that may leave now."""
@@ -102,6 +108,8 @@ class Outgoing:
             return Departure(self._free.popleft(), ())
         if self._counted:
             return self._depart(self._counted.popleft()) if self._wait_for_request(now) == 0 else None
+        if self._relays and self._wait_for_relay(now) == 0:
+            return self._depart(self._relays.pop(next(iter(self._relays))))
         if self._progress and self._wait_for_progress(now) == 0:
             interval = PROGRESS_MESSAGES * self._pacer.interval(PROGRESS_SHARE)
             self._next_progress = now + max(PROGRESS_SECONDS_MIN, interval)
@@ -114,7 +122,8 @@ class Outgoing:
             return 0.0
         if self._counted:
             return self._wait_for_request(now)
-        return self._wait_for_progress(now) if self._progress else math.inf
+        relay = self._wait_for_relay(now) if self._relays else math.inf
+        return min(relay, self._wait_for_progress(now) if self._progress else math.inf)
 
     def seconds_to_empty(self, now: float) -> float:
         """How long the requests that wait here take at the pace of now, once replies come."""
@@ -132,6 +141,9 @@ class Outgoing:
     def _wait_for_request(self, now: float) -> float:
         is_status = isinstance(self._counted[0], UpdateStatus)
         return self._pacer.wait(now, share=1.0 if is_status else REQUEST_SHARE)
+
+    def _wait_for_relay(self, now: float) -> float:
+        return self._pacer.wait(now, share=PROGRESS_ROOM)
 
     def _wait_for_progress(self, now: float) -> float:
         wait = self._pacer.wait(now, share=PROGRESS_ROOM, count=PROGRESS_MESSAGES)

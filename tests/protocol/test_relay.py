@@ -152,6 +152,15 @@ def test_gaps_of_several_lengths_are_folded() -> None:
     assert sum(gaps) == PUZZLE.squarings - 64
 
 
+def test_a_finished_check_says_the_same_again() -> None:
+    residues = residues_of(PUZZLE, DEPTH)
+    for chain, is_right in ((Chain.of(PUZZLE, DEPTH, residues), True), (Chain.of(PUZZLE, DEPTH, residues[1:]), False)):
+        check = Check(chain, secrets.token_bytes(EXPONENT_BYTES * len(chain.residues)))
+        while check.advance() is None:
+            pass
+        assert check.advance() is check.advance() is is_right
+
+
 def test_nothing_to_check_holds() -> None:
     residues = residues_of(PUZZLE, DEPTH)
     assert holds(Chain.of(PUZZLE, DEPTH, residues, checked=len(residues)))

@@ -12,13 +12,14 @@ from protocol.vault import (
     AcceptAssignment,
     ComplaintRaised,
     PuzzleOffered,
+    RelayCheckpoint,
     ReportProgress,
     RespondToComplaint,
     ReturnAssignment,
     SubmitAnswer,
     UpdateStatus,
 )
-from vault_solver.outgoing import Outgoing
+from vault_solver.outgoing import PROGRESS_ROOM, Outgoing
 
 LIMITS = {SOLVER_LIMIT: 20, WINDOW: 10}
 
@@ -176,3 +177,36 @@ def test_it_says_how_long_the_queue_takes() -> None:
     for number in range(1, 41):
         outgoing.put(give_back(number))
     assert outgoing.seconds_to_empty(0.0) >= 20
+
+
+# checkpoints
+
+
+def checkpoint(number: int, first: int) -> RelayCheckpoint:
+    return RelayCheckpoint(assignment=number, depth=3, first=first, residues=b"5")
+
+
+def test_checkpoints_wait_behind_other_requests_the_newest_of_each_assignment() -> None:
+    outgoing = opened()
+    for message in (checkpoint(1, 0), checkpoint(2, 0), checkpoint(1, 3), give_back(3)):
+        outgoing.put(message)
+    assert taken(outgoing, 0.0) == [give_back(3), checkpoint(1, 3), checkpoint(2, 0)]
+
+
+def test_checkpoints_leave_room_for_requests() -> None:
+    outgoing = opened()
+    for number in range(1, 30):
+        outgoing.put(checkpoint(number, 0))
+    sent = taken(outgoing, 0.0, answered=False)
+    assert 0 < len(sent) <= 20 * PROGRESS_ROOM
+    assert outgoing.wait(0.0) == math.inf  # until some of them are answered
+    outgoing.put(give_back(3))
+    assert taken(outgoing, 0.0, answered=False) == [give_back(3)]
+
+
+def test_a_checkpoint_of_what_has_ended_is_not_sent() -> None:
+    outgoing = opened()
+    outgoing.put(checkpoint(1, 0))
+    outgoing.forget(1)
+    assert taken(outgoing, 0.0) == []
+    assert outgoing.wait(0.0) == math.inf

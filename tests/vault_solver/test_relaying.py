@@ -264,7 +264,7 @@ def test_what_has_not_begun_begins_there() -> None:
     agent.pushed(Envelope(replace(OFFER, assignment=6), seq=38))
     agent.pushed(Envelope(OFFER, seq=39))
     assert [type(effect) for effect in agent.pushed(envelope(offered(4)))] == [Note, Acknowledge]
-    started = [effect for effect in agent.reported(Solved(6, 5, b"")) if isinstance(effect, Start)]
+    started = [effect for effect in agent.reported(Solved(6, 5, b"a proof")) if isinstance(effect, Start)]
     assert started[0].job.state is not None
 
 

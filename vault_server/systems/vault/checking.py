@@ -7,6 +7,7 @@ to check is begun again, with others.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 
 from protocol import relay
 from vault_server.core.operation import Caller, Job, JobDue, Reader, Row, Transaction, log
@@ -28,35 +29,50 @@ class Checking:
     depth: int
     first: int
     end: int
+    turn: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def advance(self) -> Checked:
+        """One turn. The same check may be due twice: when another node has gone, all that it may have done is."""
+        with self.turn:
+            return Checked(self, self.check.advance())
 
     def is_of(self, kept: Row) -> bool:
         """Whether nothing else has taken the place of what is being checked."""
         return bool(self.depth == kept["depth"] and self.first == kept["checked"])
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Where a check stands after a turn; `holds` is None as long as it goes on."""
+
+    checking: Checking
+    holds: bool | None
+
+
 def checking_job(parts: Parts) -> Job:
     """One turn of a check; who has many or long ones waits for its next turn like everybody else."""
     under_way: dict[str, Checking] = {}
 
-    def load(reader: Reader, key: str) -> relay.Check | None:
+    def load(reader: Reader, key: str) -> Checking | None:
         kept = reader.one(q.relay, assignment_id=int(key))
         if kept is None or kept["status"] != CHECKING:
             under_way.pop(key, None)  # its task has ended
             return None
         if key not in under_way or not under_way[key].is_of(kept):
             under_way[key] = _begin(parts, reader, kept)
-        return under_way[key].check
+        return under_way[key]
 
-    def conclude(key: str, holds: bool | None) -> orders.GoOnChecking | orders.RecordCheck:
-        if holds is None:
+    def conclude(key: str, checked: Checked) -> orders.GoOnChecking | orders.RecordCheck:
+        if checked.holds is None:
             return orders.GoOnChecking(int(key))
-        done = under_way.pop(key)
-        return orders.RecordCheck(int(key), done.depth, done.first, done.end, holds)
+        under_way.pop(key, None)
+        done = checked.checking
+        return orders.RecordCheck(int(key), done.depth, done.first, done.end, checked.holds)
 
     def pending(reader: Reader) -> list[str]:
         return [str(row["assignment_id"]) for row in reader.all(q.relays_being_checked)]
 
-    return Job(CHECK, load, relay.Check.advance, conclude, pending)
+    return Job(CHECK, load, Checking.advance, conclude, pending)
 
 
 def _begin(parts: Parts, reader: Reader, kept: Row) -> Checking:

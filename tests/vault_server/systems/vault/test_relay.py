@@ -465,6 +465,19 @@ async def test_a_check_ends_with_its_task(vault: Vault, monkeypatch: pytest.Monk
     assert (await vault.solver(A))["bad"] == 0
 
 
+async def test_a_check_may_be_due_twice(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a node has gone, and others take up all that it may have been checking."""
+    monkeypatch.setattr(relay, "TURN_SECONDS", 1e-6)
+    task, a = await alone(vault)
+    await relayed(vault, A, a, RIGHT[:5])
+    await succeed(vault, B, task)
+    vault.jobs *= 3
+    await vault.judge()
+    assert len(await offered(vault, B)) == 1
+    assert (await vault.solver(A))["bad"] == 0
+    assert await vault.rows("SELECT assignment_id FROM relays WHERE status <> 'open'") == []
+
+
 async def test_a_verdict_on_what_has_been_replaced_is_none(vault: Vault) -> None:
     task, a = await alone(vault)
     await relayed(vault, A, a, RIGHT[:5])
