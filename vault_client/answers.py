@@ -94,8 +94,10 @@ def _is_right(task: str, claim: Claim, order: Order) -> bool:
             _check_computed(claim, order.puzzle)
         case "commitment":
             _check_committed(claim, order)
-        case "agreed" if order.proof == "none":
+        case "agreed" if order.proof == "none" and order.commitment is None:
             return False
+        case "agreed" if order.proof == "none":
+            _check_committed(claim, order)
         case "agreed":
             raise BadProof("the server says that two solvers agreed, which proves nothing, and a proof was required")
         case _:

@@ -2,7 +2,7 @@
 
 async with connect("ws://127.0.0.1:8765", identity=load_or_make_key(path)) as vault:
     task = await vault.submit(t=t, baseg=g, product=n)
-    print((await task.answer()).y)
+    print((await task.answer()).y)  # its proof has been checked here: a server's word would not be enough
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Callable
@@ -210,6 +211,22 @@ async def test_two_that_agree_are_believed_only_by_who_asked_for_that(made: tupl
         task = await vault.submit(t=puzzle.squarings, baseg=puzzle.base, product=puzzle.modulus, proof="none")
         answer = await task.answer()
         assert (answer.y, answer.is_checked) == (WRONG, False)
+    async with lying_server(lie(agreed)) as server, connect(server.url) as vault:
+        with pytest.raises(AnswerRejected, match="does not match the commitment"):
+            await ask(vault, puzzle, proof="none", commitment=commit(made[1], puzzle.modulus))
+
+
+async def test_what_was_asked_for_is_remembered_when_nobody_holds_the_task(made: tuple[Puzzle, int, Ticket]) -> None:
+    puzzle = made[0]
+    async with lying_server(lie(proved)) as server, connect(server.url) as vault:
+        await vault.submit(t=puzzle.squarings, baseg=puzzle.base, product=puzzle.modulus)
+        gc.collect()
+        assert vault._registry.held(server.task) is None
+        answer = (await vault.status(server.task)).answer
+        assert answer is not None
+        assert answer.is_checked
+        with pytest.raises(TaskConfused):
+            await vault.submit(t=puzzle.squarings, baseg=3, product=puzzle.modulus)
 
 
 async def test_a_commitment_is_compared_here(made: tuple[Puzzle, int, Ticket]) -> None:
