@@ -95,6 +95,10 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
         lambda puzzle, task: replace(proved(puzzle, task), proof=proof_of(puzzle, task, OTHER_SOLVER)),
         "does not hold",
     ),
+    "a right proof that names another solver": (
+        lambda puzzle, task: replace(proved(puzzle, task), solver=OTHER_SOLVER),
+        "does not hold",
+    ),
     "another t": (lambda puzzle, task: of_another_puzzle(puzzle, task, squarings=SQUARINGS + 1), "does not hold"),
     "another t with fewer rounds": (
         lambda puzzle, task: of_another_puzzle(puzzle, task, squarings=500),
@@ -257,8 +261,22 @@ async def test_no_server_computes_more_than_servers_can_be_set_to(more: int, mad
                 await ask(vault, puzzle)
 
 
-@pytest.mark.parametrize(("product", "base"), [(2**607 - 1, 3), (2**512 + 1, 1), (3 * (2**607 - 1), 5), (0, 3), (1, 0)])
-async def test_no_proof_is_believed_for_a_puzzle_that_no_honest_server_takes(product: int, base: int) -> None:
+@pytest.mark.parametrize(
+    ("product", "base", "code"),
+    [
+        (2**607 - 1, 3, "PRODUCT_PRIME"),
+        (3 * (2**607 - 1), 5, "PRODUCT_SMALL_FACTOR"),
+        ((2**127 - 1) ** 5, 5, "PRODUCT_PERFECT_POWER"),
+    ],
+)
+async def test_not_even_an_honest_proof_is_believed_where_forging_is_easy(product: int, base: int, code: str) -> None:
+    async with lying_server(lie(proved)) as server, connect(server.url) as vault:
+        with pytest.raises(AnswerRejected, match=code):
+            await ask(vault, Puzzle(SQUARINGS, base, product))
+
+
+@pytest.mark.parametrize(("product", "base"), [(2**512 + 1, 1), (2**512 + 1, 2**512 + 3), (0, 3), (1, 0), (2, 3)])
+async def test_a_puzzle_that_is_none_ends_in_a_rejection_and_in_nothing_else(product: int, base: int) -> None:
     def forged(puzzle: Puzzle, task: str) -> PuzzleAnswered:
         return PuzzleAnswered(task=task, answer=1, judged_by="proof", proof=b"\1" * 300, solver=SOLVER)
 
