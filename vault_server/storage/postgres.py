@@ -19,7 +19,7 @@ from vault_server.core.operation import Reader
 from vault_server.storage import postgres_schema
 from vault_server.storage.database import Database, Outcome, StorageError, Work
 from vault_server.storage.postgres_hints import Hints
-from vault_server.storage.postgres_session import Session
+from vault_server.storage.postgres_session import Session, plain
 from vault_server.storage.postgres_work import carry_out, error_of
 
 T = TypeVar("T")
@@ -155,15 +155,10 @@ def _read(session: Session, function: Callable[[Reader], T]) -> T:
     """A connection that was lost while it lay idle shows only now: then once more on another."""
     try:
         return _look(session, function)
-    except psycopg.OperationalError as error:
+    except StorageError:
         if not session.is_lost:
-            raise _told(error) from None
-    except psycopg.Error as error:
-        raise _told(error) from None
-    try:
-        return _look(session, function)
-    except psycopg.Error as error:
-        raise _told(error) from None
+            raise
+    return _look(session, function)
 
 
 def _look(session: Session, function: Callable[[Reader], T]) -> T:
@@ -171,14 +166,13 @@ def _look(session: Session, function: Callable[[Reader], T]) -> T:
         return function(session.look())
     except psycopg.Error as error:
         session.forget_if_lost(error)
+        raise StorageError(f"the database refused: {plain(error)}") from None
+    except StorageError as error:
+        if isinstance(error.__cause__, psycopg.Error):
+            session.forget_if_lost(error.__cause__)
         raise
     finally:
         session.end()
-
-
-def _told(error: psycopg.Error) -> StorageError:
-    told = error_of(error)
-    return told if isinstance(told, StorageError) else StorageError(f"the database refused: {told}")
 
 
 _: type[Database] = PostgresDatabase

@@ -85,6 +85,24 @@ class PostgresTransaction:
         return self._cursor.execute(sql, [values[name] for name in names])
 
 
+class PostgresReader(PostgresTransaction):
+    """For looking only. What the database refuses is a StorageError at once: no reader is to take it for its own."""
+
+    __slots__ = ()
+
+    def _execute(self, query: Query, values: dict[str, Any]) -> psycopg.Cursor[DictRow]:
+        try:
+            return super()._execute(query, values)
+        except psycopg.Error as error:
+            raise StorageError(f"the database refused: {plain(error)}") from error
+
+
+def plain(error: psycopg.Error) -> str:
+    """The first sentence of what was said: the rest of it may hold a row's values."""
+    said = error.diag.message_primary or (str(error) if error.sqlstate is None else type(error).__name__)
+    return " ".join(said.split())
+
+
 class Session:
     """`begin` or `look`, then `commit` or `end`. Whatever raises psycopg.Error is to be given to `forget_if_lost`."""
 
@@ -107,11 +125,11 @@ class Session:
         assert row is not None, "a SELECT of a value gives it"
         return PostgresTransaction(cursor, locks=True), row["number"]
 
-    def look(self) -> PostgresTransaction:
+    def look(self) -> PostgresReader:
         """A view of what is committed, the same for all its statements."""
         cursor = self._opened()
         cursor.execute(_LOOK, prepare=False)
-        return PostgresTransaction(cursor, locks=False)
+        return PostgresReader(cursor, locks=False)
 
     def commit(self) -> None:
         """Have it on disk. What was spoilt by an error that somebody swallowed is not committed: StorageError."""

@@ -11,8 +11,7 @@ from vault_server.core.location import PostgresUrl
 from vault_server.core.operation import Invariant, Query, Reader
 from vault_server.storage.database import StorageError
 from vault_server.storage.postgres_schema import version_of
-from vault_server.storage.postgres_session import Session
-from vault_server.storage.postgres_work import error_of
+from vault_server.storage.postgres_session import Session, plain
 from vault_server.storage.schema import SCHEMA_VERSION
 
 _UNCHECKED = Query(
@@ -39,7 +38,7 @@ def postgres_snapshot(url: PostgresUrl) -> Iterator[Reader]:
         session.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
         yield session.look()
     except psycopg.Error as error:
-        raise StorageError(f"{url} cannot be read: {error_of(error)}") from None
+        raise StorageError(f"{url} cannot be read: {plain(error)}") from None
     finally:
         session.close()
 

@@ -14,7 +14,7 @@ from psycopg import errors
 
 from vault_server.core.operation import Refusal
 from vault_server.storage.database import Outcome, StorageError, Work
-from vault_server.storage.postgres_session import LOST, Session
+from vault_server.storage.postgres_session import LOST, Session, plain
 
 TRIES_MAX = 6
 PAUSE_SECONDS = 0.01
@@ -55,9 +55,8 @@ def carry_out(session: Session, work: Work) -> Outcome:
 
 
 def error_of(error: psycopg.Error) -> Exception:
-    """What is told of an error: its first sentence alone, for the rest of it may hold a row's values."""
-    said = error.diag.message_primary or (str(error) if error.sqlstate is None else type(error).__name__)
-    said = " ".join(said.split())
+    """What is told of an error."""
+    said = plain(error)
     if isinstance(error, psycopg.IntegrityError | psycopg.DataError):
         return type(error)(said)
     if isinstance(error, FULL):

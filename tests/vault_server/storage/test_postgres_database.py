@@ -427,3 +427,26 @@ async def test_numbers_are_numbers_whatever_they_were_summed_up_from(notes: Post
     assert row is not None
     assert (row["whole"], row["part"]) == (2, 0.5)
     assert isinstance(row["whole"], int)
+
+
+async def test_a_reader_that_takes_every_error_for_its_own_does_not_take_the_databases(
+    notes: PostgresDatabase, postgres_url: PostgresUrl
+) -> None:
+    """As the pump does with rows that cannot be shown."""
+    looks = 0
+
+    def look(reader: Reader) -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            with as_administrator(postgres_url) as administrator:
+                throw_out_others(administrator)
+        try:
+            return len(reader.all(sql("SELECT number FROM notes")))
+        except StorageError:
+            raise
+        except Exception:
+            return -1
+
+    assert await notes.read(look) == 0
+    assert looks == 2
