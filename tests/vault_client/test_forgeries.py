@@ -268,6 +268,7 @@ async def test_no_server_computes_more_than_servers_can_be_set_to(more: int, mad
         (3 * (2**607 - 1), 5, "PRODUCT_SMALL_FACTOR"),
         ((2**127 - 1) ** 5, 5, "PRODUCT_PERFECT_POWER"),
     ],
+    ids=["a prime", "a small factor", "a power"],
 )
 async def test_not_even_an_honest_proof_is_believed_where_forging_is_easy(product: int, base: int, code: str) -> None:
     async with lying_server(lie(proved)) as server, connect(server.url) as vault:
@@ -275,7 +276,11 @@ async def test_not_even_an_honest_proof_is_believed_where_forging_is_easy(produc
             await ask(vault, Puzzle(SQUARINGS, base, product))
 
 
-@pytest.mark.parametrize(("product", "base"), [(2**512 + 1, 1), (2**512 + 1, 2**512 + 3), (0, 3), (1, 0), (2, 3)])
+@pytest.mark.parametrize(
+    ("product", "base"),
+    [(2**512 + 1, 1), (2**512 + 1, 2**512 + 3), (0, 3), (1, 0), (2, 3)],
+    ids=["base 1", "a base above product", "product 0", "product 1", "product 2"],
+)
 async def test_a_puzzle_that_is_none_ends_in_a_rejection_and_in_nothing_else(product: int, base: int) -> None:
     def forged(puzzle: Puzzle, task: str) -> PuzzleAnswered:
         return PuzzleAnswered(task=task, answer=1, judged_by="proof", proof=b"\1" * 300, solver=SOLVER)
