@@ -592,3 +592,11 @@ CREATE TABLE hive_replies (            -- what requests with an idempotency key 
 );
 
 CREATE INDEX hive_replies_by_age ON hive_replies (created_at);
+
+CREATE VIEW hive_task_lines AS         -- a task as lists show it: with its poster's and category's names, and its claims
+SELECT t.id, t.poster_id, t.title, t.description, t.requirements, t.budget_credits, t.category_id, t.status,
+       t.claimed_by_agent_id, t.deadline, t.max_revisions, t.created_at, t.updated_at, t.posted_by_agent_id,
+       u.name AS poster_name, c.name AS category_name, c.slug AS category_slug, (
+           SELECT count(*) FROM task_claims k
+           WHERE k.task_id = t.id AND (k.status = 'pending' OR k.status = 'accepted')) AS claims_count
+FROM hive_tasks t JOIN users u ON u.id = t.poster_id LEFT JOIN categories c ON c.id = t.category_id;

@@ -46,6 +46,8 @@ from vault_server.metrics import Live, Metrics
 from vault_server.settings import Settings
 from vault_server.storage.counted import CountedDatabase
 from vault_server.storage.opening import open_database
+from vault_server.systems.hive.records import Parts as HiveParts
+from vault_server.systems.hive.system import hive
 from vault_server.systems.subnet.records import Parts as SubnetParts
 from vault_server.systems.subnet.system import subnet
 from vault_server.systems.vault.records import Parts
@@ -170,7 +172,11 @@ class App:
 def compose(settings: Settings, cipher: Cipher, master_keys: KeyStore, clock: Clock, own: Caller) -> Sequence[System]:
     """Every system of this server, built and not started. `own` is the server as a client of its own."""
     parts = Parts(settings, cipher, clock.random_bytes, own)
-    systems = [vault(parts), subnet(SubnetParts(settings, cipher, clock.random_bytes))]
+    systems = [
+        vault(parts),
+        subnet(SubnetParts(settings, cipher, clock.random_bytes)),
+        hive(HiveParts(settings, cipher, clock.random_bytes)),
+    ]
     penalties = {endpoint: penalty for system in systems for endpoint, penalty in system.penalties.items()}
     sealed = [column for system in systems for column in system.sealed]
     banning = bans.system(settings.ban_duration, penalties)

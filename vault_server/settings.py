@@ -236,6 +236,27 @@ class Settings(BaseSettings):
         default=0.0, ge=0.0, le=100.0, description="reputation that a validator needs to create tasks"
     )
 
+    # the hive
+    hive_payment_basis: Literal["budget", "agreed"] = Field(
+        default="budget", description="what a completed task pays: its budget, or what the accepted claim asks for"
+    )
+    hive_auto_accept_hours: int = Field(
+        default=0, ge=0, le=8760, description="hours after which a deliverable nobody looks at is accepted; 0: never"
+    )
+    hive_agents_max: int = Field(default=100, ge=1, description="agents of one user")
+    hive_webhooks_max: int = Field(default=5, ge=1, le=100, description="webhooks of one agent")
+    hive_webhook_allow_private: bool = Field(
+        default=False, description="whether webhooks may use http and private addresses: for tests"
+    )
+    hive_matches_max: int = Field(default=500, ge=0, description="agents that are told of one new task, best first")
+    hive_session_ms: int = Field(default=14 * DAY_MS, ge=MINUTE_MS, description="how long a person stays logged in")
+    hive_idempotency_ms: int = Field(
+        default=DAY_MS, ge=1000, description="how long the reply to an idempotency key is remembered in the hive"
+    )
+    hive_events_kept_ms: int = Field(
+        default=7 * DAY_MS, ge=1000, description="how long an event waits for who does not acknowledge it"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _split_names(cls, values: dict[str, object]) -> dict[str, object]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from protocol import sealing, subnet
+from protocol import hive, sealing, subnet
 from protocol.catalog import FROM_SERVER, TO_SERVER
 from protocol.codec import DEPTH_MAX
 from protocol.envelope import Kind, Message
@@ -75,6 +75,9 @@ ANY_MESSAGE = (
 
 HTTP_ALONE = (Code.PATH_NOT_FOUND, Code.METHOD_NOT_ALLOWED)
 """What no WebSocket peer is ever told."""
+
+HIVE_ALONE = (*hive.HTTP_STATUSES,)
+"""What those meet who speak to the hive; it has a catalogue of its own."""
 
 GROUPS: Mapping[str, tuple[Mapping[str, type[Message]], tuple[str, ...]]] = {
     **reference_subnet.GROUPS,

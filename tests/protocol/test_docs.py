@@ -16,6 +16,7 @@ from tests.protocol.reference import (
     BLOCKS,
     DOCUMENT,
     GROUPS,
+    HIVE_ALONE,
     HTTP_ALONE,
     REFUSALS,
     REPLIES,
@@ -49,7 +50,9 @@ def test_every_message_is_described_once(reads: dict[str, type[Message]]) -> Non
 
 
 def test_every_error_code_is_met_somewhere() -> None:
-    assert {*ANY_MESSAGE, *HTTP_ALONE, *(code for codes in REFUSALS.values() for code in codes)} == set(ERRORS)
+    assert {*ANY_MESSAGE, *HTTP_ALONE, *HIVE_ALONE, *(code for codes in REFUSALS.values() for code in codes)} == set(
+        ERRORS
+    )
 
 
 def operations() -> dict[str, Operation]:

@@ -77,6 +77,13 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "subnet_open_tasks_max": (1, None),
     "subnet_assignments_max": (1, None),
     "subnet_contributors_max": (1, 100),
+    "hive_auto_accept_hours": (0, 8760),
+    "hive_agents_max": (1, None),
+    "hive_webhooks_max": (1, 100),
+    "hive_matches_max": (0, None),
+    "hive_session_ms": (60_000, None),
+    "hive_idempotency_ms": (1000, None),
+    "hive_events_kept_ms": (1000, None),
 }
 LARGEST = [(name, largest) for name, (_, largest) in BOUNDS.items() if largest is not None]
 

@@ -1,0 +1,67 @@
+"""Orders that the server and its operators give: people come and go, time has passed. Their doors make them.
+
+A password never gets here: the door hashes it, or compares it, before (passwords.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class StartHive:
+    """The server starts: categories and the house's account are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptUnreviewed:
+    """Nobody has looked at a task's deliverable for `hive_auto_accept_hours`."""
+
+    task_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterUser:
+    """Somebody registers; `email` is trimmed and in lower case (`hive_fields.Email`). The reply is an AccountShown."""
+
+    email: str
+    name: str
+    role: str
+    password_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Somebody has shown that he is this user. The reply is a `SessionOpened`."""
+
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """The session's name, which only its owner ever holds, and when it ends (ms)."""
+
+    token: str = field(repr=False)
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    """Its owner leaves."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AppointAdmin:
+    """An operator makes a registered user an admin, as nobody can make himself. The reply is an `Appointed`."""
+
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Appointed:
+    """The user, who had another role before."""
+
+    user_id: int
+    role_before: str
