@@ -248,7 +248,7 @@ async def test_strangers_come_back_after_the_server_was_killed(
     assert answered.task == accepted.task
     assert answered.answer == TRAPDOOR.power(5, squarings)
     for process in strangers:
-        assert len(process.find("welcome")) == 2
+        await process.event("welcome", count=2)  # the second may come back when the first has answered
         assert len(process.find("offered")) == 1
 
 
