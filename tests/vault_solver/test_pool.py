@@ -17,6 +17,7 @@ from vault_solver.pipe import (
     Erred,
     Miscomputed,
     Progressed,
+    Proving,
     Report,
     Solve,
     Solved,
@@ -226,12 +227,12 @@ async def test_a_worker_that_dies_while_it_proves_does_not_square_again(
 ) -> None:
     watched, squarings = await watch(0), 12_000_000
     watched.pool.solve(Solve(1, squarings, 3, MODULUS, plan=Plan("ab" * 16, "cd" * 16, 2, True)))
-    while not isinstance(report := await watched.next(Verified), Squared):
+    while not isinstance(report := await watched.next(Verified, Proving), Squared):
         pass
     assert report.state.done == squarings
     await watched.kill_worker()
     before = squarings_done(tmp_path / "tally")
-    solved = await watched.next(Verified)
+    solved = await watched.next(Verified, Proving)
     assert isinstance(solved, Solved)
     assert solved.answer == TRAPDOOR.power(3, squarings)
     assert solved.proof
@@ -245,4 +246,4 @@ async def test_a_proof_is_cancelled_and_its_worker_is_free(watch: Callable[[int]
     await asyncio.sleep(0.2)
     watched.pool.cancel(1)
     watched.pool.solve(Solve(2, 100, 3, MODULUS))
-    assert await watched.next() == Solved(2, TRAPDOOR.power(3, 100))
+    assert await watched.next(Proving) == Solved(2, TRAPDOOR.power(3, 100))
