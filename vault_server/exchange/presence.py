@@ -49,6 +49,12 @@ def others_were_there(tx: Transaction, node: str, now_ms: int) -> bool:
     return tx.one(q.node_that_was_there, node=node, now=now_ms, since=now_ms - THERE_MS) is not None
 
 
+def several_are_there(tx: Transaction, now_ms: int) -> bool:
+    """Whether more than one server serves this database now."""
+    row = tx.one(q.count_nodes, now=now_ms)
+    return row is not None and row["nodes"] > 1
+
+
 class Presence:
     """The operations of the node called `node` in its present `run`."""
 

@@ -46,6 +46,9 @@ DELETE FROM nodes WHERE node = :node;
 -- name: node_that_was_there^
 SELECT node FROM nodes WHERE node <> :node AND lease_until >= :now AND since <= :since LIMIT 1;
 
+-- name: count_nodes^
+SELECT count(*) AS nodes FROM nodes WHERE lease_until >= :now;
+
 -- name: bans_lifted
 SELECT DISTINCT subject FROM bans WHERE lifted_at >= :since;
 

@@ -25,7 +25,7 @@ from vault_server.core.operation import (
     Transaction,
     log,
 )
-from vault_server.exchange import deadlines
+from vault_server.exchange import deadlines, presence
 from vault_server.exchange.cipher import KEY_BYTES, Cipher
 from vault_server.exchange.master_keys import (
     KeyStore,
@@ -83,6 +83,8 @@ class Rekeying:
         """Have a new master key from now on. May run twice: a key that is kept and not yet in use is taken first."""
         if under_way(tx) is not None:
             raise _is_under_way(master_key_state(tx))
+        if presence.several_are_there(tx, now_ms):
+            raise _several_nodes()
         newest, *older = versions_in_use(tx)
         try:
             kept = self._store.read()
@@ -100,6 +102,9 @@ class Rekeying:
         """Carry on after a start: use a newer key that was given, and see to older ones that are named or kept."""
         in_use, newest = versions_in_use(tx), self._cipher.version
         if newest not in in_use:
+            if in_use and presence.several_are_there(tx, now_ms):
+                self._cipher.activate(max(in_use))  # the others may not have the newer key, and could not read
+                return
             self._use(tx, newest, in_use, now_ms)
             return
         rotation = self._unfinished(tx, in_use)
@@ -188,6 +193,15 @@ def _is_under_way(state: MasterKeyState) -> Refusal:
         f"The rotation to version {state.version} of the master key, from {older}, is under way:"
         f" {state.phase}, {state.done} of {state.total} rows.",
         "Wait until the log says master_key.retired, then rotate again.",
+        retry_after_ms=RETRY_MS,
+    )
+
+
+def _several_nodes() -> Refusal:
+    return Refusal(
+        Code.UNAVAILABLE,
+        "Several nodes serve this database, and each keeps the master key for itself.",
+        "Stop all nodes but one, rotate there, copy its key file to the others, and start them.",
         retry_after_ms=RETRY_MS,
     )
 
