@@ -85,12 +85,11 @@ def test_two_that_agree_are_told_apart_from_a_proof(ask: Ask) -> None:
     submitted = ask("submit", *numbers(puzzle), "--proof", "none", "--json")
     answered = json.loads(submitted.stdout)
     assert answered["answer"] == f"{y:#x}"
-    if answered["judged_by"] == "agreed":
-        assert answered["is_checked"] is False
-        assert "two solvers gave it, and nothing proves it" in submitted.stderr
-        assert "nothing proves it" in ask("status", answered["task"]).stdout
-        assert "nothing proves it" in ask("list").stdout
-        assert "has no proof to save" in ask("status", answered["task"], "--save-proof", "x", code=1).stderr
+    assert (answered["judged_by"], answered["is_checked"]) == ("agreed", False)
+    assert "two solvers gave it, and nothing proves it" in submitted.stderr
+    assert "nothing proves it" in ask("status", answered["task"]).stdout
+    assert "nothing proves it" in ask("list").stdout
+    assert "has no proof to save" in ask("status", answered["task"], "--save-proof", "x", code=1).stderr
     ask("submit", *numbers(puzzle), "--proof", "perhaps", code=2)
 
 
