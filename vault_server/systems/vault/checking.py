@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from protocol import relay
-from vault_server.core.operation import Caller, Job, JobDue, Reader, Row, Transaction, log
+from vault_server.core.operation import Caller, Endpoint, Job, JobDue, Reader, Row, Transaction, log
+from vault_server.exchange import outbox
 from vault_server.systems.vault import orders
 from vault_server.systems.vault.evidence import against_solver
 from vault_server.systems.vault.records import Parts, Task, open_puzzle, open_residues, q, seal_residues
 from vault_server.systems.vault.rules import Evidence
 from vault_server.systems.vault.states import RELAY
-from vault_server.systems.vault.succession import CHECK, hand_on, look_for_checkpoint
+from vault_server.systems.vault.succession import CHECK, OFFERED, hand_on, look_for_checkpoint
 
 CHECKING = RELAY.after(RELAY.first, "check")
 
@@ -108,6 +109,7 @@ def record_check(parts: Parts, tx: Transaction, _caller: Caller, order: orders.R
         return
     nothing = seal_residues(parts.cipher, b"", order.assignment, row["solver_id"])
     _end(tx, kept, "refute", nothing, kept["checked"])
+    outbox.withdraw(tx, row["solver_id"], Endpoint.SOLVER, OFFERED, str(order.assignment))
     log(tx, "checkpoint.refuted", task=task.fingerprint, assignment=order.assignment, solver=row["solver_id"])
     against_solver(tx, row["solver_id"], Evidence.CHECKPOINT_REFUTED, task.fingerprint, now_ms)
     look_for_checkpoint(parts, tx, task, now_ms)

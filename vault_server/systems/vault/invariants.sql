@@ -194,4 +194,4 @@ WHERE a.task_id <> r.task_id OR a.solver_id <> r.solver_id;
 SELECT o.seq, o.subject FROM outbox o WHERE o.kind = 'checkpoint_offered' AND NOT EXISTS (
     SELECT 1 FROM relays r JOIN task_assignments a ON a.db_key = r.assignment_id
     WHERE r.assignment_id = CAST(o.subject AS BIGINT) AND a.status IN ('offered', 'accepted')
-      AND (r.checked > 0 OR r.status = 'refuted'));
+      AND r.checked > 0 AND r.status <> 'refuted');

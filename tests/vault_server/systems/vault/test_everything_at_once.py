@@ -16,8 +16,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from protocol.errors import Code, MessageError
 from protocol.proof import Proof
+from protocol.prover import kept_indices
+from protocol.puzzle import square_repeatedly
+from protocol.relay import encode
 from protocol.session import Ack
-from protocol.vault import CancelTask, Complain, PuzzleAnswered, PuzzleOffered, RespondToComplaint, SubmitPuzzle
+from protocol.vault import (
+    CancelTask,
+    Complain,
+    PuzzleAnswered,
+    PuzzleOffered,
+    RelayCheckpoint,
+    RespondToComplaint,
+    SubmitPuzzle,
+)
 from tests.vault_server.people import client, solver
 from tests.vault_server.systems.vault.harness import (
     AGREED,
@@ -25,6 +36,7 @@ from tests.vault_server.systems.vault.harness import (
     COMMITTED,
     COMPUTED,
     HOUR_MS,
+    MODULUS,
     PROVED,
     P,
     Q,
@@ -48,6 +60,10 @@ SOLVERS = [solver("ann"), *(solver(name, f"address {number % 3}") for number, na
 
 PUZZLES = [COMPUTED, BY_JOB, COMMITTED, AGREED, PROVED, PROVED]
 RIGHT = {order.t: answer_to(order) for order in PUZZLES}  # by t: base and product are the same
+
+DEPTH = 3
+RESIDUES = [square_repeatedly(PROVED.baseg, place, MODULUS) for place in kept_indices(PROVED.t, DEPTH)]
+"""What solvers relay of a proved task, if they are honest."""
 
 COMPLAINED = {
     Code.BAD_FIELD,
@@ -95,7 +111,7 @@ class EverythingAtOnce(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(prefix="vault-everything-")
         self.orders: dict[str, SubmitPuzzle] = {}
-        self.witness = Witness(RIGHT)
+        self.witness = Witness(RIGHT, encode(RESIDUES, MODULUS))
         self.online: set[str] = set()
         self.vault: Vault
 
@@ -107,6 +123,8 @@ class EverythingAtOnce(RuleBasedStateMachine):
             open_tasks_max=open_tasks_max,
             capacity_max=3,
             complaints_rejected_max=rejected_max,
+            relay_interval_ms=0,
+            trap_share=0.0,  # nobody here knows their answers
         )
         self.vault = Vault(SqliteDatabase(chosen.database), chosen)
         self.do(self.vault.database.start())
@@ -307,6 +325,36 @@ class EverythingAtOnce(RuleBasedStateMachine):
         right = Proof.decode(proof_of(statement), statement.puzzle)
         z = right.z if is_whole else right.z - 1
         return Proof(z, right.midpoints).encode(statement.puzzle.modulus)
+
+    @rule(which=any_of_them, count=st.integers(1, len(RESIDUES)), mistake=st.sampled_from([0, 0, 0, 1]))
+    def relay(self, which: int, count: int, mistake: int) -> None:
+        """The first residues, the last of them right or not; what differs from those it sent before is refused."""
+        row = self.in_hand(which)
+        if row is not None and self.orders[row["task_id"]] is PROVED:
+            self.relay_of(row, count, mistake)
+
+    def relay_of(self, row: dict[str, Any], count: int, mistake: int) -> None:
+        residues = [*RESIDUES[: count - 1], RESIDUES[count - 1] + mistake]
+        order = RelayCheckpoint(assignment=row["db_key"], depth=DEPTH, first=0, residues=encode(residues, MODULUS))
+        taken = self.do(_refused_or_not(self.vault.give(self.holder(row), order)))
+        if isinstance(taken, MessageError):
+            assert taken.code is Code.CHECKPOINT_REFUSED
+        elif mistake:
+            self.witness.misleading.add(row["db_key"])
+
+    @rule(who=st.sampled_from(CLIENTS), count=st.integers(1, len(RESIDUES)), mistake=st.sampled_from([0, 0, 1]))
+    def succeed(self, who: Caller, count: int, mistake: int) -> None:
+        """Solvers work on a task, they relay, one of them goes, and another comes."""
+        for one in SOLVERS[1:4]:
+            self.join(one, 3)
+        if (task := self.submit(who, PROVED)) is None:
+            return
+        self.do(self.vault.wait(1000))
+        for row in [row for row in self.do(self.vault.assignments(task)) if row["status"] in IN_HAND][:1]:
+            self.relay_of(row, count, mistake)
+            self.do(self.vault.hand_back(self.holder(row), row["db_key"]))
+            self.witness.replied[row["db_key"]] = "released"
+        self.join(SOLVERS[4], 4)
 
     @rule(which=any_of_them)
     def hand_back(self, which: int) -> None:

@@ -71,9 +71,11 @@ BREAKS = {
     "bands follow scores": "UPDATE solvers SET band = 9 WHERE db_key = 1",
     "a score is 50 and its history": "UPDATE clients SET reputation_score = 51",
     "a checkpoint is kept for an open task alone":
-        f"{KEEP} SELECT db_key, task_id, solver_id, 0, x'00', 1, 'open', 5 FROM task_assignments WHERE db_key = {VALID}",
+        f"{KEEP} SELECT db_key, task_id, solver_id, 0, x'00', 1, 'open', 5 FROM task_assignments a "
+        f"WHERE db_key = {VALID}",
     "a checkpoint belongs to its assignment":
-        f"{KEEP} SELECT db_key, task_id, 'nobody', 0, x'00', 1, 'open', 5 FROM task_assignments WHERE db_key = {LIVE}",
+        f"{KEEP} SELECT db_key, task_id, 'nobody', 0, x'00', 1, 'open', 5 FROM task_assignments a "
+        f"WHERE db_key = {LIVE}",
     "a checkpoint that is handed on is there, and checked":
         "INSERT INTO outbox (receiver, endpoint, kind, subject, created_at) "
         f"VALUES ('key:a', 'solver', 'checkpoint_offered', {LIVE}, 5)",

@@ -10,6 +10,7 @@ from typing import Any
 from protocol.envelope import Message
 from protocol.vault import (
     AssignmentEnded,
+    CheckpointOffered,
     ComplaintRaised,
     ComplaintRuled,
     ComplaintTaken,
@@ -26,7 +27,16 @@ from vault_server.systems.vault.rules import Evidence
 
 Row = Mapping[str, Any]
 
-TABLES = ("tasks", "task_assignments", "complaints", "complaint_parties", "score_history", "participants", "outbox")
+TABLES = (
+    "tasks",
+    "task_assignments",
+    "complaints",
+    "complaint_parties",
+    "score_history",
+    "participants",
+    "relays",
+    "outbox",
+)
 FINAL = {
     "tasks": ("settled", "cancelled", "failed"),
     "task_assignments": ("valid", "invalid", "expired"),
@@ -42,6 +52,8 @@ class Witness:
 
     right: Mapping[int, int]
     """The right answer by t."""
+    residues: bytes
+    """What honest solvers relay."""
     accepted: dict[str, tuple[PuzzleAccepted, int]] = field(default_factory=dict)
     """By task: what its client was told, and t."""
     sent: dict[int, int] = field(default_factory=dict)
@@ -59,6 +71,8 @@ class Witness:
     history: list[Row] = field(default_factory=list)
     excused: set[tuple[str, str]] = field(default_factory=set)
     """Whose deadline for which task passed while the server was away."""
+    misleading: set[int] = field(default_factory=set)
+    """Assignments of which a wrong residue was relayed."""
     unproved: set[int] = field(default_factory=set)
     """Assignments that have ended so; a factor or a proof may show them to be right or wrong later."""
     released: set[int] = field(default_factory=set)
@@ -131,7 +145,12 @@ class Witness:
                 words = [self.words.get((complaint["id"], row["db_key"])) for row in given]
                 assert "withdraws" in words or False in [self.proved.get(row["db_key"]) for row in given]
 
+        for relay in rows["relays"]:
+            assert relay["status"] != "refuted" or relay["assignment_id"] in self.misleading
+        holders = {row["fingerprint"]: row["hotkey"] for row in rows["participants"]}
+        misled = {(holders[assignments[key]["solver_id"]], assignments[key]["task_id"]) for key in self.misleading}
         for row in rows["score_history"]:
+            assert row["reason"] != Evidence.CHECKPOINT_REFUTED or (row["hotkey"], row["task_id"]) in misled
             if row["reason"] in (Evidence.DEADLINE_MISSED, Evidence.COMPLAINT_UPHELD):
                 assert (row["hotkey"], row["task_id"]) not in self.excused
 
@@ -153,11 +172,14 @@ class Witness:
             told[receiver, endpoint, _gist(message)] += 1
         for row, push in waiting:
             assert push is not None, f"nothing is left to say of {row}"
+            if isinstance(push, CheckpointOffered):
+                assert self.residues.startswith(push.residues)
             if not isinstance(push, PuzzleOffered):
                 told[row["receiver"], row["endpoint"], _gist(push)] += 1
         due = self._due(rows)
         assert {key: told[key] for key in due} == dict(due)
-        passed = ("raised", "answered")  # of a complaint that has its ruling, a task that has lost its answer
+        # Of a complaint that has its ruling, a task that has lost its answer, an assignment that may have ended.
+        passed = ("raised", "answered", "checkpoint")
         assert {key for key in told if key[2][0] not in passed} <= set(due), set(told) - set(due)
 
     def _due(self, rows: Mapping[str, list[Row]]) -> Counter[tuple[str, str, Any]]:
@@ -204,6 +226,8 @@ def _gist(message: Message) -> tuple[Any, ...]:
             return ("answered", message.task)
         case TaskFailed():
             return ("failed", message.task, message.reason)
+        case CheckpointOffered():
+            return ("checkpoint", message.assignment)
         case AssignmentEnded():
             return ("ended", message.assignment, message.outcome)
         case ComplaintRaised():
