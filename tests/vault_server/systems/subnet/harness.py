@@ -7,7 +7,7 @@ pump are replaced by plain calls.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,16 @@ class Subnet:
             raise outcome.error
         self.effects += outcome.effects
         return outcome.value
+
+    async def give_all(self, orders: Sequence[tuple[Caller, Any]]) -> list[Any]:
+        """Have many orders carried out, in as few transactions as the database can; all must succeed."""
+
+        def work(caller: Caller, order: Any) -> Callable[[Transaction], Any]:
+            return lambda tx: self._router.route(caller, order).handler(tx, caller, order, self.now_ms)
+
+        outcomes = await self.database.transact([work(caller, order) for caller, order in orders])
+        assert [outcome.error for outcome in outcomes if outcome.error is not None] == []
+        return [outcome.value for outcome in outcomes]
 
     async def refused(self, caller: Caller, order: Any) -> MessageError:
         """Have one order refused; every refusal says what to do next."""
