@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, MutableMapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from vault_server.dispatch.pump import Pump
 from vault_server.exchange import outbox
 from vault_server.settings import Settings
 from vault_server.storage.database import Database
+from vault_server.storage.postgres import PostgresDatabase
+from vault_server.storage.postgres_session import Session
 
 ANN, BOB = client("ann"), client("bob")
 WINDOW = 4
@@ -299,3 +302,146 @@ async def test_a_backlog_that_could_not_be_read_is_read_again(
     connections = [connect(pump), connect(pump, BOB), connect(pump)]
     await eventually(lambda: connections[0].seqs == connections[2].seqs == seqs)
     assert [line["event"] for line in log] == ["storage.failed"]
+
+
+# several writers: a number says nothing of when its row appears
+
+
+@pytest.fixture
+async def slow_writer(database: Database) -> AsyncIterator[Callable[[int], Awaitable[Callable[[], Awaitable[int]]]]]:
+    """`commit = await slow_writer(subject)`: a push is written and not committed; `await commit()` gives its number."""
+    assert isinstance(database, PostgresDatabase)
+    sessions: list[Session] = []
+
+    async def begin(subject: int) -> Callable[[], Awaitable[int]]:
+        session = Session(database._url)
+        sessions.append(session)
+
+        def write() -> int:
+            tx, _ = session.begin()
+            outbox.push(tx, ANN.fingerprint, ANN.endpoint, "note", str(subject), 1)
+            row = tx.one(sql("SELECT max(seq) AS seq FROM outbox"))
+            assert row is not None
+            return int(row["seq"])
+
+        seq = await asyncio.to_thread(write)
+
+        async def commit() -> int:
+            await asyncio.to_thread(session.commit)
+            return seq
+
+        return commit
+
+    yield begin
+    for session in sessions:
+        session.end()
+        session.close()
+
+
+SlowWriter = Callable[[int], Awaitable[Callable[[], Awaitable[int]]]]
+on_postgres = pytest.mark.parametrize("dialect", ["postgres"], indirect=True)
+
+
+@on_postgres
+async def test_a_row_that_appears_behind_a_higher_number_is_sent(
+    pump: Pump, send: Send, slow_writer: SlowWriter
+) -> None:
+    connection = connect(pump)
+    commit = await slow_writer(1)
+    [second] = await send(2)
+    await eventually(lambda: connection.seqs == [second])
+    first = await commit()
+    assert first < second
+    pump.wake()
+    await eventually(lambda: connection.seqs == [second, first])
+    [third] = await send(3)
+    await eventually(lambda: connection.seqs == [second, first, third])
+    await eventually(lambda: pump._floor == third)
+    assert pump._handled == set()
+
+
+@on_postgres
+async def test_it_is_sent_to_who_joined_in_between_once(pump: Pump, send: Send, slow_writer: SlowWriter) -> None:
+    commit = await slow_writer(1)
+    [second] = await send(2)
+    connection = connect(pump)
+    await eventually(lambda: connection.seqs == [second])
+    first = await commit()
+    pump.wake()
+    await eventually(lambda: connection.seqs == [second, first])
+    [third] = await send(3)
+    await eventually(lambda: connection.seqs == [second, first, third])
+
+
+@on_postgres
+async def test_it_is_sent_to_who_had_its_window_full(
+    database: Database, pump: Pump, send: Send, slow_writer: SlowWriter
+) -> None:
+    connection = connect(pump)
+    commit = await slow_writer(1)
+    others = await send(*range(2, 2 + WINDOW))
+    await eventually(lambda: connection.seqs == others)
+    first = await commit()
+    pump.wake()
+    [last] = await send(99)
+    await eventually(lambda: pump._floor == last)
+    assert connection.seqs == others  # the window is full
+    for seq in others:
+        await acknowledge(database, pump, connection, seq)
+    await eventually(lambda: connection.seqs == [*others, first, last])
+
+
+@on_postgres
+async def test_a_push_from_before_the_start_that_appears_behind_it_is_sent(
+    database: Database, send: Send, slow_writer: SlowWriter
+) -> None:
+    commit = await slow_writer(1)
+    [second] = await send(2)
+    later = Pump(Settings(push_window=WINDOW), database, {"note": Push("note", render)})
+    await later.start()
+    try:
+        connection = connect(later)
+        await eventually(lambda: connection.seqs == [second])
+        first = await commit()
+        later.wake()
+        await eventually(lambda: first in connection.seqs)
+        assert set(connection.seqs) == {first, second}  # the other may come twice: its receiver drops doubles
+    finally:
+        await later.stop()
+
+
+@on_postgres
+async def test_a_transaction_that_never_ends_holds_up_nothing_and_is_not_waited_for_for_ever(
+    pump: Pump, send: Send, slow_writer: SlowWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connect(pump)
+    await slow_writer(1)
+    sent = [(await send(number))[0] for number in range(2, 5)]
+    await eventually(lambda: connection.seqs == sent)
+    assert pump._floor < sent[0]
+    assert len(pump._marks) <= module.MARKS_MAX
+    monkeypatch.setattr(module, "TRANSACTION_SECONDS_MAX", -1.0)
+    pump.wake()
+    await eventually(lambda: pump._floor == sent[-1])
+
+
+@on_postgres
+async def test_another_nodes_push_comes_by_polling_alone(database: Database, pump: Pump) -> None:
+    connection = connect(pump)
+    await committed(database, lambda tx: outbox.push(tx, ANN.fingerprint, ANN.endpoint, "note", "1", 1))
+    await eventually(lambda: len(connection.got) == 1)
+
+
+@on_postgres
+async def test_the_others_are_hinted_at_what_is_for_nobody_here(
+    database: Database, pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hints: list[str] = []
+    monkeypatch.setattr(database, "hint", hints.append)
+    mine = connect(pump)
+    await send(1)
+    await eventually(lambda: mine.got)
+    assert hints == []
+    await send(2, to=BOB)
+    await eventually(lambda: hints)
+    assert hints == [module.HINT]
