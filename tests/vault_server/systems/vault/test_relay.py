@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from protocol import relay
 from protocol.errors import Code, MessageError
@@ -30,6 +32,7 @@ from tests.vault_server.systems.vault.harness import (
 )
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, D, ended, start
 from vault_server.core.operation import SERVER, Caller, JobDue
+from vault_server.operator.explain_page import explain_page
 from vault_server.systems.vault import assigning, orders
 from vault_server.systems.vault.explanation import explain
 from vault_server.systems.vault.gauges import relays_by_status
@@ -558,5 +561,22 @@ async def test_operators_see_what_is_relayed(vault: Vault) -> None:
         "status": "open",
         "taken_at": vault.now_ms,
     }
+    assert "5 of 16 places, 0 checked" in page(shown)
     gauge = await vault.database.read(lambda reader: relays_by_status(reader, vault.now_ms))
     assert gauge == {"checking": 0, "open": 1, "refuted": 0}
+
+
+async def test_operators_see_what_was_refuted(vault: Vault) -> None:
+    task, a = await alone(vault)
+    await relayed(vault, A, a, [WRONG])
+    await succeed(vault, B, task)
+    await vault.judge()
+    shown = await vault.database.read(lambda reader: explain(reader, task, vault.now_ms))
+    assert shown is not None
+    assert "proved wrong; relayed" in page(shown)
+
+
+def page(shown: dict[str, Any]) -> str:
+    console = Console(width=160, file=StringIO(), record=True)
+    console.print(explain_page(shown, console))
+    return console.export_text()
