@@ -136,7 +136,7 @@ INLINE int carry_once(int V, vec *limbs) {
 int ifma_passes_max; /* of any carry so far */
 #endif
 
-/* One pass but for about one squaring in 10^12 of random numbers; a long carry takes a pass for each limb it crosses. */
+/* One pass but for one squaring in some 10^12 of random numbers; a long carry takes a pass for each limb it crosses. */
 INLINE int carry(int V, vec *limbs) {
     int passes = 1;
     while (__builtin_expect(carry_once(V, limbs), 0)) passes++;
@@ -212,36 +212,30 @@ INLINE int carry_in_memory(int V, uint64_t *limbs) {
 
 /* Each number of vectors has code of its own, unrolled. */
 #define EACH_SIZE(DO) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10)
-#define FUNCTIONS(V)                                                                                       \
+#define FUNCTIONS(V)                                                                                            \
     IFMA static void square_##V(const struct vault_modulus *m, uint64_t *a, uint64_t t) { square(V, m, a, t); } \
-    IFMA static void multiply_##V(const struct vault_modulus *m, uint64_t *a, const uint64_t *b) { multiply(V, m, a, b); } \
+    IFMA static void multiply_##V(const struct vault_modulus *m, uint64_t *a, const uint64_t *b) {              \
+        multiply(V, m, a, b);                                                                                   \
+    }                                                                                                           \
     IFMA static int carry_##V(uint64_t *a) { return carry_in_memory(V, a); }
 EACH_SIZE(FUNCTIONS)
 
+#define ROW(V) [V] = {square_##V, multiply_##V, carry_##V},
+static const struct {
+    void (*square)(const struct vault_modulus *, uint64_t *, uint64_t);
+    void (*multiply)(const struct vault_modulus *, uint64_t *, const uint64_t *);
+    int (*carry)(uint64_t *);
+} by_vectors[VECTORS_MAX + 1] = {EACH_SIZE(ROW)};
+
 void ifma_square(const struct vault_modulus *modulus, uint64_t *value, uint64_t squarings) {
-    switch (modulus->vectors) {
-#define CASE(V) case V: square_##V(modulus, value, squarings); break;
-        EACH_SIZE(CASE)
-#undef CASE
-    }
+    by_vectors[modulus->vectors].square(modulus, value, squarings);
 }
 
 void ifma_multiply(const struct vault_modulus *modulus, uint64_t *value, const uint64_t *factor) {
-    switch (modulus->vectors) {
-#define CASE(V) case V: multiply_##V(modulus, value, factor); break;
-        EACH_SIZE(CASE)
-#undef CASE
-    }
+    by_vectors[modulus->vectors].multiply(modulus, value, factor);
 }
 
-int ifma_carry(uint64_t *limbs, unsigned vectors) {
-    switch (vectors) {
-#define CASE(V) case V: return carry_##V(limbs);
-        EACH_SIZE(CASE)
-#undef CASE
-    }
-    return 0;
-}
+int ifma_carry(uint64_t *limbs, unsigned vectors) { return by_vectors[vectors].carry(limbs); }
 
 int ifma_supported(void) {
     /* Asks the system too: without its help the wide registers do not survive a change of process. */

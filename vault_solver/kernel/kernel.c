@@ -1,4 +1,4 @@
-/* The library's entry points: checks of every length and range, numbers between bytes and limbs, constants of a modulus.
+/* The library's entry points: checks of every length and range, bytes to limbs and back, constants of a modulus.
  *
  * Nothing here is quick or has to be: it runs once for a call of many squarings.
  */
@@ -135,13 +135,16 @@ int vault_kernel_prepare(void *memory, size_t memory_bytes, const uint8_t *n, si
 static int read_modulus(struct vault_modulus *modulus, const void *memory, size_t memory_bytes) {
     if (memory_bytes != sizeof *modulus) return VAULT_KERNEL_BAD_MEMORY;
     memcpy(modulus, memory, sizeof *modulus);
-    if (modulus->prepared != VAULT_KERNEL_VERSION) return VAULT_KERNEL_BAD_MEMORY;
+    /* Whatever the caller has done to that memory, nothing outside it is read or written. */
+    if (modulus->prepared != VAULT_KERNEL_VERSION || modulus->bytes > NUMBER_BYTES_MAX) return VAULT_KERNEL_BAD_MEMORY;
+    if (modulus->vectors < VECTORS_MIN || modulus->vectors > VECTORS_MAX) return VAULT_KERNEL_BAD_MEMORY;
+    if (modulus->limbs == 0 || modulus->limbs > LANES * modulus->vectors) return VAULT_KERNEL_BAD_MEMORY;
     if (!ifma_supported()) return VAULT_KERNEL_NO_PROCESSOR;
     return VAULT_KERNEL_OK;
 }
 
-/* A number below N, multiplied with R and strided. The bytes of N never hold more than its limbs do: 52 limbs >= bits + 4,
- * both are multiples of 4, and 8 bytes <= bits + 7. */
+/* A number below N, multiplied with R and strided. The bytes of N never hold more than its limbs do:
+ * 52 limbs >= bits + 4, both sides are multiples of 4, and 8 bytes <= bits + 7. */
 static int enter(const struct vault_modulus *modulus, uint64_t *strided, const uint8_t *bytes, size_t count) {
     uint64_t plain[LIMBS_MAX];
     if (count != modulus->bytes) return VAULT_KERNEL_BAD_VALUE;

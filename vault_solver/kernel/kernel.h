@@ -1,4 +1,4 @@
-/* What the library offers to Python, and the one structure that its parts share. docs/kernel.md explains the arithmetic. */
+/* What the library offers to Python, and the one structure that its parts share. docs/kernel.md explains all of it. */
 
 #ifndef VAULT_KERNEL_H
 #define VAULT_KERNEL_H

@@ -1,7 +1,7 @@
 /* The kernel without Python, for runs under sanitizers: reads one call a line, answers with its status and result.
  *
- * Every number lies in memory of exactly its length, at an odd address, so that whatever is read or written beyond it is
- * found. Numbers are hex, lowest byte first; "-" is none.
+ * Every number lies in memory of exactly its length, at an odd address, so that whatever is read or written beyond it
+ * is found. Numbers are hex, lowest byte first; "-" is none.
  */
 
 #include <inttypes.h>
@@ -66,13 +66,14 @@ int main(void) {
             continue;
         }
         struct number a = read_number(first), b = read_number(second);
+        const uint64_t squarings = strtoull(second, NULL, 16);
         const uint8_t set = 1;
         if (strcmp(name, "prepare") == 0)
             answer(vault_kernel_prepare(modulus.bytes, modulus.count, a.bytes, a.count), &b);
         else if (strcmp(name, "square") == 0) /* the second is the number of squarings */
-            answer(vault_kernel_square(modulus.bytes, modulus.count, a.bytes, a.count, strtoull(second, NULL, 16), NULL), &a);
+            answer(vault_kernel_square(modulus.bytes, modulus.count, a.bytes, a.count, squarings, NULL), &a);
         else if (strcmp(name, "cancelled") == 0)
-            answer(vault_kernel_square(modulus.bytes, modulus.count, a.bytes, a.count, strtoull(second, NULL, 16), &set), &a);
+            answer(vault_kernel_square(modulus.bytes, modulus.count, a.bytes, a.count, squarings, &set), &a);
         else if (strcmp(name, "multiply") == 0) /* of one length: the library is given only one */
             answer(vault_kernel_multiply(modulus.bytes, modulus.count, a.bytes, b.bytes, a.count), &a);
         else if (strcmp(name, "power") == 0)

@@ -118,6 +118,11 @@ def test_the_library_checks_again_what_it_is_given(ifma: Ifma) -> None:
     for memory in (prepared[:-1], prepared + b"\0", b"", bytes(len(prepared))):
         with pytest.raises(ValueError, match="BAD_MEMORY"):
             library.square(memory, one, 1, None)
+    for place in (4, 8, 12):  # bytes, limbs and vectors of a modulus that somebody has overwritten
+        with pytest.raises(ValueError, match="BAD_"):
+            library.square(prepared[:place] + b"\xff\xff\0\0" + prepared[place + 4 :], one, 1, None)
+        with pytest.raises(ValueError, match="BAD_"):
+            library.square(prepared[:place] + bytes(4) + prepared[place + 4 :], one, 1, None)
     with pytest.raises(ValueError, match="BAD_EXPONENT"):
         library.power(prepared, one, bytes(1025))
     with pytest.raises(ValueError, match="one length"):
