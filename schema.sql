@@ -137,6 +137,8 @@ CREATE TABLE task_assignments (
     delivered_at       BIGINT,
     ended_at           BIGINT,                                              -- null: still in its slot
     excused            INTEGER NOT NULL DEFAULT 0 CHECK (excused IN (0, 1)), -- 1: the server was down at its deadline
+    head_start         DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (head_start >= 0 AND head_start < 1), -- share of the
+                                                                            -- work that the server has handed to it
     late_until         BIGINT,                                              -- released, but a proved answer still counts
     CHECK (late_until IS NULL OR status IN ('released', 'valid', 'invalid')),
     CHECK ((ended_at IS NULL) = (status IN ('offered', 'accepted', 'delivered'))),
@@ -363,7 +365,7 @@ CREATE INDEX votes_of_voter ON votes (voter_hotkey, task_id);
 CREATE TABLE subnet_presence (         -- who is there, what for, and on which node; rows stay when he goes
     hotkey    TEXT NOT NULL REFERENCES participants (hotkey),
     node      TEXT NOT NULL,
-    is_online INTEGER NOT NULL CHECK (is_online IN (0, 1)),
+    is_online INTEGER NOT NULL CHECK (is_online IN (0, 1, 2)),              -- 2: he never left, but his server is gone
     mining    INTEGER NOT NULL CHECK (mining IN (0, 1)),
     judging   INTEGER NOT NULL CHECK (judging IN (0, 1)),
     has_mined INTEGER NOT NULL CHECK (has_mined IN (0, 1)),                 -- 1: he has said so, now or before

@@ -19,7 +19,10 @@ PACKAGES = ("vault_server.exchange", "vault_server.systems.vault", "vault_server
 OF_OPERATIONS = [query for name in PACKAGES for query in load(name)]
 
 WALKS = {
-    "all_have_left": "at the start, over those that were online",
+    "nobody_is_there": "at the start",
+    "nobody_is_at_node": "at the start",
+    "node_is_gone": "when a server is gone, over those that are online",
+    "node_is_back": "when a server was taken to be gone and is not",
     "ask_voters": "over those who judge and are online, once for an answer",
     "awaited_voter": "over those who judge and are online, and stops at the first who has not voted",
     "miners_available": "over those who mine and are online",

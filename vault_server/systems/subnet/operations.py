@@ -39,7 +39,7 @@ def _availability(parts: Parts, tx: Transaction, caller: Caller, order: wire.Reg
     """Write what the caller is there for; what an earlier stay was for is over."""
     node = parts.settings.node
     before = tx.one(q.presence, hotkey=caller.hotkey, node=node)
-    here = before is not None and bool(before["is_online"])
+    here = before is not None and before["is_online"] == 1
     if order.mining is None and order.judging is None:
         mining = judging = True
     else:

@@ -27,10 +27,19 @@ ON CONFLICT (hotkey, node) DO UPDATE
 SET is_online = 1, mining = excluded.mining, judging = excluded.judging, has_mined = excluded.has_mined;
 
 -- name: leave!
-UPDATE subnet_presence SET is_online = 0 WHERE hotkey = :hotkey AND node = :node AND is_online = 1;
+UPDATE subnet_presence SET is_online = 0 WHERE hotkey = :hotkey AND node = :node AND is_online <> 0;
 
--- name: all_have_left!
-UPDATE subnet_presence SET is_online = 0 WHERE node = :node AND is_online = 1;
+-- name: nobody_is_there!
+UPDATE subnet_presence SET is_online = 0 WHERE is_online <> 0;
+
+-- name: nobody_is_at_node!
+UPDATE subnet_presence SET is_online = 0 WHERE node = :node AND is_online <> 0;
+
+-- name: node_is_gone!
+UPDATE subnet_presence SET is_online = 2 WHERE node = :node AND is_online = 1;
+
+-- name: node_is_back!
+UPDATE subnet_presence SET is_online = 1 WHERE node = :node AND is_online = 2;
 
 -- name: has_mined^
 SELECT 1 AS found FROM subnet_presence WHERE hotkey = :hotkey AND has_mined = 1 LIMIT 1;

@@ -67,5 +67,7 @@ def subnet(parts: Parts) -> System:
         invariants=INVARIANTS,
         gauges=GAUGES,
         starting=[orders.StartServing()],
+        absent=[upkeep.node_is_gone],
+        returned=[upkeep.node_is_back],
         waking=[orders.ExcuseParticipants()],
     )

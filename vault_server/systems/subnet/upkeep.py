@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vault_server.core.operation import Caller, Transaction, log
+from vault_server.exchange import presence
 from vault_server.systems.subnet import orders, rules
 from vault_server.systems.subnet.operations import tell_parties
 from vault_server.systems.subnet.records import Parts, Task, move_task, q
@@ -13,7 +14,10 @@ from vault_server.systems.subnet.voting import move, settle
 
 def start_serving(parts: Parts, tx: Transaction, caller: Caller, _order: orders.StartServing, now_ms: int) -> None:
     """Nobody is here before they connect, and nobody is to blame for a server that was down."""
-    tx.run(q.all_have_left, node=parts.settings.node)
+    if tx.is_alone:
+        tx.run(q.nobody_is_there)
+    else:
+        tx.run(q.nobody_is_at_node, node=parts.settings.node)
     excuse_participants(parts, tx, caller, orders.ExcuseParticipants(), now_ms)
 
 
@@ -21,6 +25,8 @@ def excuse_participants(
     parts: Parts, tx: Transaction, _caller: Caller, _order: orders.ExcuseParticipants, now_ms: int
 ) -> None:
     """What fell due while the server was down, or stood still, is due after `restart_grace_ms`."""
+    if presence.others_were_there(tx, parts.settings.node, now_ms):
+        return  # whoever was connected here could go there
     until = now_ms + parts.settings.restart_grace_ms
     tasks, votings = tx.run(q.excuse_tasks, until=until), tx.run(q.prolong_votings, until=until)
     if tasks:
@@ -36,6 +42,16 @@ def leave_participant(
 ) -> None:
     """A participant is gone; what waits for him stays."""
     tx.run(q.leave, hotkey=caller.hotkey, node=parts.settings.node)
+
+
+def node_is_gone(tx: Transaction, node: str, _now_ms: int) -> None:
+    """A server is gone: whoever was there is given nothing until he comes to another one."""
+    tx.run(q.node_is_gone, node=node)
+
+
+def node_is_back(tx: Transaction, node: str, _now_ms: int) -> None:
+    """A server was only taken to be gone: whoever has not left it is there."""
+    tx.run(q.node_is_back, node=node)
 
 
 def expire_task(parts: Parts, tx: Transaction, _caller: Caller, order: orders.ExpireTask, now_ms: int) -> None:

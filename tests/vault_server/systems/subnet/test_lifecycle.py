@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from protocol import subnet as wire
 from protocol.errors import Code
 from protocol.vault import StandingChanged
@@ -25,6 +27,7 @@ from tests.vault_server.systems.subnet.harness import (
     WINDOW_MS,
     Subnet,
 )
+from vault_server.core.operation import Transaction
 
 
 async def test_the_whole_way(subnet: Subnet) -> None:
@@ -327,3 +330,26 @@ async def test_the_server_picks_who_has_least_to_do_then_the_better_one(subnet: 
         task = await subnet.create(miner=None)
         assert (await subnet.shown(task, VAL)).assigned_miner_hotkey == MAX.hotkey, "the higher reputation"
         await subnet.give(VAL, wire.CancelTask(task_id=task))
+
+
+async def test_whoever_was_at_a_server_that_is_gone_is_given_nothing(subnet: Subnet) -> None:
+    elsewhere = Subnet(subnet.database, subnet.settings.model_copy(update={"node": "there"}))
+    await elsewhere.register(MIA, mining=True)
+    await elsewhere.register(ANN, judging=True)
+    await subnet.register(VAL, judging=True)
+    await subnet.leave(MIA)
+    task = await subnet.create(miner=None)
+    await subnet.give(VAL, wire.CancelTask(task_id=task))
+
+    async def at_node(change: Sequence[Callable[[Transaction, str, int], None]]) -> None:
+        [outcome] = await subnet.database.transact([lambda tx: [each(tx, "there", subnet.now_ms) for each in change]])
+        assert outcome.error is None, outcome.error
+
+    await at_node(subnet.system.absent)
+    order = wire.CreateTask(task_type="talk", task_metadata="{}", validator_completion="1")
+    assert (await subnet.refused(VAL, order)).code is Code.NO_MINER_AVAILABLE
+    await elsewhere.leave(ANN)
+    await at_node(subnet.system.returned)
+    again = await subnet.submitted(miner=None)
+    assert await subnet.pushed(ANN) == [], "he has left, before or after"
+    assert await subnet.status(again) == "submitted"
