@@ -7,6 +7,8 @@ take turns, and least and median are shown. Proofs for checking are made through
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import statistics
 import subprocess
@@ -16,9 +18,11 @@ from collections.abc import Callable, Iterable
 from protocol.proof import Statement, proof_bytes, rounds, verify
 from protocol.prover import prove
 from protocol.puzzle import Puzzle, Trapdoor, make_modulus, square_repeatedly
+from vault_solver.kernel import available
 from vault_solver.pipe import Erred, Line, Miscomputed, Misproved, Ready, Solve, Solved, read_line, write_line
 from vault_solver.plan import Planner
 from vault_solver.pool import WORKER
+from vault_solver.squaring import CHECK_SECONDS
 
 CHECKED = tuple(10**exponent for exponent in range(4, 10))
 BASE = 3
@@ -49,31 +53,38 @@ def _report_checking(statement: Statement, trapdoor: Trapdoor, runs: int) -> Non
 
 
 def _report_making(statement: Statement, runs: int) -> None:
-    """One call of GMP in this process, and a worker of the solver that does everything it does; in turns."""
+    """One call of GMP in this process, and workers of the solver that do everything they do; in turns."""
     puzzle = statement.puzzle
-    ways: dict[str, Callable[[Worker], float]] = {
-        "one call of GMP": lambda _: _milliseconds(
-            lambda: square_repeatedly(puzzle.base, puzzle.squarings, puzzle.modulus)
-        ),
-        "a worker, without a proof": lambda worker: worker.milliseconds(statement, is_proved=False),
-        "a worker, with a proof": lambda worker: worker.milliseconds(statement, is_proved=True),
-    }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    with Worker() as worker:
+    with contextlib.ExitStack() as stack:
+        ways: dict[str, Callable[[], float]] = {
+            "one call of GMP": lambda: _milliseconds(
+                lambda: square_repeatedly(puzzle.base, puzzle.squarings, puzzle.modulus)
+            )
+        }
+        for kernel in reversed(available()):
+            worker = stack.enter_context(Worker(kernel))
+            for is_proved, what in ((False, "without a proof"), (True, "with a proof")):
+                ways[f"a worker, {kernel}, {what}"] = functools.partial(
+                    worker.milliseconds, statement, is_proved=is_proved
+                )
+        times: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(runs):
             for name, way in ways.items():
-                times[name].append(way(worker))
-    print(f"\nmaking a proof, t = {puzzle.squarings:<14,}    least    median   over one call")
-    bare = min(next(iter(times.values())))
+                times[name].append(way())
+    print(f"\nmaking a proof, t = {puzzle.squarings:<19,}    least    median   over one call")
+    bare = min(times["one call of GMP"])
     for name, spent in times.items():
-        print(f"  {name:30} {min(spent):9,.0f} {statistics.median(spent):9,.0f} {min(spent) / bare - 1:15.2%}")
+        print(f"  {name:35} {min(spent):9,.0f} {statistics.median(spent):9,.0f} {min(spent) / bare - 1:15.2%}")
 
 
 class Worker:
     """One worker process of the solver, over its real pipes; measured by its own processor time."""
 
+    def __init__(self, kernel: str) -> None:
+        self._command = (*WORKER, str(CHECK_SECONDS), kernel)
+
     def __enter__(self) -> Worker:
-        self._process = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._numbers = itertools.count(1)
         assert isinstance(self._hear(), Ready), "a worker says first that it is ready"
         return self
