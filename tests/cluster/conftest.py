@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -27,11 +27,17 @@ class StartCluster(Protocol):
         """One for each test."""
 
 
+@pytest.fixture(scope="session")
+def postgres_to_be_mistreated() -> Iterator[Any]:
+    """One for all these tests, which run one after the other."""
+    with postgres_server() as server:
+        yield server
+
+
 @pytest.fixture
-async def postgres_of_its_own() -> AsyncIterator[Postgres]:
-    """A PostgreSQL that a test may treat as it likes."""
-    async with postgres_server() as postgres:
-        yield postgres
+def postgres_of_its_own(postgres_to_be_mistreated: Any) -> Postgres:
+    """An empty database in it."""
+    return Postgres(postgres_to_be_mistreated)
 
 
 @pytest.fixture
@@ -45,14 +51,17 @@ async def start_cluster(
             nodes: list[Node] = []
             front = await stack.enter_async_context(balancer(lambda: [node.port for node in nodes if node.port]))
             public = {"public_names": f"127.0.0.1:{front.port}"}
-            for number in range(count):
-                node = Node(tmp_path, postgres_of_its_own, f"node-{number + 1}", public | settings)
+            made = [
+                Node(tmp_path, postgres_of_its_own, f"node-{number + 1}", public | settings) for number in range(count)
+            ]
+            for node in made:
                 node.errors_expected |= EXPECTED
-                if nodes:
-                    node.have_keys_of(nodes[0])
-                processes.append(node)
-                await node.start()
-                nodes.append(node)
+            processes.extend(made)
+            await made[0].start()
+            for node in made[1:]:
+                node.have_keys_of(made[0])
+            await asyncio.gather(*(node.start() for node in made[1:]))
+            nodes.extend(made)
             return Cluster(postgres_of_its_own, front, nodes)
 
         yield start

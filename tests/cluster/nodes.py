@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.address import KnownServers, parse_address
+from protocol.identity import Identity
 from tests.cluster.balancer import Balancer
 from tests.cluster.postgres import Postgres
 from tests.processes import Server
@@ -32,6 +33,10 @@ class Node(Server):
         """Copy what the nodes share."""
         for kind in KEYS:
             shutil.copy(f"{other.files}.{kind}", f"{self.files}.{kind}")
+
+    def have_another_identity(self) -> None:
+        """One that no other node proves."""
+        Path(f"{self.files}.identity").write_bytes(Identity.generate().to_pem())
 
 
 class Cluster:

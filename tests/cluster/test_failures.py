@@ -17,7 +17,7 @@ from vault_server.exchange.invariants import INVARIANTS as OF_THE_EXCHANGE
 from vault_server.storage.postgres_snapshot import postgres_snapshot
 from vault_server.systems.vault.invariants import INVARIANTS as OF_THE_VAULT
 
-TASKS, CLIENTS, SOLVERS = 36, 2, 5
+TASKS, CLIENTS, SOLVERS = 30, 2, 5
 SECONDS_MAX = 90.0
 
 
