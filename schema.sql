@@ -137,8 +137,8 @@ CREATE TABLE task_assignments (
     delivered_at       BIGINT,
     ended_at           BIGINT,                                              -- null: still in its slot
     excused            INTEGER NOT NULL DEFAULT 0 CHECK (excused IN (0, 1)), -- 1: the server was down at its deadline
-    head_start         DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (head_start >= 0 AND head_start < 1), -- share of the
-                                                                            -- work that the server has handed to it
+    head_start         DOUBLE PRECISION NOT NULL DEFAULT 0                  -- share of the work that it was handed
+                           CHECK (head_start >= 0 AND head_start < 1),
     late_until         BIGINT,                                              -- released, but a proved answer still counts
     CHECK (late_until IS NULL OR status IN ('released', 'valid', 'invalid')),
     CHECK ((ended_at IS NULL) = (status IN ('offered', 'accepted', 'delivered'))),

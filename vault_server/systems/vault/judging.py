@@ -102,14 +102,15 @@ def _deliver(parts: Parts, tx: Transaction, row: Row, task: Task, raw: bytes, st
     assert changed == 1, f"assignment {key} is no longer {row['assignment_status']}"
     taken_ms = now_ms - (row["accepted_at"] or row["assigned_at"])
     if taken_ms >= timing.OBSERVABLE_MS:
-        _observe(tx, task, solver_id, taken_ms)
+        _observe(tx, task, row, taken_ms)
 
 
-def _observe(tx: Transaction, task: Task, solver_id: str, taken_ms: int) -> None:
+def _observe(tx: Transaction, task: Task, row: Row, taken_ms: int) -> None:
+    solver_id, squarings = row["solver_id"], task.squarings_of(row)
     solver = tx.one(q.solver, solver_id=solver_id)
     assert solver is not None, "an assignment's solver exists"
     seen = timing.observe(
-        solver["observed_speed"], taken_ms=taken_ms, squarings=task.squarings, modulus_bits=task.modulus_bits
+        solver["observed_speed"], taken_ms=taken_ms, squarings=squarings, modulus_bits=task.modulus_bits
     )
     tx.run(q.observe_speed, solver_id=solver_id, observed_speed=seen)
 
@@ -178,7 +179,8 @@ def weigh_verdict(tx: Transaction, task: Task, assignment: Row, now_ms: int) -> 
     solver_id = assignment["solver_id"]
     if assignment["status"] == "valid":
         taken_ms = assignment["delivered_at"] - assignment["assigned_at"]
-        is_credible = timing.is_credible(taken_ms=taken_ms, squarings=task.squarings, modulus_bits=task.modulus_bits)
+        squarings = task.squarings_of(assignment)
+        is_credible = timing.is_credible(taken_ms=taken_ms, squarings=squarings, modulus_bits=task.modulus_bits)
         _count(tx, task, assignment, now_ms, is_credible=is_credible)
     elif assignment["status"] == "invalid":
         against_solver(tx, solver_id, Evidence.ANSWER_REFUTED, task.fingerprint, now_ms)

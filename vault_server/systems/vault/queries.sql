@@ -203,13 +203,13 @@ RETURNING task_id, deadline, accepted_at;
 
 -- name: assignment_of_solver^
 SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
-       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.late_until, tasks.*
+       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.head_start, a.late_until, tasks.*
 FROM tasks JOIN task_assignments a ON tasks.fingerprint = a.task_id
 WHERE a.db_key = :db_key AND a.solver_id = :solver_id /*for update*/;
 
 -- name: assignment^
 SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
-       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.late_until,
+       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.head_start, a.late_until,
        a.answer AS assignment_answer, tasks.*
 FROM tasks JOIN task_assignments a ON tasks.fingerprint = a.task_id
 WHERE a.db_key = :db_key /*for update*/;
@@ -272,6 +272,9 @@ SELECT a.db_key, a.solver_id, coalesce(r.depth, 0) AS depth, coalesce(r.count, 0
 FROM task_assignments a LEFT JOIN relays r ON r.assignment_id = a.db_key
 WHERE a.task_id = :task_id AND a.ended_at IS NULL AND (a.status = 'offered' OR a.status = 'accepted')
   AND a.assigned_at > :assigned_at ORDER BY a.db_key;
+
+-- name: give_head_start!
+UPDATE task_assignments SET head_start = :head_start WHERE db_key = :db_key;
 
 -- name: check_relay!
 UPDATE relays SET status = :status WHERE assignment_id = :assignment_id AND status = :expected;

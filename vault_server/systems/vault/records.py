@@ -94,6 +94,10 @@ class Task:
         answers what the checkpoint was worth."""
         return self.wants_proof and self.judging is not Judgement.COMPUTED
 
+    def squarings_of(self, assignment: Row) -> int:
+        """What its solver has squared itself, the rest having come from a relayed checkpoint."""
+        return round(self.squarings * (1 - assignment["head_start"]))
+
     def empty_slots(self) -> int:
         """How many of the two slots hold no assignment."""
         return self.slots.count(None)
@@ -239,6 +243,7 @@ def assignment_of(row: Row, status: str, *, delivered_at: int | None = None) -> 
         "complain_until": row["complain_until"],
         "assigned_at": row["assigned_at"],
         "delivered_at": delivered_at or row["delivered_at"],
+        "head_start": row["head_start"],
     }
 
 

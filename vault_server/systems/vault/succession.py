@@ -48,10 +48,12 @@ def hand_on(parts: Parts, tx: Transaction, task: Task, row: Row, now_ms: int) ->
         return
     whole = open_residues(parts.cipher, kept)
     residues = whole[: len(whole) // kept["count"] * count]
-    for successor in _behind(tx, task, row, _place(task, row, count)):
+    place = _place(task, row, count)
+    for successor in _behind(tx, task, row, place):
         key, solver_id = successor["db_key"], successor["solver_id"]
         given = Kept(key, task.fingerprint, solver_id, kept["depth"], residues, count, count)
         keep_checkpoint(parts, tx, given, now_ms)
+        tx.run(q.give_head_start, db_key=key, head_start=place / task.squarings)
         outbox.withdraw(tx, solver_id, Endpoint.SOLVER, OFFERED, str(key))
         outbox.push(tx, solver_id, Endpoint.SOLVER, OFFERED, str(key), now_ms)
         log(tx, "checkpoint.offered", task=task.fingerprint, assignment=key, solver=solver_id, residues=count)

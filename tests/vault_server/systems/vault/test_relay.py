@@ -19,6 +19,7 @@ from tests.protocol.forging import joined
 from tests.vault_server.systems.vault.conftest import MakeVault
 from tests.vault_server.systems.vault.harness import (
     AGREED,
+    BITS,
     BY_JOB,
     COMMITTED,
     COMPUTED,
@@ -37,6 +38,7 @@ from vault_server.systems.vault import assigning, orders
 from vault_server.systems.vault.explanation import explain
 from vault_server.systems.vault.gauges import relays_by_status
 from vault_server.systems.vault.records import open_residues
+from vault_server.systems.vault.timing import observe
 
 DEPTH = 4
 PLACES = 1 << DEPTH
@@ -317,6 +319,21 @@ async def test_what_was_handed_on_is_the_successors_own_and_is_continued(vault: 
     row = await relay_of(vault, b)
     assert (row["count"], row["checked"], row["depth"]) == (5, 5, DEPTH)
     assert await relayed(vault, B, b, RIGHT[:6]) == 6  # one that has begun at its start all the same
+
+
+async def test_the_speed_of_a_successor_is_seen_by_what_it_squared_itself(vault: Vault) -> None:
+    task, a = await alone(vault)
+    await relayed(vault, A, a, RIGHT[:12])
+    b = await succeed(vault, B, task)
+    await vault.judge()
+    [row] = await vault.rows("SELECT head_start FROM task_assignments WHERE db_key = :key", key=b)
+    assert row["head_start"] == kept_indices(PROVED.t, DEPTH)[11] / PROVED.t
+    await vault.wait(2000)
+    await vault.prove(B, b)
+    own = round(PROVED.t * (1 - row["head_start"]))
+    assert (await vault.solver(B))["observed_speed"] == observe(0, taken_ms=2000, squarings=own, modulus_bits=BITS)
+    await vault.judge()
+    assert (await vault.solver(B))["good"] == 1
 
 
 async def test_who_has_come_farther_is_offered_nothing(vault: Vault) -> None:
