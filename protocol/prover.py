@@ -27,6 +27,9 @@ STOP_SQUARINGS_MAX = 512
 Square = Callable[[int, int, int], int]
 """(base, squarings, modulus) -> base^(2^squarings) mod modulus, like `puzzle.square_repeatedly`."""
 
+Power = Callable[[gmpy2.mpz, int, gmpy2.mpz], gmpy2.mpz]
+"""(base, exponent, modulus) -> base^exponent mod modulus, like `gmpy2.powmod`, for exponents of 128 bits."""
+
 
 def proving_squarings(squarings: int, depth: int) -> int:
     """What a proof adds to a squaring, in squarings: a stop and nearly a power for each kept residue, and one gap."""
@@ -71,12 +74,17 @@ def _midpoint_indices(exponent: int, depth: int) -> list[int]:
     return [*(odd + i for i in inner), odd + half, *(odd + half + i for i in inner)]
 
 
-def prove(statement: Statement, kept: Iterable[tuple[int, int]], square: Square = square_repeatedly) -> Proof:
+def prove(
+    statement: Statement,
+    kept: Iterable[tuple[int, int]],
+    square: Square = square_repeatedly,
+    power: Power = gmpy2.powmod,
+) -> Proof:
     """The proof of a statement, from pairs (i, g^(2^i) mod N) that hold all of some `kept_indices`; more do no harm.
 
     Uses the deepest plan that `kept` holds. `square` does the squarings of the last gap: a solver gives one that can be
-    stopped and checks itself. Raises ValueError when z, the residue at t - 64, is missing. Nothing else is checked: a
-    wrong residue makes a proof that does not hold, so verify it before you send it.
+    stopped and checks itself; `power` does the powers. Raises ValueError when z, the residue at t - 64, is missing.
+    Nothing else is checked: a wrong residue makes a proof that does not hold, so verify it before you send it.
     """
     residues = {index: gmpy2.mpz(residue) for index, residue in kept}
     exponent, n = statement.exponent, gmpy2.mpz(statement.puzzle.modulus)
@@ -94,10 +102,10 @@ def prove(statement: Statement, kept: Iterable[tuple[int, int]], square: Square 
         challenge = challenges.draw(midpoint)
         depth = max(0, depth - 1)
         residues = {
-            i: gmpy2.powmod(residues[odd + i], challenge, n) * residues[odd + half + i] % n
+            i: power(residues[odd + i], challenge, n) * residues[odd + half + i] % n
             for i in _midpoint_indices(half, depth)
         }
-        x = gmpy2.powmod(x, challenge, n) * midpoint % n
+        x = power(x, challenge, n) * midpoint % n
         exponent = half
     return Proof(z, tuple(midpoints))
 

@@ -226,6 +226,7 @@ def run(
             "does not come back.",
         ),
     ] = True,
+    kernel: Annotated[str, KERNEL_OPTION] = AUTO,
     log: Annotated[
         bool,
         typer.Option("--log", help="Log lines alone; without this a terminal shows a live screen below them."),
@@ -269,6 +270,7 @@ def run(
             disk_bytes_max=disk_mib * 2**20,
             proof_bytes_max=proof_memory * 1024,
             relay=relay,
+            kernel=kernel,
         )
         asyncio.run(run_solver(options))
     except BadAddress as error:
@@ -338,7 +340,7 @@ def _choose(wanted: str) -> Choice:
     try:
         chosen = choose(wanted)
     except Unusable as error:
-        raise typer.BadParameter(f"{error}.", param_hint="--kernel") from None
+        raise typer.BadParameter(f"{error}", param_hint="--kernel") from None
     typer.echo(chosen.told, err=True)
     return chosen
 

@@ -18,7 +18,6 @@ from gmpy2 import mpz, powmod
 
 from vault_solver.calibration import measure, random_puzzle
 from vault_solver.checkpoint import bind
-from vault_solver.gerbicz import Square
 from vault_solver.kernel import Arithmetic, Gmp
 from vault_solver.options import DISK_MIB
 from vault_solver.pipe import Line, Solve, Solved, Verified
@@ -86,8 +85,8 @@ def compare(bits: int, squarings: int, turns: int, arithmetic: Arithmetic) -> Re
         LOOP: (few, lambda: _loop(value, few, n)),
         GMP: (squarings, lambda: int(gmp(value, squarings, n))),
         KERNEL: (squarings, lambda: int(arithmetic.square(value, squarings, n))),
-        WHOLE_GMP: (squarings, lambda: _whole(base, squarings, modulus, gmp)),
-        WHOLE: (squarings, lambda: _whole(base, squarings, modulus, arithmetic.square)),
+        WHOLE_GMP: (squarings, lambda: _whole(base, squarings, modulus, Gmp())),
+        WHOLE: (squarings, lambda: _whole(base, squarings, modulus, arithmetic)),
     }
     spent: dict[str, list[float]] = {name: [] for name in ways}
     answers = {few: {int(gmp(value, few, n))}, squarings: {int(gmp(value, squarings, n))}}
@@ -106,7 +105,7 @@ def _loop(value: mpz, squarings: int, modulus: mpz) -> int:
     return int(value)
 
 
-def _whole(base: int, squarings: int, modulus: int, square: Square) -> int:
+def _whole(base: int, squarings: int, modulus: int, arithmetic: Arithmetic | Gmp) -> int:
     with tempfile.TemporaryDirectory(prefix="vault-solver-bench-") as folder:
         store = Store(Path(folder), DISK_MIB * 2**20)
         plan = Planner(_SOLVER).plan(_TASK, squarings, modulus.bit_length(), is_proved=True)
@@ -117,6 +116,7 @@ def _whole(base: int, squarings: int, modulus: int, square: Square) -> int:
             if isinstance(line, Verified):
                 store.save(bound, line.state)
 
-        ended = Solving(order, say, lambda _: None, square, CHECK_SECONDS).run()
+        solving = Solving(order, say, lambda _: None, arithmetic.square, CHECK_SECONDS, arithmetic.power)
+        ended = solving.run()
     assert isinstance(ended, Solved), "nobody has stopped it"
     return ended.answer

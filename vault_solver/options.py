@@ -12,6 +12,7 @@ from protocol.peer import SEALED, Subprotocol
 from protocol.prover import KEPT_BYTES_MAX
 from vault_solver.calibration import SECONDS_PER_SIZE
 from vault_solver.errors import Refused
+from vault_solver.kernel import AUTO
 from vault_solver.squaring import CHECK_SECONDS
 
 GRACE_SECONDS = 30.0
@@ -43,6 +44,7 @@ class Options:
     disk_bytes_max: int = DISK_MIB * 2**20
     proof_bytes_max: int = KEPT_BYTES_MAX
     relay: bool = True
+    kernel: str = AUTO
 
     @property
     def checkpoints(self) -> Path:

@@ -17,6 +17,7 @@ import structlog
 
 from protocol.peer import reconnect_delay
 from vault_solver.errors import PoolFailed
+from vault_solver.kernel import AUTO
 from vault_solver.pipe import (
     Cancel,
     Crashed,
@@ -81,7 +82,8 @@ class _Seat:
 
 
 class Pool:
-    """`size` worker processes; `report` is called with what they say. They check their work every `check_seconds`."""
+    """`size` worker processes; `report` is called with what they say. They check their work every `check_seconds`, and
+    compute with this kernel."""
 
     def __init__(
         self,
@@ -89,8 +91,9 @@ class Pool:
         report: Callable[[Report], None],
         check_seconds: float = CHECK_SECONDS,
         worker: Sequence[str] = WORKER,
+        kernel: str = AUTO,
     ) -> None:
-        self._command = (*worker, str(check_seconds))
+        self._command = (*worker, str(check_seconds), kernel)
         self._seats = [_Seat() for _ in range(size)]
         self._report = report
         self._backlog: deque[Solve] = deque()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gmpy2 import mpz
+from gmpy2 import mpz, powmod
 
 from protocol.proof import BadProof, Statement, verify
-from protocol.prover import prove
+from protocol.prover import Power, prove
 from vault_solver.blocks import BLOCK_MAX, LOOK_SECONDS, between_checks
 from vault_solver.gerbicz import Segment, Square
 from vault_solver.state import State
@@ -39,14 +39,14 @@ class Proved:
     answer: int
 
 
-def prove_and_verify(statement: Statement, end: State, square: Square) -> Proved:
+def prove_and_verify(statement: Statement, end: State, square: Square, power: Power = powmod) -> Proved:
     """The proof of a finished squaring, made and verified. Raises protocol.proof.BadProof when it does not hold, or
     not for the answer at this end."""
 
     def square_integers(value: int, squarings: int, modulus: int) -> int:
         return int(square(mpz(value), squarings, mpz(modulus)))
 
-    proof = prove(statement, end.kept, square_integers)
+    proof = prove(statement, end.kept, square_integers, power)
     answer = verify(statement, proof)
     if answer != end.value:
         raise BadProof("the proof holds for another answer than was computed")

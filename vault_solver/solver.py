@@ -20,6 +20,7 @@ from vault_solver.complaints import Finding
 from vault_solver.effects import Archive, Discard, Effect, Examine, Forget, Look, Note, Start, Stop, Suspend
 from vault_solver.errors import KeptOut, Unreachable
 from vault_solver.keeper import Keeper
+from vault_solver.kernel import choose
 from vault_solver.keyfile import load_or_make_key
 from vault_solver.link import Link, dial
 from vault_solver.options import Options
@@ -56,7 +57,10 @@ async def run(options: Options) -> None:
     leaving, pausing = Leaving(options.grace_seconds), Pausing()
     leaving.listen()
     pausing.listen()
-    speeds = await asyncio.to_thread(calibrate, options.calibration_seconds)
+    chosen = await asyncio.to_thread(choose, options.kernel)
+    if chosen.warning:
+        log.warning("solver.kernel_refused", message=chosen.warning, consequence=f"{chosen.name} is used")
+    speeds = await asyncio.to_thread(calibrate, options.calibration_seconds, square=chosen.arithmetic.square)
     planner = Planner(identity.fingerprint, options.proof_bytes_max, options.check_seconds)
     agent = Agent(
         capacity=options.capacity,
@@ -66,7 +70,7 @@ async def run(options: Options) -> None:
         planner=planner,
         relay=options.relay,
     )
-    solver = Solver(options, identity, agent, leaving, planner, speeds)
+    solver = Solver(options, identity, agent, leaving, planner, speeds, chosen.name)
     pausing.tell(solver.pause)
     log.info(
         "solver.started",
@@ -74,6 +78,8 @@ async def run(options: Options) -> None:
         server=options.address.authority,
         workers=options.workers,
         capacity=options.capacity,
+        kernel=chosen.name,
+        not_used=dict(chosen.absent),
         speeds=speeds,
         proof_bytes_max=options.proof_bytes_max,
     )
@@ -96,16 +102,17 @@ class Solver:
         leaving: Leaving,
         planner: Planner,
         speeds: Mapping[str, int],
+        kernel: str,
     ) -> None:
         self._options = options
         self._identity = identity
         self._agent = agent
         self._leaving = leaving
         self._pins = Pins(options.known_servers_path, options.server_key)
-        self._pool = Pool(options.workers, self._hear, options.check_seconds)
+        self._pool = Pool(options.workers, self._hear, options.check_seconds, kernel=kernel)
         store = Store(options.checkpoints, options.disk_bytes_max)
         self._keeper = Keeper(store, identity.fingerprint, self._hear)
-        self._witness = Witness(self._keeper, planner, speeds, self._examine)
+        self._witness = Witness(self._keeper, planner, speeds, self._examine, kernel=kernel)
         self._overview = Overview(options, identity.fingerprint, agent, self._pool, self._keeper)
         self._screen = Screen(self._overview.look) if options.live_screen else None
         self._acknowledged = Acknowledged()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
+from gmpy2 import powmod
+
 from protocol.proof import BadProof, Statement
-from protocol.prover import kept_indices
+from protocol.prover import Power, kept_indices
 from protocol.puzzle import Puzzle
 from vault_solver.blocks import CHECKED_MIN
 from vault_solver.gerbicz import Square
@@ -47,11 +49,12 @@ class Solving:
         stops: Callable[[int], Cancel | Suspend | None],
         square: Square,
         check_seconds: float,
+        power: Power = powmod,
     ) -> None:
         self._order = order
         self._number = order.assignment
         self._say, self._stops = say, stops
-        self._square, self._check_seconds = square, check_seconds
+        self._square, self._check_seconds, self._power = square, check_seconds, power
         self._told_at = monotonic()
 
     def run(self) -> Line:
@@ -72,7 +75,7 @@ class Solving:
         for attempt in range(REPEATS_MAX + 1):
             end = self._squared(start)
             try:
-                proved = prove_and_verify(statement, end, self._in_pieces(plan, end))
+                proved = prove_and_verify(statement, end, self._in_pieces(plan, end), self._power)
             except BadProof:
                 self._say(Misproved(self._number))
                 # The second time nothing that was kept is believed: who relayed it may know the factors of N.

@@ -16,6 +16,7 @@ from vault_solver.complaints import STANDS_BY, WITHDRAWS, Finding
 from vault_solver.effects import Examine
 from vault_solver.errors import PoolFailed
 from vault_solver.keeper import Keeper
+from vault_solver.kernel import AUTO
 from vault_solver.pipe import Crashed, Miscomputed, Report, Solve, Solved
 from vault_solver.plan import Planner, seconds_for, squarings_left
 from vault_solver.pool import WORKER, Pool
@@ -36,9 +37,10 @@ class Witness:
         speeds: Mapping[str, int],
         tell: Callable[[Finding], None],
         worker: Sequence[str] = WORKER,
+        kernel: str = AUTO,
     ) -> None:
         self._keeper, self._planner, self._speeds, self._tell = keeper, planner, speeds, tell
-        self._worker = worker
+        self._worker, self._kernel = worker, kernel
         self._turn = asyncio.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -94,7 +96,7 @@ class Witness:
             if isinstance(report, Solved | Miscomputed | Crashed) and not last.done():
                 last.set_result(report)
 
-        pool = Pool(1, hear, self._planner.check_seconds, self._worker)
+        pool = Pool(1, hear, self._planner.check_seconds, self._worker, self._kernel)
         try:
             with contextlib.suppress(TimeoutError, PoolFailed):
                 async with asyncio.timeout(seconds):

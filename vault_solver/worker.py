@@ -12,7 +12,11 @@ import signal
 import sys
 from collections import deque
 
+from gmpy2 import powmod
+
+from protocol.prover import Power
 from vault_solver.gerbicz import Square
+from vault_solver.kernel import AUTO, choose
 from vault_solver.pipe import Cancel, Line, Ready, Solve, Suspend, read_line, write_line
 from vault_solver.solving import Solving
 from vault_solver.squaring import CHECK_SECONDS, gmp_square
@@ -58,13 +62,20 @@ class Inbox:
 
 
 class Worker:
-    """Orders in, reports out. `square` does the squarings."""
+    """Orders in, reports out. `square` does the squarings, `power` the powers of proofs."""
 
-    def __init__(self, fd_in: int, fd_out: int, check_seconds: float = CHECK_SECONDS, square: Square = gmp_square):
+    def __init__(
+        self,
+        fd_in: int,
+        fd_out: int,
+        check_seconds: float = CHECK_SECONDS,
+        square: Square = gmp_square,
+        power: Power = powmod,
+    ) -> None:
         self._inbox = Inbox(fd_in)
         self._out = fd_out
         self._check_seconds = check_seconds
-        self._square = square
+        self._square, self._power = square, power
 
     def serve(self) -> None:
         """Work through orders until the parent is gone."""
@@ -73,9 +84,12 @@ class Worker:
             while True:
                 order = self._inbox.next()
                 if isinstance(order, Solve):  # a Cancel for what is finished already needs nothing
-                    self._say(Solving(order, self._say, self._inbox.stops, self._square, self._check_seconds).run())
+                    self._say(self._solving(order).run())
         except (ParentGone, BrokenPipeError):
             return
+
+    def _solving(self, order: Solve) -> Solving:
+        return Solving(order, self._say, self._inbox.stops, self._square, self._check_seconds, self._power)
 
     def _say(self, line: Line) -> None:
         unsent = memoryview(write_line(line))
@@ -90,10 +104,11 @@ def ignore_signals() -> None:
 
 
 def main() -> None:
-    """Entry of the process; its argument are the seconds between two checks."""
+    """Entry of the process; its arguments are the seconds between two checks, and the kernel, which is tested again."""
     ignore_signals()
-    check_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else CHECK_SECONDS
-    Worker(sys.stdin.fileno(), sys.stdout.fileno(), check_seconds).serve()
+    arguments = dict(enumerate(sys.argv))
+    check_seconds, arithmetic = float(arguments.get(1, CHECK_SECONDS)), choose(arguments.get(2, AUTO)).arithmetic
+    Worker(sys.stdin.fileno(), sys.stdout.fileno(), check_seconds, arithmetic.square, arithmetic.power).serve()
 
 
 if __name__ == "__main__":

@@ -41,6 +41,6 @@ class Watched:
 
 
 if __name__ == "__main__":
-    tally, wrong, seconds = sys.argv[1:]
+    tally, wrong, seconds, _ = sys.argv[1:]  # its arithmetic is GMP, whatever the kernel
     worker.ignore_signals()
     worker.Worker(sys.stdin.fileno(), sys.stdout.fileno(), float(seconds), Watched(tally, int(wrong))).serve()

@@ -58,7 +58,7 @@ class Kernel(Protocol):
 
 
 class Arithmetic:
-    """A kernel for the moduli that it takes, and another for all others."""
+    """A kernel for the moduli that it takes, and another for all others. Values of any size are reduced first."""
 
     def __init__(self, kernel: Kernel, otherwise: Kernel) -> None:
         self._kernel, self._otherwise = kernel, otherwise
@@ -74,12 +74,12 @@ class Arithmetic:
 
     def square(self, value: mpz, squarings: int, modulus: mpz, cancel: Cancel | None = None) -> mpz:
         """value^(2^squarings) mod modulus. Raises OutOfRange and Cancelled."""
-        return self.kernel_for(modulus).square(value, squarings, modulus, cancel)
+        return self.kernel_for(modulus).square(value % modulus, squarings, modulus, cancel)
 
     def multiply(self, value: mpz, factor: mpz, modulus: mpz) -> mpz:
         """value·factor mod modulus. Raises OutOfRange."""
-        return self.kernel_for(modulus).multiply(value, factor, modulus)
+        return self.kernel_for(modulus).multiply(value % modulus, factor % modulus, modulus)
 
     def power(self, value: mpz, exponent: int, modulus: mpz) -> mpz:
         """value^exponent mod modulus, for an exponent of 0 or more. Raises OutOfRange."""
-        return self.kernel_for(modulus).power(value, exponent, modulus)
+        return self.kernel_for(modulus).power(value % modulus, exponent, modulus)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from vault_solver.errors import SolverError
 from vault_solver.kernel.arithmetic import Arithmetic, Kernel
 from vault_solver.kernel.gmp import Gmp
 from vault_solver.kernel.ifma import Ifma
@@ -20,8 +21,8 @@ FASTER: Mapping[str, Callable[[], Kernel]] = MappingProxyType({Ifma.name: Ifma})
 CHOICES = (AUTO, *FASTER, Gmp.name)
 
 
-class Unusable(Exception):
-    """A kernel that was asked for by name and is not to be had; the message says why."""
+class Unusable(SolverError):
+    """A kernel that was asked for by name and is not to be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def choose(wanted: str = AUTO, faster: Mapping[str, Callable[[], Kernel]] = FAST
         else:
             return Choice(Arithmetic(kernel, Gmp()), absent, warning)
     if wanted in absent and warning is None:
-        raise Unusable(f"kernel {wanted} is not to be had: {absent[wanted]}")
+        raise Unusable(f"Kernel {wanted} is not to be had: {absent[wanted]}.", f"Use --kernel {AUTO}.")
     return Choice(Arithmetic(Gmp(), Gmp()), absent, warning)
 
 

@@ -47,7 +47,7 @@ def test_without_a_compiled_kernel_gmpy2_is_taken_and_it_is_said_why() -> None:
 
 
 def test_a_kernel_that_is_wanted_and_not_there_is_an_error() -> None:
-    with pytest.raises(Unusable, match="kernel ifma is not to be had: it has been left out"):
+    with pytest.raises(Unusable, match="Kernel ifma is not to be had: it has been left out"):
         kernel.choose("ifma", {"ifma": missing})
 
 
