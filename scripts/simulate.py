@@ -64,15 +64,19 @@ of 100 puzzles are at most twice as late as 99 of 100 are otherwise.
 example:
   scripts/simulate verifiers --seconds 5 --turns 3              half a minute, on a machine that does nothing else
 
-exit code: 0 when the aim is met; 1 when not.
+exit code: 0 when the aim is met; 1 when not; 130 when it was interrupted.
 """
 
 
 def main() -> None:
     """Run one simulation, say what came of it, and exit with what that means."""
     options = parser().parse_args()
-    with tempfile.TemporaryDirectory(prefix="vault-simulate-") as folder:
-        sys.exit(asyncio.run(options.run(Path(folder), options)))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is taken down then, too
+    try:
+        with tempfile.TemporaryDirectory(prefix="vault-simulate-") as folder:
+            sys.exit(asyncio.run(options.run(Path(folder), options)))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from tests.simulation.lies import KINDS
 from tests.simulation.records import Blamed
 from tests.simulation.shape import Shape
 
-QUICK: dict[str, object] = {"deadline_ms_min": 1_500, "deadline_ms_unknown": 1_500}
+QUICK: dict[str, object] = {"deadline_ms_min": 2_500, "deadline_ms_unknown": 2_500}
 
 
 async def outcome_of(folder: Path, shape: Shape) -> Outcome:
