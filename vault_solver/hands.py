@@ -75,7 +75,7 @@ class Hands:
 
     def go_on_from(self, held: Held, state: State) -> list[Effect]:
         """This state lies farther on than it has come: from there, at once if it has begun."""
-        held.start, held.done = state, state.done
+        held.begin_at(state)
         if not held.solving:
             return []
         return [Stop(held.offer.assignment), Start(held.job, held.offer.task)]

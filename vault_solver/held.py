@@ -70,6 +70,10 @@ class Held:
         offer = self.offer
         return Solve(offer.assignment, offer.t, offer.baseg, offer.product, self.start, self.plan)
 
+    def begin_at(self, state: State) -> None:
+        """It goes on from this state, which somebody else has reached."""
+        self.start, self.done, self._seen = state, state.done, None
+
     def progressed(self, done: int, now: float) -> None:
         """So many squarings are behind it, at this time in seconds."""
         if self._seen is None or done < self._seen[0]:

@@ -11,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import relay
+from protocol.catalog import FROM_SERVER, TO_SERVER
+from protocol.codec import Codec, DecodeError
+from protocol.envelope import Envelope
+from protocol.errors import Code
+from protocol.peer import FRAME_BYTES_MAX
 from protocol.proof import Statement, rounds, verify
 from protocol.prover import best_depth, kept_indices, prove
 from protocol.puzzle import Puzzle, Trapdoor, effort_seconds, make_modulus
 from protocol.relay import EXPONENT_BYTES, BadCheckpoint, Chain, Check, decode, encode, may_have_depth, relay_depth
-from protocol.vault import CHECKPOINT_BYTES_MAX, CHECKPOINT_PART_BYTES_MAX
+from protocol.vault import CHECKPOINT_BYTES_MAX, CHECKPOINT_PART_BYTES_MAX, CheckpointOffered, RelayCheckpoint
 from tests.protocol.forging import SOLVER, TASK, element, honest, joined, prime_above
 from vault_solver.gerbicz import Segment
 from vault_solver.squaring import gmp_square
@@ -85,6 +90,26 @@ def test_a_residue_below_one_or_above_the_last_is_refused(above: int | None) -> 
     with pytest.raises(BadCheckpoint, match="not in 1") as caught:
         decode(encode((5, wrong), MODULUS), MODULUS)
     assert str(wrong or "x") not in str(caught.value)
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["msgpack", "json"])
+def test_a_full_part_fits_a_frame_and_one_byte_more_is_no_part(binary: bool) -> None:
+    def part(size: int) -> Envelope:
+        full = RelayCheckpoint(assignment=2**53 - 1, depth=24, first=2**53 - 1, residues=b"\xff" * size)
+        return Envelope(full, id=2**53 - 1)
+
+    frames = Codec(binary=binary, reads=TO_SERVER, strict=True, frame_bytes_max=FRAME_BYTES_MAX)
+    assert frames.decode(frames.encode(part(CHECKPOINT_PART_BYTES_MAX))) == part(CHECKPOINT_PART_BYTES_MAX)
+    with pytest.raises(DecodeError) as caught:
+        frames.decode(frames.encode(part(CHECKPOINT_PART_BYTES_MAX + 1)))
+    assert caught.value.code is Code.BAD_FIELD
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["msgpack", "json"])
+def test_a_whole_checkpoint_fits_what_a_solver_reads(binary: bool) -> None:
+    offered = CheckpointOffered(assignment=2**53 - 1, depth=24, residues=b"\xff" * CHECKPOINT_BYTES_MAX)
+    frames = Codec(binary=binary, reads=FROM_SERVER, strict=False, frame_bytes_max=16 * FRAME_BYTES_MAX)
+    assert frames.decode(frames.encode(Envelope(offered, seq=2**53 - 1))).message == offered
 
 
 # depth
