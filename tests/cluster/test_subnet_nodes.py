@@ -6,6 +6,7 @@ import asyncio
 
 from protocol import subnet as wire
 from protocol.errors import Code, MessageError
+from tests.acceptance.conversation import refused_message
 from tests.acceptance.test_subnet import ANSWER, creating, join
 from tests.cluster.conftest import StartCluster
 from tests.dialling import dial
@@ -58,14 +59,9 @@ async def test_a_miner_is_found_on_the_other_node_until_it_is_gone(start_cluster
     await miner.ask(wire.SubmitCompletion(task_id=created.task_id, completion=ANSWER), wire.CompletionTaken)
     asked, _ = await voter.receive(wire.VoteRequested)
     assert ANSWER in (asked.a, asked.b)
-    two.kill()
+    await two.kill()
     await one.event("node.gone")
-    order = creating()
-    try:
-        await validator.ask(order, wire.TaskCreated)
-    except MessageError as refusal:
-        code = refusal.code
-    assert code is Code.NO_MINER_AVAILABLE
+    await refused_message(validator, creating(), Code.NO_MINER_AVAILABLE)
     await voter.ask(wire.Vote(task_id=created.task_id, chosen="a"), wire.VoteTaken)
     for each in (validator, voter):
         await each.close()
