@@ -40,6 +40,7 @@ WAIT_SECONDS_MAX = 60.0
 CAPACITY = 1024
 SETTINGS: dict[str, object] = {"modulus_bits_min": BITS, "capacity_max": CAPACITY, "open_tasks_max": 100_000}
 SETTINGS |= {"queue_messages_max": 10_000, "push_window": 4 * CAPACITY, "trap_share": 0}
+SETTINGS |= {"checks_waiting_max": 10_000, "checks_waiting_per_key_max": 10_000}
 RATIO_MAX = 2.0
 
 
