@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from vault_server.operator.asking import bans, check, explain, solvers, status
+from vault_server.operator.migrating import migrate
 from vault_server.operator.ordering import ban, rotate, unban
 from vault_server.operator.watching import tail, top
 
@@ -21,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ban": ban,
     "unban": unban,
     "check": check,
+    "migrate": migrate,
 }
 KEYS_COMMANDS: dict[str, Callable[..., None]] = {"rotate": rotate, "status": status}
 

@@ -13,6 +13,7 @@ from protocol.errors import MessageError
 from vault_server import keys
 from vault_server.app import compose
 from vault_server.clock import Clock
+from vault_server.core.location import PostgresUrl
 from vault_server.core.operation import SERVER, System
 from vault_server.exchange.cipher import KEY_BYTES, Cipher
 from vault_server.gateway.control_path import control_path
@@ -26,20 +27,25 @@ from vault_server.storage.opening import looking_at
 class Node:
     """One database and, perhaps, its server. Raises CannotLook when the file is not one that this program knows."""
 
-    def __init__(self, database: str | None) -> None:
-        try:
-            self.settings = Settings() if database is None else Settings.model_validate({"database": database})
-        except ValidationError as error:
-            problems = error.errors(include_input=False, include_url=False)
-            raise CannotLook(
-                "; ".join(f"setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
-            ) from None
+    def __init__(self, database: str | PostgresUrl | None) -> None:
+        self.settings = self.settings_for(database)
         self.database = self.settings.database
         try:
             with looking_at(self.database):
                 pass
         except StorageError as error:
             raise CannotLook(str(error)) from None
+
+    @staticmethod
+    def settings_for(database: str | PostgresUrl | None) -> Settings:
+        """The settings of the environment, with that database unless it is None. Raises CannotLook."""
+        try:
+            return Settings() if database is None else Settings.model_validate({"database": database})
+        except ValidationError as error:
+            problems = error.errors(include_input=False, include_url=False)
+            raise CannotLook(
+                "; ".join(f"setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+            ) from None
 
     def server(self) -> ControlClient | None:
         """A connection to the server, if one runs."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from vault_server.core.location import Location, PostgresUrl
 from vault_server.core.operation import Invariant, Reader
@@ -11,6 +13,7 @@ from vault_server.storage.snapshot import snapshot, soundness
 from vault_server.storage.sqlite import SqliteDatabase
 
 try:
+    from vault_server.storage.copying import copy_file
     from vault_server.storage.postgres import PostgresDatabase, is_in_use
     from vault_server.storage.postgres_snapshot import postgres_snapshot, postgres_soundness
 except ModuleNotFoundError as missing:  # an extra that an embedded server does without
@@ -43,6 +46,12 @@ def looking_at(location: Location) -> AbstractContextManager[Reader]:
         return snapshot(location)
     _check_driver()
     return postgres_snapshot(location)
+
+
+def copy_up(path: Path, url: PostgresUrl, copied: Callable[[str, int, int], None]) -> dict[str, int]:
+    """See `copying.copy_file`. Raises StorageError."""
+    _check_driver()
+    return copy_file(path, url, copied)
 
 
 def soundness_of(location: Location) -> list[Invariant]:

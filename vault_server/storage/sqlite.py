@@ -84,7 +84,7 @@ class SqliteDatabase:
         if self._writer is not None:
             return
         try:
-            self._lock = _claim(self._path)
+            self._lock = claim(self._path)
             _make_private(self._path)
             self._writer = await self._open()
             await _in_thread(self._writer, _prepare)
@@ -153,7 +153,7 @@ class SqliteDatabase:
         return connection
 
 
-def _claim(path: Path) -> int:
+def claim(path: Path) -> int:
     """Be the one server of this file, until the descriptor is closed or the process is gone.
 
     The lock file stays when the server ends: were it removed, two could hold locks of one name. Not the database file
