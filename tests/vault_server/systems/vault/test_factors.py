@@ -284,6 +284,7 @@ async def test_a_task_settles_only_after_its_factor_has_spoken(vault: Vault) -> 
     assert (await vault.task(task))["status"] == "answered"
     await vault.judge()
     assert (await vault.task(task))["status"] == "failed"
+    await vault.wait(1)  # both have been convicted: whoever waited for them is seen to
     assert await vault.rows("SELECT * FROM deadlines") == []
 
 
