@@ -81,6 +81,8 @@ int main(void) {
         else if (strcmp(name, "short") == 0) /* another size of memory, and a modulus that was never prepared */
             printf("%d %d\n", vault_kernel_prepare(modulus.bytes, modulus.count - 1, a.bytes, a.count),
                    vault_kernel_square(modulus.bytes, modulus.count - 1, a.bytes, a.count, 1, NULL));
+        else if (strcmp(name, "supported") == 0)
+            printf("%d\n", vault_kernel_supported());
         else if (strcmp(name, "passes") == 0)
             printf("%d\n", ifma_passes_max), ifma_passes_max = 0;
         else
