@@ -13,8 +13,7 @@ _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('vault-server sc
 _OURS = "SELECT to_regclass('meta') IS NOT NULL AND to_regclass('task_assignments') IS NOT NULL AS is_ours"
 _VERSION = f"SELECT value FROM meta WHERE name = '{VERSION_NAME}'"  # noqa: S608
 _SET_VERSION = (
-    f"INSERT INTO meta (name, value) VALUES ('{VERSION_NAME}', '{SCHEMA_VERSION}')"  # noqa: S608
-    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    "INSERT INTO meta (name, value) VALUES ('{}', '{}') ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
 
 
@@ -24,15 +23,14 @@ def prepare(session: Session) -> None:
     session.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
     session.execute(_ONE_AT_A_TIME)
     version = version_of(session)
-    if version > SCHEMA_VERSION:
-        raise StorageError(f"it has schema version {version}; this server knows {SCHEMA_VERSION}: upgrade the server")
+    scripts = upgrades(version, "postgres")
     if version == 0:
         _check_empty(session)
-        session.execute(postgres_script())
-    for script in upgrades(version, "postgres"):
+        scripts = [postgres_script()]
+    for script in scripts:
         session.execute(script)
     if version != SCHEMA_VERSION:
-        session.execute(_SET_VERSION)
+        session.execute(_SET_VERSION.format(VERSION_NAME, SCHEMA_VERSION))
     session.commit()
 
 

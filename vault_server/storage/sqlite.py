@@ -21,6 +21,7 @@ import aiosqlite
 from vault_server.core.operation import Effect, Query, Reader, Refusal, Row, Transaction
 from vault_server.storage.database import Outcome, StorageError, Work
 from vault_server.storage.schema import SCHEMA_VERSION, sqlite_script
+from vault_server.storage.upgrades import upgrades
 
 T = TypeVar("T")
 
@@ -186,13 +187,7 @@ async def _in_thread(connection: aiosqlite.Connection, function: Callable[..., T
 def _prepare(raw: sqlite3.Connection) -> None:
     version = raw.execute("PRAGMA user_version").fetchone()[0]
     tables = raw.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise StorageError(f"it has schema version {version}; this server knows {SCHEMA_VERSION}: upgrade the server")
-    if 0 < version < SCHEMA_VERSION:
-        raise StorageError(
-            f"it has schema version {version}, of an older server; this one needs {SCHEMA_VERSION}: "
-            f"keep the older server for it, or {NAME_ANOTHER}"
-        )
+    scripts = upgrades(version, "sqlite")
     if version == 0 and tables:
         raise StorageError(f"it belongs to another program; {NAME_ANOTHER}")
     raw.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -200,7 +195,10 @@ def _prepare(raw: sqlite3.Connection) -> None:
     raw.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
     raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}").fetchone()
     if version == 0:
-        raw.executescript(f"BEGIN IMMEDIATE;\n{sqlite_script()}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+        scripts = [sqlite_script()]
+    if scripts:
+        whole = "\n".join(scripts)
+        raw.executescript(f"BEGIN IMMEDIATE;\n{whole}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
 
 
 def _run_read(raw: sqlite3.Connection, function: Callable[[Reader], T]) -> T:

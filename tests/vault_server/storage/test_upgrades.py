@@ -1,0 +1,87 @@
+"""An older schema becomes this one in one transaction, or stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.vault_server.conftest import CONNECTIONS, NewDatabase
+from tests.vault_server.storage.rows import committed, sql
+from vault_server.storage import postgres_schema, sqlite, upgrades
+from vault_server.storage.database import Database, StorageError
+from vault_server.storage.postgres import PostgresDatabase
+from vault_server.storage.schema import SCHEMA_VERSION
+from vault_server.storage.sqlite import SqliteDatabase
+
+NEXT, AFTER = SCHEMA_VERSION + 1, SCHEMA_VERSION + 2
+GOOD = {
+    NEXT: "CREATE TABLE news (x INTEGER); INSERT INTO news VALUES (1);",
+    AFTER: "DROP TABLE news;",
+}
+WIDER = "ALTER TABLE bans ADD COLUMN remark TEXT; UPDATE bans SET remark = 'from before';"
+
+
+@pytest.fixture
+async def older(
+    dialect: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> NewDatabase:
+    """A database that was made by this server, as the one two versions later finds it."""
+    url = request.getfixturevalue("own_postgres_url") if dialect == "postgres" else None
+
+    def new_database() -> Database:
+        return SqliteDatabase(tmp_path / "vault.db") if url is None else PostgresDatabase(url, CONNECTIONS)
+
+    made = new_database()
+    await made.start()
+    ban = "INSERT INTO bans (subject, cause, reason, created_at, until) VALUES ('key:a', 'operator', 'x', 1, 2)"
+    await committed(made, lambda tx: tx.run(sql(ban)))
+    await made.stop()
+    for module in (postgres_schema, sqlite, upgrades):
+        monkeypatch.setattr(module, "SCHEMA_VERSION", AFTER)
+    return new_database
+
+
+def know(monkeypatch: pytest.MonkeyPatch, scripts: dict[int, str]) -> None:
+    monkeypatch.setattr(upgrades, "script", lambda version, _dialect: scripts.get(version))
+
+
+async def remarks(database: Database) -> list[str]:
+    rows = await database.read(lambda reader: reader.all(sql("SELECT remark FROM bans")))
+    return [row["remark"] for row in rows]
+
+
+async def test_all_scripts_run_and_only_once(older: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    know(monkeypatch, {**GOOD, AFTER: GOOD[AFTER] + WIDER})
+    for _ in range(2):
+        database = older()
+        await database.start()
+        assert await remarks(database) == ["from before"]
+        await database.stop()
+
+
+@pytest.mark.parametrize("scripts", [{NEXT: WIDER}, {AFTER: WIDER}, {}], ids=["no last", "no first", "none"])
+async def test_without_every_script_it_is_left_as_it_is(
+    older: NewDatabase, monkeypatch: pytest.MonkeyPatch, scripts: dict[int, str]
+) -> None:
+    know(monkeypatch, scripts)
+    with pytest.raises(StorageError, match=f"schema version {SCHEMA_VERSION}, of an older server"):
+        await older().start()
+    await assert_untouched(older, monkeypatch)
+
+
+async def test_a_script_that_fails_undoes_those_before_it(older: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    know(monkeypatch, {NEXT: WIDER, AFTER: "CREATE TABLE bans (x INTEGER);"})
+    with pytest.raises(StorageError):
+        await older().start()
+    await assert_untouched(older, monkeypatch)
+
+
+async def assert_untouched(older: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (postgres_schema, sqlite, upgrades):
+        monkeypatch.setattr(module, "SCHEMA_VERSION", SCHEMA_VERSION)
+    database = older()
+    await database.start()
+    with pytest.raises(StorageError):
+        await remarks(database)
+    await database.stop()
