@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from protocol import subnet as wire
-from protocol.errors import Code, MessageError
+from protocol.errors import Close, Code, MessageError
 from protocol.identity import Identity, fingerprint_of
 from protocol.vault import StandingChanged
 from tests.acceptance.conversation import look_at, refused_message
@@ -206,6 +206,37 @@ async def test_each_message_has_its_endpoint(server: Server) -> None:
     client = await dial(server.url)
     await refused_message(client, wire.Register(), Code.WRONG_ENDPOINT)
     await client.close()
+
+
+async def test_the_rate_limit_holds_here_and_what_a_push_asks_for_is_free(start_server: StartServer) -> None:
+    server = await start_server(max_requests_per_window_client=6, rate_limit_window=60)
+    validator, miner = await join(server), await join(server, mining=True)
+    for _ in range(4):
+        await validator.ask(creating(), wire.TaskCreated)
+    for _ in range(5):
+        await miner.ask(wire.GetParticipant(), wire.Participant)
+    assigned = [(await miner.receive(wire.TaskAssigned))[0] for _ in range(4)]
+    for task in assigned:
+        await miner.ask(wire.SubmitCompletion(task_id=task.task_id, completion=ANSWER), wire.CompletionTaken)
+    error = await refused_message(miner, wire.GetParticipant(), Code.RATE_LIMITED)
+    assert error.retry_after_ms is not None
+    for one in (validator, miner):
+        await one.close()
+
+
+async def test_repeated_violations_cost_reputation_here(start_server: StartServer) -> None:
+    server = await start_server(max_requests_per_window_client=2, rate_limit_window=60, ban_duration=1)
+    me = Identity.generate()
+    for number in (1, 2):
+        one = await join(server, me)
+        await one.ask(wire.GetParticipant(), wire.Participant)
+        await refused_message(one, wire.GetParticipant(), Code.RATE_LIMITED)
+        await one.send(wire.GetParticipant())
+        assert await one.closed() == Close.BANNED
+        await server.event("key.banned", count=number)
+        await asyncio.sleep(2.5 * number - 1)
+    found = rows(server, "SELECT standing, score_change, reason FROM score_history")
+    assert found == [("participant", -1.0, "repeated_violations")]
 
 
 class Stranger(LoggingProcess):
