@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from protocol.errors import Code, MessageError
 from protocol.proof import Proof
@@ -29,6 +36,7 @@ from protocol.vault import (
     RespondToComplaint,
     SubmitPuzzle,
 )
+from tests.vault_server.conftest import NewDatabase
 from tests.vault_server.people import client, solver
 from tests.vault_server.systems.vault.harness import (
     AGREED,
@@ -49,7 +57,6 @@ from tests.vault_server.systems.vault.harness import (
 from tests.vault_server.systems.vault.invariants import Rows, check
 from tests.vault_server.systems.vault.witness import Witness
 from vault_server.core.operation import Caller
-from vault_server.storage.sqlite import SqliteDatabase
 from vault_server.systems.vault.states import IN_HAND
 
 T = TypeVar("T")
@@ -106,8 +113,9 @@ async def _refused_or_not(doing: Coroutine[Any, Any, T]) -> T | MessageError:
 class EverythingAtOnce(RuleBasedStateMachine):
     """Each rule is one order; refusals that are possible at any time are part of the game."""
 
-    def __init__(self) -> None:
+    def __init__(self, empty_database: NewDatabase) -> None:
         super().__init__()
+        self.empty_database = empty_database
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(prefix="vault-everything-")
         self.orders: dict[str, SubmitPuzzle] = {}
@@ -126,7 +134,7 @@ class EverythingAtOnce(RuleBasedStateMachine):
             relay_interval_ms=0,
             trap_share=0.0,  # nobody here knows their answers
         )
-        self.vault = Vault(SqliteDatabase(chosen.database), chosen)
+        self.vault = Vault(self.empty_database(), chosen)
         self.do(self.vault.database.start())
         for one in SOLVERS[1:4]:
             self.join(one, 3)
@@ -454,7 +462,21 @@ class EverythingAtOnce(RuleBasedStateMachine):
             assert push.answer == RIGHT[self.orders[push.task].t]
 
 
-EverythingAtOnce.TestCase.settings = settings(
-    max_examples=50, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestEverythingAtOnce = EverythingAtOnce.TestCase
+EXAMPLES = {"sqlite": 50, "postgres": 5}
+"""A round trip for each statement: fewer there."""
+
+
+def test_everything_at_once(dialect: str, empty_database: NewDatabase) -> None:
+    class OnThis(EverythingAtOnce):
+        def __init__(self) -> None:
+            super().__init__(empty_database)
+
+    run_state_machine_as_test(
+        OnThis,
+        settings=settings(
+            max_examples=EXAMPLES[dialect],
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
