@@ -381,7 +381,7 @@ WHERE t.status = 'submitted' AND p.hotkey <> t.validator_hotkey AND p.hotkey <> 
   AND NOT EXISTS (SELECT 1 FROM completions c WHERE c.task_id = t.id AND c.hotkey = p.hotkey)
   AND NOT EXISTS (SELECT 1 FROM miner_contributors l WHERE l.contributor_hotkey = p.hotkey
                   AND l.miner_hotkey = t.assigned_miner_hotkey
-                  AND (l.revoked_at IS NULL OR l.revoked_at >= t.created_at));
+                  AND (l.revoked_at IS NULL OR (l.created_at <= t.created_at AND l.revoked_at >= t.submitted_at)));
 
 -- The hive (seed 002)
 

@@ -55,7 +55,8 @@ FROM = [
             ),
             re=6,
         ),
-        b"\x87\xa4type\xabparticipant\xa2re\x06\xa6hotkey\xd9\x40" + KEY.encode() + b"\xabfingerprint\xd9\x20" + b"cd" * 16
+        b"\x87\xa4type\xabparticipant\xa2re\x06\xa6hotkey\xd9\x40" + KEY.encode()
+        + b"\xabfingerprint\xd9\x20" + b"cd" * 16
         + b"\xb0reputation_score\xcb\x40\x49\x40\x00\x00\x00\x00\x00\xadregistered_at\x01\xa5roles\x91\xa9validator",
         f'{{"type":"participant","re":6,"hotkey":"{KEY}","fingerprint":"{"cd" * 16}","reputation_score":50.5,'
         '"registered_at":1,"roles":["validator"]}',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from vault_server.core.operation import Reader
+from vault_server.core.operation import Reader, Row
 from vault_server.systems.subnet.records import Task, q
 
 
@@ -16,7 +16,7 @@ class Place(Enum):
     CONTRIBUTOR = "contributor"
     """Linked to the miner now."""
     FORMER = "former contributor"
-    """The link to the miner was ended after the task began, or he has answered it: he knows who wrote what."""
+    """He has answered the task, or helped its miner from its beginning to its answer. Without one: since it began."""
     VOTER = "voter"
     """May judge it, or has."""
     STRANGER = "stranger"
@@ -39,7 +39,7 @@ def place_in(reader: Reader, task: Task, hotkey: str) -> Place:
     if link is not None and link["miner_hotkey"] == task.miner:
         if link["revoked_at"] is None:
             return Place.CONTRIBUTOR
-        if link["revoked_at"] >= task.created_at:
+        if _was_linked(task, link):
             return Place.FORMER
     if reader.one(q.completion_by, task_id=task.id, hotkey=hotkey) is not None:
         return Place.FORMER
@@ -48,3 +48,13 @@ def place_in(reader: Reader, task: Task, hotkey: str) -> Place:
     if reader.one(q.voter, task_id=task.id, hotkey=hotkey) is not None:
         return Place.VOTER
     return Place.STRANGER
+
+
+def _was_linked(task: Task, link: Row) -> bool:
+    """Whether an ended link makes an insider; the view `subnet_voters` says the same of a task that is judged.
+
+    One that was made later does not: else a miner could keep judges away by linking them unasked.
+    """
+    if task.submitted_at is None:
+        return bool(link["revoked_at"] >= task.created_at)
+    return bool(link["created_at"] <= task.created_at and link["revoked_at"] >= task.submitted_at)

@@ -52,7 +52,7 @@ def get_task(parts: Parts, tx: Transaction, caller: Caller, order: wire.GetTask,
     if place is Place.VOTER:
         return _to_voter(parts, tx, task, caller, now_ms)
     if place in (Place.VALIDATOR, Place.MINER, Place.CONTRIBUTOR):
-        return _to_party(tx, task, place, now_ms)
+        return _to_party(tx, task, place, caller, now_ms)
     raise no_such_task(order.task_id)
 
 
@@ -78,10 +78,11 @@ def _to_voter(parts: Parts, tx: Transaction, task: Task, caller: Caller, now_ms:
     )
 
 
-def _to_party(tx: Transaction, task: Task, place: Place, now_ms: int) -> wire.TaskShown:
-    """Validator and miner see their own side; the validator also the answer, for he knows which one it is."""
+def _to_party(tx: Transaction, task: Task, place: Place, caller: Caller, now_ms: int) -> wire.TaskShown:
+    """Validator and miner see the answer, which they can tell from the reference; a contributor sees his own alone."""
     completions = completions_of(tx, task)
     is_validator = place is Place.VALIDATOR
+    sees_answer = place is not Place.CONTRIBUTOR or completions.author == caller.hotkey
     return wire.TaskShown(
         task_id=task.id,
         task_type=task.task_type,
@@ -95,7 +96,7 @@ def _to_party(tx: Transaction, task: Task, place: Place, now_ms: int) -> wire.Ta
         assigned_miner_hotkey=task.miner,
         submitted_by=completions.author,
         validator_completion=completions.validator if is_validator else None,
-        miner_completion=completions.miner,
+        miner_completion=completions.miner if sees_answer else None,
     )
 
 

@@ -150,7 +150,9 @@ class EverythingAtOnce(RuleBasedStateMachine):
         assert before["status"] == "assigned"
         assert self.subnet.now_ms < before["expire_at"]
         link = self.link_of(who)
-        assert who.hotkey == before["assigned_miner_hotkey"] or link == (before["assigned_miner_hotkey"], None)
+        assert who.hotkey == before["assigned_miner_hotkey"] or (link or ())[:2] == (
+            before["assigned_miner_hotkey"], None,
+        )  # fmt: skip
         assert number not in self.authors, "one miner completion"
         self.authors[number] = who.hotkey
         self.subnet.now_ms += 1
@@ -165,17 +167,18 @@ class EverythingAtOnce(RuleBasedStateMachine):
         if self.count("SELECT count(*) AS n FROM subnet_tasks") == before:
             return
         number = self.count("SELECT max(id) AS n FROM subnet_tasks")
-        helpers = [each for each in PEOPLE if self.link_of(each) == (miner.hotkey, None)]
+        helpers = [each for each in PEOPLE if (self.link_of(each) or ())[:2] == (miner.hotkey, None)]
         self.answer(helpers[0] if helped and helpers else miner, number)
 
     def count(self, sql: str) -> int:
         return int(self.do(self.subnet.row(sql))["n"])
 
-    def link_of(self, who: Caller) -> tuple[str, int | None] | None:
+    def link_of(self, who: Caller) -> tuple[str, int | None, int] | None:
+        """The miner, when it ended, when it began."""
         rows = self.do(
             self.subnet.rows("SELECT * FROM miner_contributors WHERE contributor_hotkey = :key", key=who.hotkey)
         )
-        return (rows[0]["miner_hotkey"], rows[0]["revoked_at"]) if rows else None
+        return (rows[0]["miner_hotkey"], rows[0]["revoked_at"], rows[0]["created_at"]) if rows else None
 
     @rule(who=somebody, which=any_task, side=some_side, against=st.booleans())
     def judge(self, who: Caller, which: int, side: str, against: bool) -> None:
@@ -211,7 +214,9 @@ class EverythingAtOnce(RuleBasedStateMachine):
         assert self.subnet.now_ms < before["voting_closes_at"]
         parties = (before["validator_hotkey"], before["assigned_miner_hotkey"], self.authors[number])
         assert who.hotkey not in parties
-        assert link is None or link[0] != before["assigned_miner_hotkey"] or (link[1] or 1 << 60) < before["created_at"]
+        if link is not None and link[0] == before["assigned_miner_hotkey"]:
+            assert link[1] is not None
+            assert link[1] < before["submitted_at"] or link[2] > before["created_at"]
         assert self.known[who.hotkey] < before["submitted_at"]
         self.cast[number, who.hotkey] = (side, taken.weight)
 

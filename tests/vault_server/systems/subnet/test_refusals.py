@@ -190,17 +190,33 @@ async def test_registered_in_the_same_millisecond_is_too_late(subnet: Subnet) ->
     await refuses(subnet, ANN, wire.Vote(task_id=task, chosen="a"), Code.NOT_REGISTERED)
 
 
-async def test_a_former_contributor_does_not_vote_on_what_he_could_see(subnet: Subnet) -> None:
+async def test_who_helped_until_the_answer_does_not_vote_on_it(subnet: Subnet) -> None:
     await subnet.register(VAL, MIA, ANN, BOB)
     await subnet.link(MIA, HAL)
-    task = await subnet.create()
+    task, other = await subnet.submitted(), await subnet.create()
     await subnet.give(HAL, wire.LeaveMiner())
-    await subnet.submit(task)
     await refuses(subnet, HAL, wire.Vote(task_id=task, chosen="a"), Code.SELF_VOTE)
-    assert await subnet.pushed(HAL) == ["contributor_linked", "contributor_revoked"]
+    assert await subnet.pushed(HAL) == ["contributor_linked", "completion_submitted", "contributor_revoked"]
     subnet.now_ms += 1
-    later = await subnet.submitted()
-    await subnet.vote(later, HAL, "miner")
+    await subnet.submit(other)
+    await subnet.vote(other, HAL, "miner")
+
+
+async def test_a_judge_who_is_linked_unasked_leaves_and_votes(subnet: Subnet) -> None:
+    await subnet.register(VAL, MIA, ANN, BOB)
+    early = await subnet.create()
+    subnet.now_ms += 1
+    await subnet.link(MIA, ANN)
+    await subnet.submit(early)
+    task = await subnet.submitted()
+    await subnet.link(MIA, BOB)
+    assert (await subnet.shown(task, BOB)).miner_completion is None, "another's answer, before it is scored"
+    await refuses(subnet, ANN, wire.Vote(task_id=early, chosen="a"), Code.SELF_VOTE)
+    await subnet.give(ANN, wire.LeaveMiner())
+    await subnet.give(BOB, wire.LeaveMiner())
+    await subnet.vote(early, ANN, "miner")
+    await subnet.vote(task, BOB, "validator")
+    await refuses(subnet, ANN, wire.Vote(task_id=task, chosen="a"), Code.SELF_VOTE)
 
 
 async def test_before_and_after_the_voting(subnet: Subnet) -> None:

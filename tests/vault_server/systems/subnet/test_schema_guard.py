@@ -387,8 +387,11 @@ def test_votes_that_cannot_be(rows: Raw, columns: dict[str, Any]) -> None:
     ("columns", "refused"),
     [
         pytest.param({}, True, id="active"),
-        pytest.param({"revoked_at": CREATED}, True, id="revoked since the task began"),
-        pytest.param({"revoked_at": CREATED - 1}, False, id="revoked before"),
+        pytest.param({"revoked_at": SUBMITTED}, True, id="revoked when the answer was there"),
+        pytest.param({"revoked_at": SUBMITTED - 1}, False, id="revoked before the answer"),
+        pytest.param({"created_at": CREATED, "revoked_at": SUBMITTED}, True, id="linked when the task began"),
+        pytest.param({"created_at": CREATED + 1, "revoked_at": SUBMITTED}, False, id="linked later"),
+        pytest.param({"created_at": NOW}, True, id="active, linked when it was answered"),
         pytest.param({"miner_hotkey": OTHER}, False, id="of another miner"),
     ],
 )
