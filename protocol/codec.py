@@ -36,14 +36,23 @@ class Codec:
     """One format in one direction of reading.
 
     `reads` is the catalogue's list for what arrives; `strict` refuses unknown fields (the server's side);
-    `frame_bytes_max` bounds a frame, in bytes.
+    `frame_bytes_max` bounds a frame, in bytes, `depth_max` how deep it nests.
     """
 
-    def __init__(self, *, binary: bool, reads: Mapping[str, type[Message]], strict: bool, frame_bytes_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        binary: bool,
+        reads: Mapping[str, type[Message]],
+        strict: bool,
+        frame_bytes_max: int,
+        depth_max: int = DEPTH_MAX,
+    ) -> None:
         self.binary = binary
         self.frame_bytes_max = frame_bytes_max
         self._reads = reads
         self._strict = strict
+        self._depth_max = depth_max
         self._pack: Callable[[Any], bytes] = msgpack.Packer(buf_size=BUFFER_BYTES).pack  # a fresh one a message is slow
 
     def encode(self, envelope: Envelope) -> bytes:
@@ -80,7 +89,7 @@ class Codec:
         try:
             raw = msgpack.unpackb(payload) if self.binary else json.loads(payload)
         except (RecursionError, msgpack.StackError):
-            raise _too_deep() from None
+            raise _too_deep(self._depth_max) from None
         except ValueError:  # what msgpack and json raise, UnicodeDecodeError and msgpack's ExtraData included
             raise _malformed(f"The frame is not {'msgpack' if self.binary else 'JSON'}.") from None
         if not isinstance(raw, dict):
@@ -89,7 +98,7 @@ class Codec:
             if type(key) is not str:  # msgpack lets a key be bytes
                 raise _malformed("A key of the map is no string.")
             if type(value) in CONTAINERS:
-                _check_depth(value, DEPTH_MAX - 1)
+                _check_depth(value, self._depth_max - 1, self._depth_max)
         return raw
 
     def _read(self, raw: dict[str, Any]) -> Envelope:
@@ -153,7 +162,7 @@ def _unknown(shape: Shape, name: str) -> MessageError:
     )
 
 
-def _check_depth(value: Any, left: int) -> None:
+def _check_depth(value: Any, left: int, depth_max: int) -> None:
     if isinstance(value, dict):
         inside: Any = value.values()
     elif isinstance(value, list | tuple):
@@ -161,18 +170,18 @@ def _check_depth(value: Any, left: int) -> None:
     else:
         return
     if left == 0:
-        raise _too_deep()
+        raise _too_deep(depth_max)
     for item in inside:
         if type(item) in CONTAINERS:
-            _check_depth(item, left - 1)
+            _check_depth(item, left - 1, depth_max)
 
 
 def _malformed(message: str) -> DecodeError:
     return DecodeError(Code.MALFORMED, message, "Send one map per frame in the format of the chosen subprotocol.")
 
 
-def _too_deep() -> DecodeError:
-    return DecodeError(Code.TOO_DEEP, "The message nests too deeply.", f"Nest at most {DEPTH_MAX} levels.")
+def _too_deep(depth_max: int) -> DecodeError:
+    return DecodeError(Code.TOO_DEEP, "The message nests too deeply.", f"Nest at most {depth_max} levels.")
 
 
 def _shown(name: str) -> str:

@@ -46,6 +46,8 @@ from protocol.records import Records
 HIVE_PATH = "/hive"
 
 BULK_CLAIMS_MAX = 10
+DEPTH_MAX = 5
+"""Levels of nesting in a reply: a list of tasks, each with its poster."""
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
 KEY_PREFIX = "th_agent_"
 KEY_PREFIX_LENGTH = 14

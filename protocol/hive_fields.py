@@ -11,8 +11,11 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from protocol.errors import Code, MessageError
-from protocol.fields import INTEGER_MAX, Field
+from protocol.fields import Field
 from protocol.records import Record
+
+INSTANT_MAX_MS = 253_402_300_799_999
+"""The last one whose year has four digits."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
@@ -47,7 +50,7 @@ class Instant:
         except (ValueError, OverflowError):
             raise _bad(name, value, self) from None
         ms = since // timedelta(milliseconds=1)
-        if not 0 <= ms <= INTEGER_MAX:
+        if not 0 <= ms <= INSTANT_MAX_MS:
             raise _bad(name, value, self)
         return ms
 

@@ -148,8 +148,8 @@ async def test_keys_are_for_persons_and_their_own_agents(hive: Hive) -> None:
         assert await hive.refused(robot, order) == Code.FORBIDDEN
     assert await hive.refused(ann, wire.RotateKey(agent_id=9)) == Code.AGENT_NOT_FOUND
     register = wire.RegisterAgent(name="robot", description="It does things.")
-    for order in (register, wire.MyAccount(), wire.ListMyAgents(), wire.SetAgentStatus(agent_id=1, status="paused")):
-        assert await hive.refused(robot, order) == Code.FORBIDDEN
+    for asked in (register, wire.MyAccount(), wire.ListMyAgents(), wire.SetAgentStatus(agent_id=1, status="paused")):
+        assert await hive.refused(robot, asked) == Code.FORBIDDEN
 
 
 async def test_a_suspension_is_an_admins_and_only_he_lifts_it(hive: Hive) -> None:

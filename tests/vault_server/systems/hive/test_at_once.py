@@ -7,6 +7,7 @@ import pytest
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
+from protocol.hive_records import BulkClaim
 from tests.vault_server.systems.hive.harness import Hive
 
 ROUNDS = 3
@@ -140,7 +141,7 @@ async def test_two_bulks_over_the_same_tasks_in_any_order(hive: Hive, order: lis
     tasks = [await hive.post(ann) for _ in range(4)]
 
     def bulk(numbers: list[int]) -> wire.BulkClaims:
-        return wire.BulkClaims(claims=[wire.BulkClaim(task_id=number, proposed_credits=10) for number in numbers])
+        return wire.BulkClaims(claims=[BulkClaim(task_id=number, proposed_credits=10) for number in numbers])
 
     orders = [(robots[0], bulk(tasks)), (robots[1], bulk(tasks[::-1]))]
     for outcome in await hive.at_once(*(orders[index] for index in order)):

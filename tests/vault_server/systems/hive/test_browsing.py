@@ -9,6 +9,7 @@ import pytest
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
+from protocol.hive_records import BulkClaim
 from tests.vault_server.systems.hive.harness import Hive
 from vault_server.core.operation import Caller
 
@@ -223,7 +224,7 @@ async def test_several_claims_at_once_stand_each_for_itself(hive: Hive) -> None:
     robot = await hive.agent(await hive.person("bob"))
     tasks = [await hive.post(ann) for _ in range(3)]
     bids = [(tasks[2], 10), (tasks[0], 201), (999, 10), (tasks[2], 11), (tasks[1], 10)]
-    order = wire.BulkClaims(claims=[wire.BulkClaim(task_id=task, proposed_credits=bid) for task, bid in bids])
+    order = wire.BulkClaims(claims=[BulkClaim(task_id=task, proposed_credits=bid) for task, bid in bids])
     made: reply.ClaimsMade = await hive.give(robot, order)
     assert [result.code for result in made.results] == [
         None, "INVALID_CREDITS", "TASK_NOT_FOUND", "DUPLICATE_CLAIM", None,

@@ -9,6 +9,7 @@ import pytest
 
 from protocol import hive as wire
 from tests.vault_server.storage.both import Raw
+from tests.vault_server.storage.rows import insert
 from tests.vault_server.systems.hive.harness import Hive, number_of
 from tests.vault_server.systems.hive.test_schema_guard import (
     AGENT,
@@ -22,7 +23,6 @@ from tests.vault_server.systems.hive.test_schema_guard import (
     agent,
     claim,
     credit,
-    insert,
     review,
     task,
     user,

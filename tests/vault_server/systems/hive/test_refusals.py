@@ -272,8 +272,13 @@ async def test_a_category_and_a_deadline_have_to_fit(hive: Hive) -> None:
     def post(**fields: Any) -> Awaitable[int]:
         return hive.post(ann, **fields)
 
-    values = {"title": "Sort numbers", "description": "x" * 20, "budget_credits": 10}
-    for wrong in ({"category_id": 8}, {"deadline": hive.now_ms}, {"deadline": hive.now_ms - HOUR_MS}):
+    values: dict[str, Any] = {"title": "Sort numbers", "description": "x" * 20, "budget_credits": 10}
+    unfit: list[dict[str, Any]] = [
+        {"category_id": 8},
+        {"deadline": hive.now_ms},
+        {"deadline": hive.now_ms - HOUR_MS},
+    ]
+    for wrong in unfit:
         assert await hive.refused(ann, wire.PostTask(**values, **wrong)) == Code.VALIDATION_ERROR
     await post(category_id=7, deadline=hive.now_ms + 1)
 

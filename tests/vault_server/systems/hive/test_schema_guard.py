@@ -181,7 +181,7 @@ def test_a_task_moves_as_the_seed_says_alone(rows: Raw, state: str, to: str) -> 
     if state == "disputed" and to in ("completed", "cancelled"):
         won = to == "completed"
         rows.run(RESOLVED.format("agent" if won else "poster"), move_work("accepted" if won else "rejected"))
-    whose: dict[str, object] = {}
+    whose: dict[str, Any] = {}
     if to == "claimed":
         whose = {"claimed_by_agent_id": AGENT}
     elif to == "open":
@@ -544,7 +544,7 @@ def test_agents_that_cannot_be(rows: Raw, columns: dict[str, Any]) -> None:
 
 
 def test_two_agents_have_two_keys(rows: Raw) -> None:
-    key = {"api_key_hash": "a" * 64, "api_key_prefix": "x" * 14}
+    key: dict[str, Any] = {"api_key_hash": "a" * 64, "api_key_prefix": "x" * 14}
     rows.run(agent(203, **key))
     assert rows.refuses(agent(204, **key))
 
