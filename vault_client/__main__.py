@@ -15,6 +15,8 @@ from vault_client.cli import (
     listing,
     locking,
     status,
+    subnet,
+    subnet_people,
     subnet_working,
     tasks,
     unlocking,
@@ -57,7 +59,9 @@ def _options(
 
 for group in (keys, locking, unlocking, tasks, status, listing, watching, verifying, complaining):
     app.add_typer(group.app)
-app.add_typer(subnet_working.app, name="subnet", short_help="Ask, answer and judge where peers decide what is good.")
+for part in (subnet_people, subnet_working):
+    subnet.app.add_typer(part.app)
+app.add_typer(subnet.app, name="subnet", short_help="Ask, answer and judge where peers decide what is good.")
 
 
 def _end(_number: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""`vault-client subnet …`: ask, answer, judge and look in the subnet."""
+"""`vault-client subnet …`: ask, answer, vote, and look at tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import typer
 from protocol.subnet import LIST_ROLES, SIDES, TASK_STATUSES
 from vault_client.cli.console import note, say
 from vault_client.cli.subnet_door import (
-    HotkeyArgument,
     TaskIdArgument,
     Visit,
     as_plain,
@@ -23,8 +22,6 @@ from vault_client.cli.subnet_door import (
 from vault_client.cli.subnet_lines import (
     event_line,
     left,
-    participant_lines,
-    score_line,
     short,
     shown_task,
     task_line,
@@ -195,85 +192,6 @@ async def votes(visit: Visit, task: TaskIdArgument) -> None:
     async with visit.open() as subnet, aclosing(subnet.votes(task)) as lines:
         async for line in lines:
             visit.show(line, vote_line(line))
-
-
-@app.command()
-@visiting
-async def register(visit: Visit) -> None:
-    """Take part: whoever is to judge a task must have done so before it was answered."""
-    async with visit.open() as subnet:
-        registered = await subnet.register(mining=False, judging=False)
-    visit.show(registered, f"{registered.hotkey} takes part, reputation {registered.reputation_score:g}.")
-
-
-@app.command()
-@visiting
-async def who(
-    visit: Visit,
-    hotkey: Annotated[
-        str | None, typer.Argument(metavar="[HOTKEY]", help="A participant's key.", show_default="yours")
-    ] = None,
-) -> None:
-    """Show a participant: reputation, roles by what was done, whom it helps."""
-    async with visit.open() as subnet:
-        seen = await subnet.participant(hotkey)
-    visit.show(seen, "\n".join(participant_lines(seen)))
-
-
-@app.command()
-@visiting
-async def scores(
-    visit: Visit,
-    hotkey: Annotated[
-        str | None, typer.Argument(metavar="[HOTKEY]", help="A participant's key.", show_default="yours")
-    ] = None,
-) -> None:
-    """List every change of a participant's reputation, the newest first: 50 and all of them are the score."""
-    async with visit.open() as subnet, aclosing(subnet.score_history(hotkey)) as lines:
-        async for line in lines:
-            visit.show(line, score_line(line))
-
-
-@app.command("add-contributor")
-@visiting
-async def add_contributor(visit: Visit, hotkey: HotkeyArgument) -> None:
-    """Let a key see and answer your tasks as a miner. A key helps one miner."""
-    async with visit.open() as subnet:
-        added = await subnet.add_contributor(hotkey)
-    visit.show(added, f"{hotkey} may answer your tasks.")
-
-
-@app.command("revoke-contributor")
-@visiting
-async def revoke_contributor(visit: Visit, hotkey: HotkeyArgument) -> None:
-    """Let a contributor of yours see and answer nothing any more, at once."""
-    async with visit.open() as subnet:
-        removed = await subnet.revoke_contributor(hotkey)
-    visit.show(removed, f"{hotkey} may no longer answer your tasks.")
-
-
-@app.command("leave-miner")
-@visiting
-async def leave_miner(visit: Visit) -> None:
-    """Stop contributing to the miner you help."""
-    async with visit.open() as subnet:
-        removed = await subnet.leave_miner()
-    visit.show(removed, f"You no longer help {removed.miner_hotkey}.")
-
-
-@app.command()
-@visiting
-async def contributors(visit: Visit) -> None:
-    """List who helps you as a miner, and whom you help."""
-    async with visit.open() as subnet:
-        found = await subnet.contributors()
-    lines = [
-        f"{each.contributor_hotkey}  {'active' if each.revoked_at is None else 'revoked'}"
-        for each in found.contributors
-    ]
-    if found.miner_hotkey is not None:
-        lines.append(f"You help {found.miner_hotkey}.")
-    visit.show(found, "\n".join(lines) or "Nobody helps you, and you help nobody.")
 
 
 @app.command()

@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from vault_client.cli.console import note, say
-from vault_client.cli.subnet import app as app
 from vault_client.cli.subnet_door import Visit, visiting
 from vault_client.cli.subnet_lines import short
 from vault_client.subnet import Subnet
 from vault_client.subnet_worker import Judge, Miner, Tell
+
+app = typer.Typer()
 
 
 def _words(command: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from protocol import subnet as wire
 from vault_server.core.operation import Door, Endpoint, Operation, System
-from vault_server.systems.subnet import allowances, contributing, listing, orders, showing, upkeep, voting
+from vault_server.systems.subnet import allowances, attending, contributing, listing, orders, showing, upkeep, voting
 from vault_server.systems.subnet import operations as does
 from vault_server.systems.subnet.gauges import GAUGES
 from vault_server.systems.subnet.invariants import INVARIANTS
@@ -37,7 +37,7 @@ def subnet(parts: Parts) -> System:
             )
         ],
         operations=[
-            operation(wire.Register, does.register),
+            operation(wire.Register, attending.register),
             operation(wire.CreateTask, does.create_task),
             operation(wire.CancelTask, does.cancel_task),
             operation(wire.SubmitCompletion, does.submit_completion),
