@@ -78,4 +78,15 @@ def test_the_locks_of_the_files_arrive() -> None:
     assert for_postgres(queries.claim_solver, locks=False)[0].endswith("in_hand < capacity ;")
     assert for_postgres(queries.assignment_of_solver)[0].endswith("FOR UPDATE;")
     marks = sum((files(package) / file).read_text().count("/*for update") for package, file in FILES)
-    assert marks == sum(" FOR UPDATE" in for_postgres(query)[0] for query in every_query()) > 0
+    assert marks == sum("/*for update" in query for query in every_query()) > 0
+    for query in every_query():
+        asked = "/*for update" in (query.postgres or query)
+        assert (" FOR UPDATE" in for_postgres(query)[0]) is asked
+        assert " FOR UPDATE" not in for_postgres(query, locks=False)[0]
+
+
+def test_a_variant_takes_what_the_shared_form_takes() -> None:
+    variants = [query for query in every_query() if query.postgres is not None]
+    assert {"running_transactions", "take_deadline"} <= {query.name for query in variants}
+    for query in variants:
+        assert set(for_postgres(query)[1]) == set(for_postgres(Query(query.name, str(query)))[1]), query.name

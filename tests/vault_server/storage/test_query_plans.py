@@ -19,6 +19,13 @@ PACKAGES = ("vault_server.exchange", "vault_server.systems.vault", "vault_server
 OF_OPERATIONS = [query for name in PACKAGES for query in load(name)]
 
 WALKS = {
+    "bans_lifted": "along the index of those that were lifted since",
+    "count_nodes": "a handful of rows",
+    "node_that_was_there": "a handful of rows",
+    "nodes_gone": "a handful of rows",
+    "other_nodes": "a handful of rows",
+    "solvers_of_node_offline": "over those that are online, when a server is gone",
+    "solvers_of_node_online": "over those of a server, when it was taken to be gone and is not",
     "nobody_is_there": "at the start",
     "nobody_is_at_node": "at the start",
     "node_is_gone": "when a server is gone, over those that are online",
