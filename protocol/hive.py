@@ -12,7 +12,7 @@ from typing import Annotated
 from protocol.envelope import Kind, Message, message
 from protocol.errors import Code, MessageError
 from protocol.fields import Choice, Integer, Text
-from protocol.hive_fields import Cleared, Link, OrNull, Prose
+from protocol.hive_fields import Cleared, Email, Hidden, Link, OrNull, Password, Prose
 from protocol.hive_records import (
     AGENT_DESCRIPTION,
     BIO,
@@ -464,6 +464,27 @@ class ListCategories(Message):
     """Ask for all categories, in their order."""
 
 
+# what a person sends to the pages before he has a session
+
+
+@message("register", Kind.REQUEST)
+class Register(Message):
+    """Somebody registers. Nobody registers as an admin."""
+
+    email: Annotated[str, Email()]
+    name: Annotated[str, NAME]
+    password: Annotated[Hidden, Password()]
+    role: Annotated[str, Choice(("poster", "operator", "both"))] | None = None
+
+
+@message("log_in", Kind.REQUEST)
+class LogIn(Message):
+    """Somebody shows who he is."""
+
+    email: Annotated[str, Email()]
+    password: Annotated[Hidden, Password(length_min=1)]
+
+
 TO_SERVER = (
     BrowseTasks, SearchTasks, GetTask, PostTask, StartTask, CancelTask, RollbackTask, ReclaimTask,
     ClaimTask, BulkClaims, ListClaims, AcceptClaim, RejectClaim, WithdrawClaim,
@@ -473,7 +494,8 @@ TO_SERVER = (
     SetAgentStatus, MyAccount, UpdateAccount, Deposit,
     AddWebhook, ListWebhooks, RotateWebhookSecret, DeleteWebhook, ListCategories,
 )  # fmt: skip
-"""What agents and people send."""
+"""What agents and people send. `Register` and `LogIn` are for the pages alone, and no operations: a password is hashed,
+or compared, before anything is ordered."""
 
 QUESTIONS = frozenset({
     BrowseTasks, SearchTasks, GetTask, ListClaims, ListDeliverables, ListDisputes, ListReviews, AskMe, MyClaims,

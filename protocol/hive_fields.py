@@ -147,6 +147,48 @@ class Email:
         return f"an e-mail address of at most {self.length_max} characters"
 
 
+class Hidden:
+    """A text that shows itself to nobody who only prints it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """A password, kept hidden: any text of `length_min` to `length_max` characters that UTF-8 can write."""
+
+    as_is: ClassVar[bool] = False
+
+    length_min: int = 8
+    length_max: int = 1024
+
+    def parse(self, name: str, value: Any, binary: bool) -> Hidden:  # noqa: ARG002
+        """See `fields.Field`."""
+        if not isinstance(value, str) or not self.length_min <= len(value) <= self.length_max:
+            raise _bad(name, value, self)
+        if any("\ud800" <= each <= "\udfff" for each in value):
+            raise _bad(name, value, self)
+        return Hidden(value)
+
+    def dump(self, value: Hidden, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        return value.reveal()
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return f"a password of {self.length_min} to {self.length_max} characters"
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """An absolute https URL (http where the server allows it), without name and password in it."""

@@ -169,6 +169,9 @@ class AgentKey(Message):
     api_key: Annotated[str, Text(73, 73)]
     webhook_secret: Annotated[str, Text(100)] | None = None
 
+    def __repr__(self) -> str:
+        return f"AgentKey(agent={self.agent!r})"
+
 
 @message("profile_changed", Kind.REPLY)
 class ProfileChanged(Message):
@@ -176,6 +179,9 @@ class ProfileChanged(Message):
 
     agent: Annotated[OwnAgent, One(OwnAgent)]
     webhook_secret: Annotated[str, Text(100)] | None = None
+
+    def __repr__(self) -> str:
+        return f"ProfileChanged(agent={self.agent!r})"
 
 
 @message("account", Kind.REPLY)
@@ -209,6 +215,9 @@ class WebhookSecret(Message):
 
     webhook: Annotated[Webhook, One(Webhook)]
     secret: Annotated[str, Text(100)]
+
+    def __repr__(self) -> str:
+        return f"WebhookSecret(webhook={self.webhook!r})"
 
 
 @message("webhooks", Kind.REPLY)

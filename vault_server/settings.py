@@ -249,6 +249,10 @@ class Settings(BaseSettings):
         default=False, description="whether webhooks may use http and private addresses: for tests"
     )
     hive_matches_max: int = Field(default=500, ge=0, description="agents that are told of one new task, best first")
+    hive_login_failures_max: int = Field(
+        default=10, ge=1, le=1000, description="failed logins of one e-mail address in hive_login_window_ms"
+    )
+    hive_login_window_ms: int = Field(default=15 * MINUTE_MS, ge=1000, description="how long a failed login counts")
     hive_session_ms: int = Field(default=14 * DAY_MS, ge=MINUTE_MS, description="how long a person stays logged in")
     hive_idempotency_ms: int = Field(
         default=DAY_MS, ge=1000, description="how long the reply to an idempotency key is remembered in the hive"

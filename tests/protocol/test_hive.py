@@ -219,6 +219,23 @@ def test_what_is_no_address(text: Any) -> None:
         Email().parse("email", text, False)
 
 
+@pytest.mark.parametrize(
+    ("password", "good"), [("x" * 8, True), ("x" * 7, False), ("é" * 1024, True), ("x" * 1025, False)]
+)
+def test_passwords_are_hidden_and_bounded(password: str, good: bool) -> None:
+    given = {"email": " Ann@example.org", "name": "Ann", "password": password}
+    if not good:
+        assert refused(hive.Register, **given) == Code.VALIDATION_ERROR
+        return
+    registering = from_json(hive.Register, given)
+    assert registering.password.reveal() == password
+    assert password not in repr(registering)
+    assert from_json(hive.LogIn, {"email": "ann@example.org", "password": "x"}).password.reveal() == "x"
+    for wrong in (None, 5, "\ud800" * 8):
+        assert refused(hive.Register, **{**given, "password": wrong}) == Code.VALIDATION_ERROR
+    assert refused(hive.Register, **given, role="admin") == Code.VALIDATION_ERROR
+
+
 def test_null_is_absent_and_clears_where_something_can_be_cleared() -> None:
     assert taken(hive.PostTask, **POST, deadline=None, category_id=None) == taken(hive.PostTask, **POST)
     cleared = taken(hive.UpdateMe, webhook_url=None, name=None)

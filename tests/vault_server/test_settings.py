@@ -81,6 +81,8 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "hive_agents_max": (1, None),
     "hive_webhooks_max": (1, 100),
     "hive_matches_max": (0, None),
+    "hive_login_failures_max": (1, 1000),
+    "hive_login_window_ms": (1000, None),
     "hive_session_ms": (60_000, None),
     "hive_idempotency_ms": (1000, None),
     "hive_events_kept_ms": (1000, None),

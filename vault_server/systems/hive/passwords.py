@@ -5,8 +5,7 @@ from __future__ import annotations
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-LENGTH_MIN = 8
-LENGTH_MAX = 1024
+from protocol.hive_fields import Hidden
 
 
 class Passwords:
@@ -16,14 +15,14 @@ class Passwords:
         self._hasher = PasswordHasher()
         self._nobodys = self._hasher.hash("nobody has this password")
 
-    def hash(self, password: str) -> str:
+    def hash(self, password: Hidden) -> str:
         """What is kept of a password, with its own salt."""
-        return self._hasher.hash(password)
+        return self._hasher.hash(password.reveal())
 
-    def fits(self, password_hash: str | None, password: str) -> bool:
+    def fits(self, password_hash: str | None, password: Hidden) -> bool:
         """Whether it is the password; for nobody's (None) it takes as long, and is not."""
         try:
-            self._hasher.verify(password_hash or self._nobodys, password)
+            self._hasher.verify(password_hash or self._nobodys, password.reveal())
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None

@@ -80,8 +80,8 @@ def _carry_out(parts: Parts, tx: Transaction, task: Task, deliverable: Row, outc
     if deliverable["status"] == "submitted":
         move_deliverable(tx, deliverable, "reject")
     moved = move_task(tx, task, "find_for_poster", now_ms)
-    credits.release(tx, moved, now_ms)
     reputation.update(tx, task.worker_id, "dispute_lost", task.id, now_ms)
+    credits.release(tx, moved, now_ms)  # agents are locked before users, as in every completion
 
 
 def list_disputes(

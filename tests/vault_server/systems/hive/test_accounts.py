@@ -9,11 +9,12 @@ import pytest
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code, MessageError
-from protocol.hive_fields import CLEARED
+from protocol.hive_fields import CLEARED, Hidden
 from tests.vault_server.systems.hive.conftest import MakeHive
 from tests.vault_server.systems.hive.harness import PASSWORD_HASH, Hive, agent, number_of, user
 from vault_server.core.operation import OPERATOR, SERVER, Caller
 from vault_server.systems.hive import accounts, keys
+from vault_server.systems.hive.logins import Logins
 from vault_server.systems.hive.orders import (
     AppointAdmin,
     CloseSession,
@@ -98,6 +99,7 @@ async def test_a_key_is_told_once_and_kept_as_its_hash(hive: Hive) -> None:
     assert await hive.ledger(ann) == [("bonus", 500, 500), ("bonus", 100, 600)]
     for secret in (made.api_key, made.api_key[9:]):
         assert secret not in repr(hive.effects)
+        assert secret not in repr(made)
 
 
 async def test_a_rotated_key_and_a_revoked_one_end_at_once(hive: Hive) -> None:
@@ -250,10 +252,30 @@ async def test_credentials_of_nobody_look_like_those_of_who_cannot_log_in(hive: 
 
 def test_passwords() -> None:
     passwords = Passwords()
-    kept = passwords.hash("correct horse")
+    right, wrong = Hidden("correct horse"), Hidden("correct house")
+    kept = passwords.hash(right)
     assert kept.startswith("$argon2id$")
-    assert kept != passwords.hash("correct horse")
-    assert passwords.fits(kept, "correct horse")
-    assert not passwords.fits(kept, "correct house")
-    assert not passwords.fits(None, "nobody has this password")
-    assert not passwords.fits("no hash", "correct horse")
+    assert kept != passwords.hash(right)
+    assert passwords.fits(kept, right)
+    assert not passwords.fits(kept, wrong)
+    assert not passwords.fits(None, Hidden("nobody has this password"))
+    assert not passwords.fits("no hash", right)
+
+
+def test_failed_logins_are_counted_by_address_and_by_place() -> None:
+    logins = Logins(failures_max=2, window_ms=1000)
+    for now_ms in (0, 500):
+        logins.check("ann@example.org", "192.0.2.1", now_ms)
+        logins.failed("ann@example.org", "192.0.2.1", now_ms)
+    with pytest.raises(MessageError) as caught:
+        logins.check("ann@example.org", "192.0.2.2", 999)
+    assert (caught.value.code, caught.value.retry_after_ms) == (Code.RATE_LIMITED, 1)
+    logins.check("ann@example.org", "192.0.2.2", 1000)
+    logins.succeeded("ann@example.org")
+    logins.check("ann@example.org", "192.0.2.2", 500)
+    for number in range(18):
+        logins.check(f"{number}@example.org", "192.0.2.1", 600)
+        logins.failed(f"{number}@example.org", "192.0.2.1", 600)
+    with pytest.raises(MessageError):
+        logins.check("eve@example.org", "192.0.2.1", 600)
+    logins.check("eve@example.org", "192.0.2.3", 600)

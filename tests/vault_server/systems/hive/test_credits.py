@@ -147,6 +147,7 @@ async def test_a_webhooks_secret_is_told_once_and_sealed(hive: Hive) -> None:
     assert made.webhook.secret_prefix == made.secret[:8]
     rotated: reply.WebhookSecret = await hive.give(robot, wire.RotateWebhookSecret(webhook_id=1))
     assert rotated.secret != made.secret
+    assert made.secret not in repr(made)
     [row] = await hive.rows("SELECT secret, previous_secret, previous_until FROM webhooks")
     place = {"table": "webhooks", "row": "1", "owner": "agent:1"}
     opened = hive.parts.cipher.open(bytes(row["secret"]), column="secret", **place)
@@ -171,6 +172,7 @@ async def test_the_profiles_url_is_a_webhook_for_everything(hive: Hive) -> None:
     robot = await hive.agent(await hive.person("bob"))
     changed: reply.ProfileChanged = await hive.give(robot, wire.UpdateMe(webhook_url="https://example.org/all"))
     assert changed.webhook_secret is not None
+    assert changed.webhook_secret not in repr(changed)
     listed: reply.WebhookList = await hive.give(robot, wire.ListWebhooks())
     [webhook] = listed.webhooks
     assert (webhook.url, webhook.is_profile, len(webhook.events)) == ("https://example.org/all", True, 12)

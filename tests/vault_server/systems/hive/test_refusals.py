@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -268,10 +268,6 @@ async def test_tasks_that_are_not_there(hive: Hive) -> None:
 
 async def test_a_category_and_a_deadline_have_to_fit(hive: Hive) -> None:
     ann = await hive.person("ann")
-
-    def post(**fields: Any) -> Awaitable[int]:
-        return hive.post(ann, **fields)
-
     values: dict[str, Any] = {"title": "Sort numbers", "description": "x" * 20, "budget_credits": 10}
     unfit: list[dict[str, Any]] = [
         {"category_id": 8},
@@ -280,7 +276,7 @@ async def test_a_category_and_a_deadline_have_to_fit(hive: Hive) -> None:
     ]
     for wrong in unfit:
         assert await hive.refused(ann, wire.PostTask(**values, **wrong)) == Code.VALIDATION_ERROR
-    await post(category_id=7, deadline=hive.now_ms + 1)
+    await hive.post(ann, category_id=7, deadline=hive.now_ms + 1)
 
 
 @pytest.mark.parametrize(
