@@ -35,8 +35,13 @@ def add_contributor(
     return wire.ContributorAdded(contributor_hotkey=contributor, created_at=now_ms)
 
 
+def _state(link: Row) -> str:
+    """What `revoked_at` says, as the table of states calls it."""
+    return "active" if link["revoked_at"] is None else "revoked"
+
+
 def _check_free(link: Row | None, contributor: str) -> None:
-    if link is not None and not LINK.allows("revoked" if link["revoked_at"] is not None else "active", "link"):
+    if link is not None and not LINK.allows(_state(link), "link"):
         raise Refusal(
             Code.ALREADY_LINKED,
             f"Contributor {contributor} helps a miner already.",
@@ -75,7 +80,7 @@ def _revoke(
     tx: Transaction, contributor: str, caller: Caller, now_ms: int, *, miner: str | None
 ) -> wire.ContributorRemoved:
     link = tx.one(q.link, contributor=contributor)
-    if link is None or link["revoked_at"] is not None or miner not in (None, link["miner_hotkey"]):
+    if link is None or not LINK.allows(_state(link), "revoke") or miner not in (None, link["miner_hotkey"]):
         raise Refusal(
             Code.NOT_LINKED,
             f"{contributor} helps no miner." if miner is None else f"{contributor} is no contributor of yours.",
