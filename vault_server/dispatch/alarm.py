@@ -25,7 +25,7 @@ logger = structlog.get_logger()
 LOOK_AGAIN_MS = 1000
 """The longest sleep: a deadline that was just set is not missed by more, whoever set it."""
 POSTPONED_MS = 60_000
-"""A deadline whose operation failed is tried again after this."""
+"""A deadline whose operation failed is tried again after this, or when its refusal says."""
 STOOD_STILL_MS = 10_000
 """Who has not done for so long what was due was not there."""
 
@@ -105,12 +105,12 @@ class Alarm:
             await self._dispatcher.call(SERVER, self._orders[name](subject), guard)
         except MessageError as refusal:
             logger.warning("deadline.postponed", deadline=name, subject=subject, code=refusal.code)
-            await self._postpone(name, subject)
+            await self._postpone(name, subject, min(POSTPONED_MS, refusal.retry_after_ms or POSTPONED_MS))
             return False
         return True
 
-    async def _postpone(self, name: str, subject: str) -> None:
-        due_ms = self._clock.now_ms() + POSTPONED_MS
+    async def _postpone(self, name: str, subject: str, by_ms: int) -> None:
+        due_ms = self._clock.now_ms() + by_ms
 
         def work(tx: Transaction) -> None:
             deadlines.postpone(tx, name, subject, due_ms)

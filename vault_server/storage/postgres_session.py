@@ -22,6 +22,9 @@ from vault_server.storage.database import StorageError
 from vault_server.storage.queries import for_postgres
 
 CONNECT_SECONDS = 5
+SILENCE_SECONDS_MAX = 10
+SILENCE_MS_MAX = 15_000
+"""A server that has vanished without a word is noticed in seconds, not in the hours of the system's defaults."""
 AGAIN_SECONDS = 0.25
 """A server that could not be reached is not tried again for so long: who waits is told at once."""
 STATEMENTS_PREPARED = 512
@@ -192,6 +195,10 @@ class Session:
                 cursor_factory=psycopg.RawCursor,
                 row_factory=dict_row,
                 connect_timeout=CONNECT_SECONDS,
+                keepalives_idle=SILENCE_SECONDS_MAX,
+                keepalives_interval=SILENCE_SECONDS_MAX // 2,
+                keepalives_count=3,
+                tcp_user_timeout=SILENCE_MS_MAX,
                 application_name="vault-server",
             )
             connection.prepared_max = STATEMENTS_PREPARED

@@ -29,6 +29,7 @@ CONTENTION = (
     errors.DeadlockDetected,
     errors.LockNotAvailable,
     errors.UniqueViolation,  # two inserted the same at once: the second finds the row when it looks again
+    errors.IntegrityConstraintViolation,  # a trigger found another state than the work had read
 )
 FULL = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
 
