@@ -11,6 +11,8 @@ import typer
 from vault_server.operator import checking
 from vault_server.operator.explain_page import candidates_text, explain_page
 from vault_server.operator.failures import Refused, ending
+from vault_server.operator.hive_page import PREFIX as HIVE_PREFIX
+from vault_server.operator.hive_page import hive_page
 from vault_server.operator.keys_page import keys_line
 from vault_server.operator.node import Node
 from vault_server.operator.options import DatabaseOption, JsonOption, print_json, progress
@@ -23,7 +25,7 @@ from vault_server.operator.times import second, span
 def explain(
     task: Annotated[
         str,
-        typer.Argument(metavar="TASK", help="A task's fingerprint, or its beginning; subnet:NUMBER in the subnet."),
+        typer.Argument(metavar="TASK", help="A task's fingerprint, or its beginning; subnet:NUMBER, or hive:NUMBER."),
     ],
     database: DatabaseOption = None,
     as_json: JsonOption = False,
@@ -38,6 +40,9 @@ def explain(
     with ending():
         if task.startswith(PREFIX):
             _explain_subnet(task.removeprefix(PREFIX), database, as_json=as_json)
+            return
+        if task.startswith(HIVE_PREFIX):
+            _explain_hive(task.removeprefix(HIVE_PREFIX), database, as_json=as_json)
             return
         found = Node(database).ask("explain", task)
         if found is None:
@@ -60,6 +65,16 @@ def _explain_subnet(number: str, database: str | None, *, as_json: bool) -> None
     else:
         console = page()
         show(console, subnet_page(found, console))
+
+
+def _explain_hive(number: str, database: str | None, *, as_json: bool) -> None:
+    found = Node(database).ask("explain_hive", number)
+    if found is None:
+        raise Refused(f"the hive has no task {number!r}; `vault-server tail --event 'hive.*'` names new ones")
+    if as_json:
+        print_json(found)
+    else:
+        show(page(), hive_page(found))
 
 
 def solvers(
