@@ -217,15 +217,15 @@ def run(
             "take longer; the log says when it does.",
         ),
     ] = PROOF_KIB,
-    relay: Annotated[
+    no_relay: Annotated[
         bool,
         typer.Option(
-            "--relay/--no-relay",
-            envvar="VAULT_SOLVER_RELAY",
-            help="Send checkpoints of long work to the server, so that another solver goes on from them if this one "
-            "does not come back.",
+            "--no-relay",
+            envvar="VAULT_SOLVER_NO_RELAY",
+            help="Send no checkpoints of long work to the server. Without this another solver goes on from them if "
+            "this one does not come back.",
         ),
-    ] = True,
+    ] = False,
     kernel: Annotated[str, KERNEL_OPTION] = AUTO,
     log: Annotated[
         bool,
@@ -269,7 +269,7 @@ def run(
             check_seconds=check_every,
             disk_bytes_max=disk_mib * 2**20,
             proof_bytes_max=proof_memory * 1024,
-            relay=relay,
+            relay=not no_relay,
             kernel=kernel,
         )
         asyncio.run(run_solver(options))
