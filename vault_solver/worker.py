@@ -107,7 +107,10 @@ def main() -> None:
     """Entry of the process; its arguments are the seconds between two checks, and the kernel, which is tested again."""
     ignore_signals()
     arguments = dict(enumerate(sys.argv))
-    check_seconds, arithmetic = float(arguments.get(1, CHECK_SECONDS)), choose(arguments.get(2, AUTO)).arithmetic
+    check_seconds, chosen = float(arguments.get(1, CHECK_SECONDS)), choose(arguments.get(2, AUTO))
+    if chosen.warning:
+        sys.stderr.write(f"vault-solver: {chosen.warning}; {chosen.name} is used\n")
+    arithmetic = chosen.arithmetic
     Worker(sys.stdin.fileno(), sys.stdout.fileno(), check_seconds, arithmetic.square, arithmetic.power).serve()
 
 
