@@ -4,26 +4,26 @@ New rows are read and rendered right behind the commit that adds them, in the wr
 order. A connection that joins, or that has `push_window` pushes unacknowledged, is served from its own backlog: rows
 after the last it was sent.
 
-Where several write at once, a row may appear behind one with a higher number. So rows are read from `_floor` on, below
-which none can appear any more, and those that were handled before are left out. Other nodes are told by a hint when
-there is something for whoever is not here; each looks by itself every `POLL_SECONDS` all the same.
+Where several write at once, a row may appear behind one with a higher number. So rows are read from a floor on, below
+which none can appear any more (horizon.py), and those that were handled before are left out. Other nodes are told by a
+hint when there is something for whoever is not here; each looks by itself every `POLL_SECONDS` all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, Protocol
 
 import structlog
 
 from protocol.envelope import Message
 from vault_server.core.operation import Endpoint, Push, Reader, Row
 from vault_server.core.tally import Tally
+from vault_server.dispatch.horizon import Horizon
+from vault_server.dispatch.line import Line, Subscriber
 from vault_server.exchange import outbox
 from vault_server.settings import Settings
 from vault_server.storage.database import Database, StorageError
@@ -33,53 +33,9 @@ logger = structlog.get_logger()
 RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.5
 """The longest that a push for a peer of this node waits when another node has written it and no hint arrives."""
-TRANSACTION_SECONDS_MAX = 70.0
-"""No transaction of ours lives so long (storage/postgres_session.py); of others on the same server we need not know."""
-MARKS_MAX = 64
-SENT_KEPT = 64
 HINT = "push"
 BACKLOGS_A_TURN = 2
 """Connections whose backlog is read before new rows are looked at again."""
-
-
-class Subscriber(Protocol):
-    """A connection, as the pump sees it."""
-
-    def push(self, seq: int, message: Message) -> None:
-        """Send one push; never blocks, never raises."""
-
-    def revoke(self, allowances: Iterable[Hashable]) -> None:
-        """These would answer something that has ended."""
-
-    def grant(self, allowances: Iterable[Hashable]) -> None:
-        """What the push that comes next lets the receiver do beside its rate limit."""
-
-
-class _Line:
-    """What one subscriber has been sent."""
-
-    __slots__ = ("endpoint", "is_behind", "last_seq", "receiver", "sent", "subscriber", "unacknowledged")
-
-    def __init__(self, subscriber: Subscriber, receiver: str, endpoint: Endpoint) -> None:
-        self.subscriber = subscriber
-        self.receiver = receiver
-        self.endpoint = endpoint
-        self.last_seq = 0
-        """How far its backlog has been read."""
-        self.sent: set[int] = set()
-        """What it was sent of what is not settled yet: at least all numbers above the pump's floor."""
-        self.is_behind = True
-        self.unacknowledged: dict[int, tuple[Hashable, ...]] = {}
-        """What is sent and not acknowledged, with what its acknowledgement revokes."""
-
-
-class _Mark(NamedTuple):
-    """`seq` becomes the floor once all transactions before the one numbered `running_to` are over."""
-
-    running_to: int
-    seq: int
-    made_at: float
-    is_first: bool = False
 
 
 Rendered = tuple[Row, Message | None]
@@ -98,13 +54,10 @@ class Pump:
         self._database = database
         self._pushes = pushes
         self._tally = tally or Tally()
-        self._lines: dict[tuple[str, str], list[_Line]] = {}
-        self._by_subscriber: dict[Subscriber, _Line] = {}
-        self._behind: dict[_Line, None] = {}
-        self._floor = 0
-        self._handled: set[int] = set()
-        """Rows above the floor that have been sent to whoever was there."""
-        self._marks: deque[_Mark] = deque()
+        self._lines: dict[tuple[str, str], list[Line]] = {}
+        self._by_subscriber: dict[Subscriber, Line] = {}
+        self._behind: dict[Line, None] = {}
+        self._horizon = Horizon()
         self._has_foreign = False
         self._has_own = False
         self._seen: deque[Seen | None] = deque()
@@ -116,11 +69,8 @@ class Pump:
         """Begin after what is in the outbox now."""
         if self._runner is None:
             self._seen.clear()
-            self._handled.clear()
-            self._marks.clear()
-            self._floor, running_to = await self._database.read(_beginning)
-            self._seen_to = self._floor
-            self._marks.append(_Mark(running_to, self._floor, time.monotonic(), is_first=True))
+            self._horizon.begin(*await self._database.read(_beginning))
+            self._seen_to = self._horizon.floor
             await self._send_new()
             self._database.listen(self._look)
             self._runner = asyncio.create_task(self._run(), name="pump")
@@ -144,7 +94,7 @@ class Pump:
 
     def join(self, subscriber: Subscriber, receiver: str, endpoint: Endpoint) -> None:
         """Send this connection all that waits for the receiver, and what comes."""
-        line = _Line(subscriber, receiver, endpoint)
+        line = Line(subscriber, receiver, endpoint)
         self._by_subscriber[subscriber] = line
         self._lines.setdefault((receiver, endpoint.value), []).append(line)
         self._behind[line] = None
@@ -193,7 +143,7 @@ class Pump:
                 self._wake.set()
 
     async def _send_new(self) -> None:
-        seq, oldest = self._floor, None
+        seq, oldest = self._horizon.floor, None
         present: set[int] = set()
         while True:
             seen = self._seen.popleft() if self._seen else None
@@ -206,11 +156,11 @@ class Pump:
             if rows:
                 present.update(row["seq"] for row in rows)
                 seq = max(seq, rows[-1]["seq"])
-                self._mark(running_to, seq)
+                self._horizon.saw(seq, running_to)
             if len(rows) < outbox.BATCH and not self._seen:
                 break
-        self._settle(oldest)
-        self._handled = {seq for seq in present if seq > self._floor}
+        if self._horizon.settle(oldest, present):
+            self._read_all_again()
 
     def _hand_out(self, row: Row, message: Message | None) -> None:
         for line in self._lines.get((row["receiver"], row["endpoint"]), ()):
@@ -218,20 +168,6 @@ class Pump:
                 self._send(line, row, message)
             elif row["seq"] <= line.last_seq and row["seq"] not in line.sent:
                 line.last_seq = row["seq"] - 1  # its backlog had been read beyond, and is read again from here
-
-    def _mark(self, running_to: int, seq: int) -> None:
-        if self._marks and (self._marks[-1].running_to == running_to or len(self._marks) == MARKS_MAX):
-            self._marks.pop()  # the later one stands for both
-        self._marks.append(_Mark(running_to, seq, time.monotonic()))
-
-    def _settle(self, oldest: int) -> None:
-        """Everything above the floor has been read in one pass, in views in which all before `oldest` were over."""
-        long_ago = time.monotonic() - TRANSACTION_SECONDS_MAX
-        while self._marks and (self._marks[0].running_to <= oldest or self._marks[0].made_at < long_ago):
-            mark = self._marks.popleft()
-            self._floor = max(self._floor, mark.seq)
-            if mark.is_first:
-                self._read_all_again()
 
     def _read_all_again(self) -> None:
         """Who joined while transactions from before the start were under way may have been read to beyond a push."""
@@ -251,7 +187,7 @@ class Pump:
         """What a commit has added, in the writer's thread. What fails here is read, and complained of, in `_run`."""
         seen: Seen | None = None
         with suppress(Exception):
-            seen = self._read_new(reader, max(self._seen_to, self._floor))
+            seen = self._read_new(reader, max(self._seen_to, self._horizon.floor))
             if seen[0]:
                 self._seen_to = seen[0][-1]["seq"]
         self._seen.append(seen)
@@ -260,7 +196,7 @@ class Pump:
         running = outbox.running(reader)
         rows = outbox.since(reader, seq)
         lines = self._lines  # read from other threads: membership only, and a miss is made good by join()
-        new = [row for row in rows if row["seq"] not in self._handled]
+        new = [row for row in rows if row["seq"] not in self._horizon.handled]
         wanted = [row for row in new if (row["receiver"], row["endpoint"]) in lines]
         self._has_foreign = self._has_foreign or len(wanted) < len(new)
         return rows, self._render(reader, wanted), running
@@ -274,7 +210,7 @@ class Pump:
         if self._behind:
             self._wake.set()
 
-    async def _send_backlog(self, line: _Line) -> None:
+    async def _send_backlog(self, line: Line) -> None:
         room = self._window - len(line.unacknowledged)
         if room <= 0:
             self._behind.pop(line, None)  # until it acknowledges
@@ -289,7 +225,7 @@ class Pump:
         if not line.is_behind or len(line.unacknowledged) >= self._window:
             self._behind.pop(line, None)
 
-    def _read_backlog(self, reader: Reader, line: _Line, count: int) -> tuple[Sequence[Row], list[Rendered]]:
+    def _read_backlog(self, reader: Reader, line: Line, count: int) -> tuple[Sequence[Row], list[Rendered]]:
         rows = outbox.of_receiver(reader, line.receiver, line.endpoint, line.last_seq, count)
         return rows, self._render(reader, [row for row in rows if row["seq"] not in line.sent])
 
@@ -305,11 +241,11 @@ class Pump:
             logger.error("push.failed", seq=row["seq"], kind=row["kind"], exc_info=error)
             return None
 
-    def _send(self, line: _Line, row: Row, message: Message | None) -> None:
+    def _send(self, line: Line, row: Row, message: Message | None) -> None:
         seq: int = row["seq"]
         if seq in line.sent:
             return
-        self._note_sent(line, seq)
+        line.note(seq, self._horizon.floor)
         if message is None:
             return
         if not row["standing"]:
@@ -324,13 +260,6 @@ class Pump:
         if not row["standing"]:
             line.subscriber.grant((outbox.acknowledgement(seq),))
         line.subscriber.push(seq, message)
-
-    def _note_sent(self, line: _Line, seq: int) -> None:
-        if not line.is_behind:
-            line.last_seq = max(line.last_seq, seq)
-        line.sent.add(seq)
-        if len(line.sent) > SENT_KEPT:
-            line.sent = {sent for sent in line.sent if sent > self._floor}
 
 
 def _beginning(reader: Reader) -> tuple[int, int]:

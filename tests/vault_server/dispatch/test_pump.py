@@ -14,6 +14,7 @@ from tests.vault_server.dispatch.conftest import eventually, reply
 from tests.vault_server.people import client, solver
 from tests.vault_server.storage.rows import committed, sql
 from vault_server.core.operation import Caller, Push, Reader, Row, Transaction
+from vault_server.dispatch import horizon
 from vault_server.dispatch import pump as module
 from vault_server.dispatch.pump import Pump
 from vault_server.exchange import outbox
@@ -356,8 +357,8 @@ async def test_a_row_that_appears_behind_a_higher_number_is_sent(
     await eventually(lambda: connection.seqs == [second, first])
     [third] = await send(3)
     await eventually(lambda: connection.seqs == [second, first, third])
-    await eventually(lambda: pump._floor == third)
-    assert pump._handled == set()
+    await eventually(lambda: pump._horizon.floor == third)
+    assert pump._horizon.handled == set()
 
 
 @on_postgres
@@ -384,7 +385,7 @@ async def test_it_is_sent_to_who_had_its_window_full(
     first = await commit()
     pump.wake()
     [last] = await send(99)
-    await eventually(lambda: pump._floor == last)
+    await eventually(lambda: pump._horizon.floor == last)
     assert connection.seqs == others  # the window is full
     for seq in others:
         await acknowledge(database, pump, connection, seq)
@@ -418,11 +419,11 @@ async def test_a_transaction_that_never_ends_holds_up_nothing_and_is_not_waited_
     await slow_writer(1)
     sent = [(await send(number))[0] for number in range(2, 5)]
     await eventually(lambda: connection.seqs == sent)
-    assert pump._floor < sent[0]
-    assert len(pump._marks) <= module.MARKS_MAX
-    monkeypatch.setattr(module, "TRANSACTION_SECONDS_MAX", -1.0)
+    assert pump._horizon.floor < sent[0]
+    assert len(pump._horizon._marks) <= horizon.MARKS_MAX
+    monkeypatch.setattr(horizon, "TRANSACTION_SECONDS_MAX", -1.0)
     pump.wake()
-    await eventually(lambda: pump._floor == sent[-1])
+    await eventually(lambda: pump._horizon.floor == sent[-1])
 
 
 @on_postgres
