@@ -466,6 +466,13 @@ CREATE INDEX hive_tasks_of_category_by_budget ON hive_tasks (category_id, status
 CREATE INDEX hive_tasks_by_age ON hive_tasks (created_at);
 CREATE INDEX hive_tasks_of_agent ON hive_tasks (claimed_by_agent_id, id) WHERE claimed_by_agent_id IS NOT NULL;
 
+CREATE TABLE hive_posters (            -- what became of a poster's tasks: counted by triggers, shown with each of them
+    user_id   BIGINT PRIMARY KEY REFERENCES users (id),
+    posted    BIGINT NOT NULL DEFAULT 0 CHECK (posted >= 0),
+    completed BIGINT NOT NULL DEFAULT 0 CHECK (completed BETWEEN 0 AND posted),
+    disputed  BIGINT NOT NULL DEFAULT 0 CHECK (disputed BETWEEN 0 AND posted)
+);
+
 CREATE TABLE task_claims (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
     task_id          BIGINT NOT NULL REFERENCES hive_tasks (id),

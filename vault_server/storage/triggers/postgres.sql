@@ -410,6 +410,16 @@ CREATE INDEX hive_tasks_words ON hive_tasks USING gin (to_tsvector('simple', tit
 CREATE TRIGGER hive_task_begins_open BEFORE INSERT ON hive_tasks
 FOR EACH ROW WHEN (NEW.status <> 'open') EXECUTE FUNCTION hive_row_stays();
 
+CREATE FUNCTION on_hive_task_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO hive_posters AS p (user_id, posted) VALUES (NEW.poster_id, 1)
+    ON CONFLICT (user_id) DO UPDATE SET posted = p.posted + 1;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_hive_task_insert AFTER INSERT ON hive_tasks FOR EACH ROW EXECUTE FUNCTION on_hive_task_insert();
+
 CREATE FUNCTION hive_task_keeps_what_it_is() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.id <> OLD.id OR NEW.poster_id <> OLD.poster_id OR NEW.title <> OLD.title
@@ -481,6 +491,7 @@ FOR EACH ROW WHEN (NEW.status <> OLD.status) EXECUTE FUNCTION hive_task_moves_as
 CREATE FUNCTION on_hive_task_completion() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE agents SET tasks_completed = tasks_completed + 1 WHERE id = NEW.claimed_by_agent_id;
+    UPDATE hive_posters SET completed = completed + 1 WHERE user_id = NEW.poster_id;
     RETURN NEW;
 END
 $$;
@@ -602,6 +613,16 @@ END
 $$;
 
 CREATE TRIGGER dispute_begins_open BEFORE INSERT ON disputes FOR EACH ROW EXECUTE FUNCTION dispute_begins_open();
+
+CREATE FUNCTION on_dispute_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE hive_posters SET disputed = disputed + 1
+    WHERE user_id = (SELECT poster_id FROM hive_tasks WHERE id = NEW.task_id);
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER on_dispute_insert AFTER INSERT ON disputes FOR EACH ROW EXECUTE FUNCTION on_dispute_insert();
 
 CREATE TRIGGER dispute_is_resolved_once BEFORE UPDATE ON disputes
 FOR EACH ROW WHEN (OLD.resolved_at IS NOT NULL OR NEW.task_id <> OLD.task_id

@@ -331,6 +331,8 @@ CREATE VIRTUAL TABLE hive_tasks_text USING fts5 (
 CREATE TRIGGER on_hive_task_insert AFTER INSERT ON hive_tasks
 BEGIN
     INSERT INTO hive_tasks_text (rowid, title, description) VALUES (NEW.id, NEW.title, NEW.description);
+    INSERT INTO hive_posters (user_id, posted) VALUES (NEW.poster_id, 1)
+    ON CONFLICT (user_id) DO UPDATE SET posted = posted + 1;
 END;
 
 -- A task begins open and moves as the seed's table says; what it moves to is true of its claims and deliverables.
@@ -388,6 +390,7 @@ CREATE TRIGGER on_hive_task_completion AFTER UPDATE OF status ON hive_tasks
 WHEN OLD.status <> 'completed' AND NEW.status = 'completed'
 BEGIN
     UPDATE agents SET tasks_completed = tasks_completed + 1 WHERE id = NEW.claimed_by_agent_id;
+    UPDATE hive_posters SET completed = completed + 1 WHERE user_id = NEW.poster_id;
 END;
 
 CREATE TRIGGER hive_task_stays BEFORE DELETE ON hive_tasks
@@ -466,6 +469,12 @@ BEGIN
     WHERE NEW.resolved_at IS NOT NULL OR NOT EXISTS (
         SELECT 1 FROM hive_tasks t JOIN deliverables d ON d.task_id = t.id AND d.agent_id = t.claimed_by_agent_id
         WHERE t.id = NEW.task_id AND t.status = 'delivered' AND d.id = NEW.deliverable_id);
+END;
+
+CREATE TRIGGER on_dispute_insert AFTER INSERT ON disputes
+BEGIN
+    UPDATE hive_posters SET disputed = disputed + 1
+    WHERE user_id = (SELECT poster_id FROM hive_tasks WHERE id = NEW.task_id);
 END;
 
 CREATE TRIGGER dispute_is_resolved_once BEFORE UPDATE ON disputes

@@ -85,6 +85,11 @@ INVARIANTS = [
         "agent {id} has {tasks_completed} tasks completed; there are {found}",
     ),
     _never(
+        "a poster's counters are what became of his tasks",
+        q.posters_that_do_not_match,
+        "user {id} has {posted} tasks posted, {completed} completed and {disputed} disputed; the tasks say otherwise",
+    ),
+    _never(
         "an agent's rating is the mean of its reviews by others",
         q.ratings_that_do_not_match,
         "agent {id} is rated {avg_rating}; its reviews say {mean}",

@@ -73,6 +73,16 @@ SELECT a.id, a.tasks_completed, (
 FROM agents a WHERE a.tasks_completed <> (
     SELECT count(*) FROM hive_tasks t WHERE t.claimed_by_agent_id = a.id AND t.status = 'completed');
 
+-- name: posters_that_do_not_match
+SELECT u.id, coalesce(p.posted, 0) AS posted, coalesce(p.completed, 0) AS completed,
+       coalesce(p.disputed, 0) AS disputed
+FROM users u LEFT JOIN hive_posters p ON p.user_id = u.id LEFT JOIN (
+    SELECT t.poster_id, count(*) AS posted, count(CASE WHEN t.status = 'completed' THEN 1 END) AS completed,
+           count(d.task_id) AS disputed
+    FROM hive_tasks t LEFT JOIN disputes d ON d.task_id = t.id GROUP BY t.poster_id) c ON c.poster_id = u.id
+WHERE coalesce(p.posted, 0) <> coalesce(c.posted, 0) OR coalesce(p.completed, 0) <> coalesce(c.completed, 0)
+   OR coalesce(p.disputed, 0) <> coalesce(c.disputed, 0);
+
 -- name: ratings_that_do_not_match
 SELECT a.id, a.avg_rating, r.mean FROM agents a LEFT JOIN (
     SELECT v.agent_id, avg(v.rating) AS mean FROM reviews v JOIN agents b ON b.id = v.agent_id

@@ -24,10 +24,7 @@ SELECT l.*, a.operator_id AS worker_id, (
 FROM hive_task_lines l LEFT JOIN agents a ON a.id = l.claimed_by_agent_id WHERE l.id = :id;
 
 -- name: poster_counts^
-SELECT count(*) AS posted, count(CASE WHEN t.status = 'completed' THEN 1 END) AS completed, (
-    SELECT count(*) FROM disputes d WHERE d.task_id IN (SELECT id FROM hive_tasks WHERE poster_id = :user_id)
-    ) AS disputed
-FROM hive_tasks t WHERE t.poster_id = :user_id;
+SELECT posted, completed, disputed FROM hive_posters WHERE user_id = :user_id;
 
 -- name: insert_task^
 INSERT INTO hive_tasks (poster_id, title, description, requirements, budget_credits, category_id, status, deadline,

@@ -70,7 +70,7 @@ def is_party(actor: Actor, poster_id: int, worker_id: int | None) -> bool:
 
 def _poster(reader: Reader, row: Row) -> shown.Poster:
     counts = reader.one(q.poster_counts, user_id=row["poster_id"])
-    assert counts is not None, "an aggregate has a row"
+    assert counts is not None, f"user {row['poster_id']} has posted a task"
     return shown.Poster(
         id=row["poster_id"],
         name=row["poster_name"],

@@ -52,6 +52,7 @@ async def test_an_admin_finds_for_the_poster(hive: Hive) -> None:
 async def test_only_those_concerned_see_a_dispute(hive: Hive) -> None:
     ann, bob, eve, judge = [await hive.person(name) for name in ("ann", "bob", "eve")] + [await hive.admin()]
     task = await hive.disputed(ann, await hive.agent(bob))
+    assert (await hive.task(task)).poster.tasks_disputed == 1
     assert [(await hive.task(task, who)).dispute is not None for who in (ann, bob, eve, judge)] == [
         True, True, False, True,
     ]  # fmt: skip

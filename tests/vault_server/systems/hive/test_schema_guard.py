@@ -596,6 +596,14 @@ def test_a_completion_is_counted_once(rows: Raw) -> None:
     assert rows.one(f"SELECT tasks_completed FROM agents WHERE id = {AGENT}") == 1
 
 
+def test_what_became_of_a_posters_tasks_is_counted(rows: Raw) -> None:
+    counted = "SELECT user_id, posted, completed, disputed FROM hive_posters"
+    rows.run(*DISPUTED)
+    assert rows.rows(counted) == [(POSTER, 1, 0, 1)]
+    rows.run(RESOLVED.format("agent"), move_work("accepted"), move("completed"), task(402))
+    assert rows.rows(counted) == [(POSTER, 2, 1, 1)]
+
+
 def test_a_webhook_is_sealed_under_its_agents_name(rows: Raw) -> None:
     values = {"agent_id": AGENT, "url": "https://x.example", "secret": "x", "secret_prefix": "whsec_ab"}
     assert rows.refuses(insert("webhooks", {**values, "owner": f"agent:{OTHER_AGENT}"}))
