@@ -126,8 +126,9 @@ class Pump:
     async def _run(self) -> None:
         patience = POLL_SECONDS if self._database.is_shared else None
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), patience)
+            with suppress(TimeoutError):  # not wait_for: before Python 3.12 it may swallow being cancelled
+                async with asyncio.timeout(patience):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 await self._send_new()
