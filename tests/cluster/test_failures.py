@@ -17,7 +17,7 @@ from vault_server.exchange.invariants import INVARIANTS as OF_THE_EXCHANGE
 from vault_server.storage.postgres_snapshot import postgres_snapshot
 from vault_server.systems.vault.invariants import INVARIANTS as OF_THE_VAULT
 
-TASKS, CLIENTS, SOLVERS = 30, 2, 5
+TASKS, CLIENTS, SOLVERS = 24, 2, 5
 SECONDS_MAX = 90.0
 
 
@@ -73,10 +73,9 @@ def _a_node(cluster: Cluster) -> Node:
 Blow = Callable[[Cluster], Awaitable[None]]
 
 BLOWS: dict[str, list[tuple[int, Blow]]] = {
-    "undisturbed": [],
     "a node is killed": [(8, kill_a_node)],
-    "nodes are killed again and again": [(4, kill_and_restart_a_node), (16, kill_and_restart_a_node)],
-    "the database restarts": [(6, restart_postgres), (20, restart_postgres)],
+    "nodes are killed again and again": [(4, kill_and_restart_a_node), (13, kill_and_restart_a_node)],
+    "the database restarts": [(5, restart_postgres), (15, restart_postgres)],
     "connections are ended": [(5, end_all_connections), (15, end_all_connections)],
     "the database refuses writes": [(8, refuse_writes_for_a_while)],
 }

@@ -12,6 +12,17 @@ import pytest
 from protocol.errors import Close
 from protocol.identity import Identity
 from protocol.peer import HandshakeRefused
+from protocol.vault import (
+    SOLVER_PATH,
+    AcceptAssignment,
+    AssignmentAccepted,
+    PuzzleAccepted,
+    PuzzleOffered,
+    ReportProgress,
+    StatusUpdated,
+    TaskProgress,
+    UpdateStatus,
+)
 from tests.acceptance.puzzles import Maker
 from tests.cluster.conftest import StartCluster, StartSolvers
 from tests.cluster.nodes import LEASE_MS, Cluster, Node
@@ -49,6 +60,19 @@ async def test_a_client_on_one_node_is_answered_by_solvers_on_others(
         await customer.run()
     customer.check()
     assert cluster.postgres.rows("SELECT node FROM nodes ORDER BY node") == [("node-1",), ("node-2",), ("node-3",)]
+
+
+async def test_progress_reaches_a_client_on_another_node(start_cluster: StartCluster, maker: Maker) -> None:
+    first, second = (await start_cluster(2)).nodes
+    async with await dial(first.url) as client, await dial(second.url, SOLVER_PATH) as solver:
+        await solver.ask(UpdateStatus(state="ready", capacity=1, speeds={"512": 1000}), StatusUpdated)
+        order, _ = maker.order(10_000_000)
+        accepted = await client.ask(order, PuzzleAccepted)
+        offered = await solver.take(PuzzleOffered)
+        await solver.ask(AcceptAssignment(assignment=offered.assignment), AssignmentAccepted)
+        await solver.signal(ReportProgress(assignment=offered.assignment, done=4_000_000))
+        told, _ = await client.receive(TaskProgress)
+        assert told == TaskProgress(task=accepted.task, done=4_000_000, total=10_000_000)
 
 
 async def test_the_solvers_of_a_killed_node_go_elsewhere_with_what_they_have(

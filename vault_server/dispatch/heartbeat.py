@@ -37,6 +37,8 @@ class Heartbeat:
         self._dispatcher = dispatcher
         self._pump = pump
         self._lost = lost
+        self.other_hints: Callable[[str], None] = lambda _hint: None
+        """Told of every hint that is neither of pushes nor of bans."""
         self._look_for_bans = asyncio.Event()
         self._runners: list[asyncio.Task[None]] = []
         self._has_claimed = False
@@ -83,6 +85,8 @@ class Heartbeat:
             self._pump.hinted()
         if topic in (BAN, ""):
             self._look_for_bans.set()
+        if topic not in (PUSH, BAN, ""):
+            self.other_hints(topic)
 
     async def _renew(self) -> None:
         while True:
@@ -101,7 +105,8 @@ class Heartbeat:
         """At each hint, and now and then without one."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look_for_bans.wait(), self._pause_seconds)
+                async with asyncio.timeout(self._pause_seconds):
+                    await self._look_for_bans.wait()
             self._look_for_bans.clear()
             try:
                 await self._dispatcher.call(SERVER, RestoreBans())

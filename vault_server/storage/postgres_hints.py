@@ -22,7 +22,23 @@ CHANNEL = "vault_hints"
 PAUSE_SECONDS = 0.005
 """Between two hints of one node."""
 AGAIN_SECONDS = 1.0
+PAYLOAD_BYTES_MAX = 7_900
+"""NOTIFY takes less than 8,000 bytes, the sender's name among them."""
+PAYLOADS_MAX = 16
+"""Sent at once: hints are no way for large things."""
 CONNECT_SECONDS = 5
+
+
+def payloads(topics: Iterable[str]) -> list[str]:
+    """Topics as few texts that NOTIFY takes, the short ones first; what is too much, or too long, is left out."""
+    made = [""]
+    for topic in sorted(topics, key=len):
+        if len(topic) >= PAYLOAD_BYTES_MAX:
+            break
+        if len(made[-1]) + len(topic) + 1 > PAYLOAD_BYTES_MAX:
+            made.append("")
+        made[-1] += f"{topic} "
+    return [payload for payload in made if payload][:PAYLOADS_MAX]
 
 
 class Hints:
@@ -102,7 +118,8 @@ class Hints:
                 await self._has_topics.wait()
                 self._has_topics.clear()
                 topics, self._topics = self._topics, {}
-                await connection.execute(f"SELECT pg_notify('{CHANNEL}', %s)", [f"{self._sender} {' '.join(topics)}"])
+                for payload in payloads(topics):
+                    await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{self._sender} {payload}"])
                 await asyncio.sleep(PAUSE_SECONDS)
 
     def _tell(self, topics: Iterable[str]) -> None:
