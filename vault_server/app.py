@@ -38,6 +38,7 @@ from vault_server.exchange.cipher import Cipher
 from vault_server.exchange.master_keys import KeyStore, agree_on_master_keys
 from vault_server.exchange.server_identity import agree_on_identity
 from vault_server.gateway.control import Control
+from vault_server.gateway.distant import DistantRelays
 from vault_server.gateway.listener import Listener
 from vault_server.gateway.live import live
 from vault_server.gateway.operator_desk import OperatorDesk, orders_of, questions_of
@@ -95,6 +96,10 @@ class App:
         self.listener = Listener(
             settings, self._clock, identity, doors, self._dispatcher, self.pump, admission, self._tally
         )
+        self._distant = DistantRelays(
+            self._cipher, settings.progress_ms_min, _monotonic_ms, self._database.hint, self.listener.relay
+        )
+        self._heartbeat.other_hints = self._distant.received
         self._pace = Pace(time.monotonic)
         questions = questions_of([r for s in systems for r in s.reports], self._database, self._clock)
         questions["live"] = live(settings, self._clock, self.listener, self._pace)
@@ -161,12 +166,21 @@ class App:
             if isinstance(effect, LogEvent):
                 self._pace.count(effect.event)
             elif isinstance(effect, Relay):
-                self.listener.relay(effect)
+                self._relay(effect)
             elif isinstance(effect, JobDue):
                 self._jobs.add(effect)
             elif isinstance(effect, BanChanged) and self.listener.guard.ban_changed(effect):
                 self._database.hint(BAN)
         self.pump.wake()
+
+    def _relay(self, relay: Relay) -> None:
+        self.listener.relay(relay)
+        if self._database.is_shared and not any(self.listener.roster.find(relay.receiver, relay.endpoint)):
+            self._distant.send(relay)
+
+
+def _monotonic_ms() -> float:
+    return time.monotonic() * 1000
 
 
 def compose(settings: Settings, cipher: Cipher, master_keys: KeyStore, clock: Clock, own: Caller) -> Sequence[System]:
