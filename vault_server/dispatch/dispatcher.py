@@ -121,7 +121,8 @@ class Dispatcher:
         return await answer
 
     def _enqueue(self, waiting: _Waiting) -> None:
-        assert self._lanes is not None, "start() comes first"
+        if self._lanes is None:
+            raise _draining()
         self._lanes.add(waiting)
 
     def _check_first(self, waiting: _Waiting) -> None:
