@@ -404,7 +404,10 @@ CREATE TRIGGER on_agent_categories_change AFTER UPDATE OF category_ids ON agents
 FOR EACH ROW WHEN (NEW.category_ids <> OLD.category_ids) EXECUTE FUNCTION on_agent_categories_change();
 
 -- The words of tasks, for search_tasks. Titles and descriptions never change.
-CREATE INDEX hive_tasks_words ON hive_tasks USING gin (to_tsvector('simple', title || ' ' || description));
+ALTER TABLE hive_tasks ADD COLUMN words tsvector GENERATED ALWAYS AS (
+    setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B')) STORED;
+
+CREATE INDEX hive_tasks_words ON hive_tasks USING gin (words);
 
 -- A task begins open and moves as the seed's table says; what it moves to is true of its claims and deliverables.
 CREATE TRIGGER hive_task_begins_open BEFORE INSERT ON hive_tasks

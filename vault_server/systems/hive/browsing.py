@@ -14,7 +14,7 @@ from vault_server.systems.hive import access, pages, showing
 from vault_server.systems.hive.pages import ID_MAX
 from vault_server.systems.hive.records import Parts, q
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
 _TIER_MAX = 2
 """Above every tier of a search: 1, all words in the title; 0, not all."""
 
@@ -68,9 +68,10 @@ def search_tasks(
     rows = tx.all(
         q.search_tasks,
         **filters,
-        words=" ".join(words),
         anywhere=every,
         in_title=f"title : ({every})",
+        words=" & ".join(words),
+        weighed=" & ".join(f"{word}:A" for word in words),
         category=order.category,
         tier=tier,
         id=task_id,

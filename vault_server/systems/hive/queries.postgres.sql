@@ -3,10 +3,9 @@
 -- name: search_tasks
 SELECT l.*, page.tier FROM (
     SELECT found.id, found.tier FROM (
-        SELECT t.id, CASE WHEN to_tsvector('simple', t.title) @@ plainto_tsquery('simple', :words)
-                          THEN 1 ELSE 0 END AS tier
+        SELECT t.id, CASE WHEN t.words @@ to_tsquery('simple', :weighed) THEN 1 ELSE 0 END AS tier
         FROM hive_tasks t
-        WHERE to_tsvector('simple', t.title || ' ' || t.description) @@ plainto_tsquery('simple', :words)
+        WHERE t.words @@ to_tsquery('simple', :words)
           AND t.status = :status AND t.budget_credits BETWEEN :min_budget AND :max_budget
           AND (CAST(:category AS BIGINT) IS NULL OR t.category_id = :category)) found
     WHERE (found.tier, found.id) < (:tier, :id) ORDER BY found.tier DESC, found.id DESC LIMIT :count) page

@@ -148,7 +148,27 @@ async def test_words_are_found_in_titles_first(hive: Hive) -> None:
 
 
 @pytest.mark.parametrize(
-    "q", ['"', "fence AND", "fen*ce", "title:fence", "(fence", "fence OR x", "NEAR(a b)", "'; --", "a-b", "^x"]
+    "q",
+    [
+        '"',
+        "fence AND",
+        "fen*ce",
+        "title:fence",
+        "(fence",
+        "fence OR x",
+        "NEAR(a b)",
+        "'; --",
+        "a-b",
+        "^x",
+        "_",
+        "__ a",
+        "x²",
+        "日本 語",
+        "a'b",
+        "ﬁ ½",
+        "é\u0301x",
+        "0 1",
+    ],
 )
 async def test_no_word_is_an_operator(hive: Hive, q: str) -> None:
     ann = await hive.person("ann")

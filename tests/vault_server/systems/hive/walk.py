@@ -62,9 +62,10 @@ class Walk:
         self.now_ms = 0
         self.done: dict[str, int] = {}
         self._makers: list[Callable[[], tuple[Caller, Message]]] = [
-            *[self._post] * 3, *[self._claim] * 6, *[self._accept_claim] * 3, self._reject_claim, self._withdraw,
-            self._start, *[self._deliver] * 4, *[self._accept] * 4, *[self._revise] * 2, self._reject, self._dispute,
-            *[self._resolve] * 3, self._cancel, self._roll_back, self._reclaim, *[self._review] * 2, self._deposit,
+            *[self._post] * 3, *[self._claim] * 5, *[self._accept_claim] * 4, self._reject_claim, self._withdraw,
+            *[self._start] * 2, *[self._deliver] * 4, *[self._accept] * 3, *[self._revise] * 2, self._reject,
+            self._dispute, *[self._resolve] * 2, self._cancel, self._roll_back, self._reclaim, *[self._review] * 2,
+            self._deposit,
         ]  # fmt: skip
 
     def next(self) -> tuple[Caller, Any]:
@@ -123,12 +124,20 @@ class Walk:
         return self.random.choice(self.agents), wire.ClaimTask(task_id=number, proposed_credits=credits)
 
     def _accept_claim(self) -> tuple[Caller, Message]:
-        number = self._task("open")
-        return self._poster(number), wire.AcceptClaim(task_id=number, claim_id=self._claim_on(number))
+        number, claim = self._pending()
+        return self._poster(number), wire.AcceptClaim(task_id=number, claim_id=claim)
 
     def _reject_claim(self) -> tuple[Caller, Message]:
+        number, claim = self._pending()
+        return self._poster(number), wire.RejectClaim(task_id=number, claim_id=claim)
+
+    def _pending(self) -> tuple[int, int]:
+        """A claim that can be decided, and its task."""
+        pending = [(claim.task, key) for key, claim in self.claims.items() if claim.status == "pending"]
+        if pending and self._fits():
+            return self.random.choice(pending)
         number = self._task("open")
-        return self._poster(number), wire.RejectClaim(task_id=number, claim_id=self._claim_on(number))
+        return number, self._claim_on(number)
 
     def _withdraw(self) -> tuple[Caller, Message]:
         number = self._task("open", "claimed", "in_progress")
