@@ -72,7 +72,7 @@ async def test_a_disk_that_is_full_is_missing_until_there_is_room(server: Server
 
 async def test_a_server_that_is_starting_is_alive_and_not_ready(tmp_path: Path) -> None:
     settings = Settings(database=tmp_path / "vault.db", port=0, http_port=0)
-    master_keys, _ = keys.load_master_keys(settings.database, None)
+    master_keys, _ = keys.load_master_keys(settings.files, None)
     app = App(settings, Identity.generate(), master_keys)
     await app._database.start()
     await app.web.start()

@@ -38,7 +38,7 @@ def tell(folder: Path) -> Path:
     settings = settings_for(folder)
 
     async def run() -> None:
-        vault = Vault(SqliteDatabase(settings.database), settings)
+        vault = Vault(SqliteDatabase(settings.files), settings)
         await vault.database.start()
         cipher = vault.parts.cipher
         [outcome] = await vault.database.transact([lambda tx: agree_on_master_keys(tx, cipher, vault.now_ms)])
@@ -47,7 +47,7 @@ def tell(folder: Path) -> Path:
         await vault.database.stop()
 
     asyncio.run(run())
-    key = master_key_path(settings.database)
+    key = master_key_path(settings.files)
     key.touch(mode=0o600)
     key.write_text((b"m" * 32).hex())
-    return settings.database
+    return settings.files
