@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from protocol import json_text
 from protocol import subnet as wire
 from protocol.errors import Code, MessageError
+from tests.vault_server.conftest import NewDatabase
 from tests.vault_server.people import participant
 from tests.vault_server.systems.subnet.harness import HOUR_MS, WINDOW_MS, Subnet, settings_for, violations
 from vault_server.core.operation import Caller
-from vault_server.storage.sqlite import SqliteDatabase
 from vault_server.systems.subnet import rules
 
 T = TypeVar("T")
@@ -48,8 +48,9 @@ MET = {
 class EverythingAtOnce(RuleBasedStateMachine):
     """Each rule is one order; refusals that are possible at any time are part of the game."""
 
-    def __init__(self) -> None:
+    def __init__(self, empty_database: NewDatabase) -> None:
         super().__init__()
+        self.empty_database = empty_database
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(prefix="vault-subnet-")
         self.subnet: Subnet
@@ -69,7 +70,7 @@ class EverythingAtOnce(RuleBasedStateMachine):
             subnet_contributors_max=2,
             subnet_asks_max=3,
         )
-        self.subnet = Subnet(SqliteDatabase(Path(self.folder.name) / "vault.db"), chosen)
+        self.subnet = Subnet(self.empty_database(), chosen)
         self.do(self.subnet.database.start())
         for who in PEOPLE[:6]:
             self.register(who, True, True)
@@ -306,7 +307,21 @@ class EverythingAtOnce(RuleBasedStateMachine):
         assert not found, "nobody else's score has moved"
 
 
-EverythingAtOnce.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestEverythingAtOnce = EverythingAtOnce.TestCase
+EXAMPLES = {"sqlite": 40, "postgres": 5}
+"""A round trip for each statement: fewer there."""
+
+
+def test_everything_at_once(dialect: str, empty_database: NewDatabase) -> None:
+    class OnThis(EverythingAtOnce):
+        def __init__(self) -> None:
+            super().__init__(empty_database)
+
+    run_state_machine_as_test(
+        OnThis,
+        settings=settings(
+            max_examples=EXAMPLES[dialect],
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
