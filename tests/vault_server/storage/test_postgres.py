@@ -68,7 +68,7 @@ def test_both_require_the_same_columns(postgres: psycopg.Connection[Any], sqlite
 def test_both_have_the_same_triggers(postgres: psycopg.Connection[Any], sqlite: sqlite3.Connection) -> None:
     there = rows(postgres, "SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
     here = set(sqlite.execute("SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger'"))
-    assert {name for name, _ in there ^ here} == ONE_DIALECTS_TRIGGERS
+    assert {name for name, _ in there ^ here} <= ONE_DIALECTS_TRIGGERS
     assert ("on_task_assignment_insert", "task_assignments") in here & there
 
 
