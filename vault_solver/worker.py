@@ -11,15 +11,20 @@ import select
 import signal
 import sys
 from collections import deque
+from collections.abc import Callable
 
-from gmpy2 import powmod
+from gmpy2 import mpz, powmod
 
 from protocol.prover import Power
+from vault_solver.blocks import REFERENCE_BITS
 from vault_solver.gerbicz import Square
-from vault_solver.kernel import AUTO, choose
+from vault_solver.kernel import AUTO, Gmp, choose
 from vault_solver.pipe import Cancel, Line, Ready, Solve, Suspend, read_line, write_line
-from vault_solver.solving import Solving
+from vault_solver.solving import Solving, Stopped
 from vault_solver.squaring import CHECK_SECONDS, gmp_square
+
+LOOK_SQUARINGS = 30_000
+"""Between two looks for a cancellation, at 2048 bits: six milliseconds."""
 
 
 class ParentGone(Exception):
@@ -53,6 +58,12 @@ class Inbox:
                 return order
         return None
 
+    def is_cancelled(self, assignment: int) -> bool:
+        """Whether this assignment is to be dropped as it is. The order stays; raises ParentGone."""
+        while select.select([self._fd], [], [], 0)[0]:
+            self._read()
+        return Cancel(assignment) in self._orders
+
     def _read(self) -> None:
         arrived = os.read(self._fd, 65_536)
         if not arrived:
@@ -61,8 +72,29 @@ class Inbox:
         self._orders.extend(read_line(line) for line in lines)
 
 
+class Looking:
+    """Squares like `square`, with a look after every so many squarings at 2048 bits; what that raises, passes.
+
+    A block may take longer than a cancelled assignment should. For a kernel that has no table to make for each call.
+    """
+
+    def __init__(self, square: Square, squarings: int, look: Callable[[], None]) -> None:
+        self._square, self._squarings, self._look = square, squarings, look
+
+    def __call__(self, value: mpz, squarings: int, modulus: mpz) -> mpz:
+        """value^(2^squarings) mod modulus."""
+        longest = max(1, self._squarings * REFERENCE_BITS**2 // modulus.bit_length() ** 2)
+        while squarings > longest:
+            value, squarings = self._square(value, longest, modulus), squarings - longest
+            self._look()
+        return self._square(value, squarings, modulus)
+
+
 class Worker:
-    """Orders in, reports out. `square` does the squarings, `power` the powers of proofs."""
+    """Orders in, reports out. `square` does the squarings, `power` the powers of proofs.
+
+    With `look_squarings` a cancelled block is left in the middle, see `Looking`.
+    """
 
     def __init__(
         self,
@@ -71,11 +103,13 @@ class Worker:
         check_seconds: float = CHECK_SECONDS,
         square: Square = gmp_square,
         power: Power = powmod,
+        look_squarings: int = 0,
     ) -> None:
         self._inbox = Inbox(fd_in)
         self._out = fd_out
         self._check_seconds = check_seconds
         self._square, self._power = square, power
+        self._look_squarings = look_squarings
 
     def serve(self) -> None:
         """Work through orders until the parent is gone."""
@@ -89,7 +123,14 @@ class Worker:
             return
 
     def _solving(self, order: Solve) -> Solving:
-        return Solving(order, self._say, self._inbox.stops, self._square, self._check_seconds, self._power)
+        square = self._square
+        if self._look_squarings:
+            square = Looking(square, self._look_squarings, lambda: self._look(order.assignment))
+        return Solving(order, self._say, self._inbox.stops, square, self._check_seconds, self._power)
+
+    def _look(self, assignment: int) -> None:
+        if self._inbox.is_cancelled(assignment):
+            raise Stopped
 
     def _say(self, line: Line) -> None:
         unsent = memoryview(write_line(line))
@@ -111,7 +152,9 @@ def main() -> None:
     if chosen.warning:
         sys.stderr.write(f"vault-solver: {chosen.warning}; {chosen.name} is used\n")
     arithmetic = chosen.arithmetic
-    Worker(sys.stdin.fileno(), sys.stdout.fileno(), check_seconds, arithmetic.square, arithmetic.power).serve()
+    look_squarings = 0 if chosen.name == Gmp.name else LOOK_SQUARINGS
+    standard = sys.stdin.fileno(), sys.stdout.fileno()
+    Worker(*standard, check_seconds, arithmetic.square, arithmetic.power, look_squarings).serve()
 
 
 if __name__ == "__main__":

@@ -9,14 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from gmpy2 import mpz
 
 from protocol.puzzle import make_modulus
 from tests.processes import environment
 from vault_solver import kernel
-from vault_solver.pipe import Line, Ready, Solve, Solved, read_line, write_line
+from vault_solver.pipe import Cancel, Dropped, Line, Progressed, Ready, Solve, Solved, read_line, write_line
 from vault_solver.plan import Planner
 from vault_solver.pool import WORKER
-from vault_solver.solving import Solving
+from vault_solver.solving import Solving, Stopped
+from vault_solver.squaring import gmp_square
+from vault_solver.worker import Looking
 
 SQUARINGS = 130_000
 SECONDS_MAX = 60
@@ -54,6 +57,45 @@ def test_a_worker_computes_with_the_kernel_that_it_is_given(name: str) -> None:
         assert isinstance(next(reports), Ready)
         solved = next(report for report in reports if isinstance(report, Solved))
     assert solved.answer == TRAPDOOR.power(3, SQUARINGS)
+
+
+def test_a_block_is_looked_up_from_every_few_milliseconds_and_can_be_left_there() -> None:
+    n, looks = mpz(2**2048 - 9), 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 5:
+            raise Stopped
+
+    looking = Looking(gmp_square, 100, look)
+    assert looking(mpz(3), 250, n) == gmp_square(mpz(3), 250, n)
+    assert looks == 2
+    assert looking(mpz(3), 100, n) == gmp_square(mpz(3), 100, n)
+    assert looks == 2
+    assert looking(mpz(3), 401, mpz(2**1024 - 105)) == gmp_square(mpz(3), 401, mpz(2**1024 - 105))
+    assert looks == 3, "half the length, four times as many squarings"
+    with pytest.raises(Stopped):
+        looking(mpz(3), 10**9, n)
+
+
+@pytest.mark.parametrize("name", kernel.available())
+def test_a_cancelled_worker_is_free_for_the_next_order(name: str) -> None:
+    endless = Solve(7, 1 << 50, 3, make_modulus(2048)[0])
+    with subprocess.Popen([*WORKER, "30", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        reports = (read_line(line) for line in worker.stdout)
+        assert isinstance(next(reports), Ready)
+        worker.stdin.write(write_line(endless))
+        worker.stdin.flush()
+        assert isinstance(next(reports), Progressed)
+        worker.stdin.write(write_line(Cancel(7)) + write_line(ORDER))
+        worker.stdin.flush()
+        ended = [next(report for report in reports if isinstance(report, Dropped | Solved)) for _ in range(2)]
+    assert ended[0] == Dropped(7)
+    assert isinstance(ended[1], Solved)
+    assert ended[1].answer == TRAPDOOR.power(3, SQUARINGS)
 
 
 def started(folder: Path, *arguments: str) -> dict[str, object]:
