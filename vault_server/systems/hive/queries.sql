@@ -387,7 +387,7 @@ INSERT INTO hive_replies (owner, key, request_hash, reply, created_at)
 VALUES (:owner, :key, :request_hash, :reply, :now);
 
 -- name: forget_reply!
-DELETE FROM hive_replies WHERE owner = :owner AND key = :key;
+DELETE FROM hive_replies WHERE owner = :owner AND key = :key AND created_at <= :before;
 
 -- name: forget_replies!
 DELETE FROM hive_replies WHERE created_at <= :before;

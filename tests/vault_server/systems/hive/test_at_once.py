@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from protocol import hive as wire
@@ -151,10 +153,12 @@ async def test_two_bulks_over_the_same_tasks_in_any_order(hive: Hive, order: lis
 
 async def test_one_idempotency_key_twice_at_once(hive: Hive) -> None:
     ann = await hive.person("ann")
-    order = wire.PostTask(title="Sort numbers", description="x" * 20, budget_credits=10, idempotency_key="once")
-    one, two = await hive.at_once((ann, order), (ann, order))
-    assert one == two
-    assert len(await hive.rows("SELECT id FROM hive_tasks")) == 1
+    for number in range(ROUNDS):
+        values: dict[str, Any] = {"title": "Sort numbers", "description": "x" * 20, "budget_credits": 10}
+        order = wire.PostTask(**values, idempotency_key=str(number))
+        one, two, three = await hive.at_once(*[(ann, order)] * 3)
+        assert one == two == three
+        assert len(await hive.rows("SELECT id FROM hive_tasks")) == number + 1
 
 
 async def test_the_last_webhook_that_is_allowed_twice_at_once(hive: Hive) -> None:
