@@ -40,7 +40,7 @@ CREATE TABLE clients (
     client_id       TEXT PRIMARY KEY REFERENCES participants (fingerprint),
     tasks_requested BIGINT NOT NULL DEFAULT 0 CHECK (tasks_requested >= 0),
     open_tasks      BIGINT NOT NULL DEFAULT 0 CHECK (open_tasks >= 0),      -- waiting or assigned
-    effort_requested DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (effort_requested >= 0), -- of all tasks, in seconds
+    effort          DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (effort >= 0), -- of tasks answered; of the server's own made
     reputation_score DOUBLE PRECISION NOT NULL DEFAULT 50 CHECK (reputation_score BETWEEN 0 AND 100),
     good            DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (good >= 0),  -- weighed evidence, as it was worth at
     bad             DOUBLE PRECISION NOT NULL DEFAULT 0 CHECK (bad >= 0),
@@ -197,7 +197,7 @@ CREATE TABLE complaints (              -- what a client holds against a task's s
 
 CREATE UNIQUE INDEX complaints_live_once ON complaints (task_id, kind) WHERE ruled_at IS NULL;
 CREATE INDEX complaints_of_task ON complaints (task_id);
-CREATE INDEX complaints_unruled ON complaints (client_id) WHERE status = 'open';
+CREATE INDEX complaints_unruled ON complaints (client_id) WHERE ruled_at IS NULL;
 CREATE INDEX complaints_rejected ON complaints (client_id, ruled_at) WHERE status = 'rejected';
 
 CREATE TABLE complaint_parties (       -- the assignments a complaint is about

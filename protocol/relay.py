@@ -15,9 +15,9 @@ from gmpy2 import mpz
 
 from protocol.errors import ProtocolError
 from protocol.proof import LAST_SQUARINGS, representative, rounds
-from protocol.prover import kept_indices
+from protocol.prover import POWER_SQUARINGS, kept_indices
 from protocol.puzzle import Puzzle, effort_seconds
-from protocol.vault import CHECKPOINT_PART_BYTES_MAX
+from protocol.vault import CHECKPOINT_BYTES_MAX, CHECKPOINT_DEPTH_MAX, CHECKPOINT_PART_BYTES_MAX
 
 SPACING_SECONDS_MAX = 1_200.0
 """From one place to the next, on the reference machine: what a check costs at most. Enough for t = 2^40 at 2048 bits
@@ -60,8 +60,11 @@ def decode(raw: bytes, modulus: int) -> tuple[int, ...]:
 
 
 def may_have_depth(squarings: int, modulus_bits: int, depth: int) -> bool:
-    """Whether there is such a plan, and its places are no farther apart than a check may cost."""
-    if squarings <= LAST_SQUARINGS or depth > rounds(squarings):
+    """Whether there is such a plan, its residues are no more than a checkpoint can hold, and its places no farther
+    apart than a check may cost. Whoever lists the places of a plan has to know this first."""
+    if squarings <= LAST_SQUARINGS or depth > min(rounds(squarings), CHECKPOINT_DEPTH_MAX):
+        return False
+    if (modulus_bits + 7) // 8 << depth > CHECKPOINT_BYTES_MAX:
         return False
     return effort_seconds((squarings - LAST_SQUARINGS) >> depth, modulus_bits) <= SPACING_SECONDS_MAX
 
@@ -139,20 +142,26 @@ class Check:
     def _equation(self) -> Generator[None, None, bool]:
         n = mpz(self._chain.modulus)
         turn = max(1, int(TURN_SECONDS / effort_seconds(1, n.bit_length())))
-        reached, products = self._products(n)
-        lengths, folded = sorted(products, reverse=True), mpz(1)
+        reached, products = yield from self._products(n, turn)
+        lengths, folded, room = sorted(products, reverse=True), mpz(1), turn
         for length, shorter in pairwise([*lengths, 0]):
             folded, left = folded * products[length] % n, length - shorter
             while left:
-                step = min(left, turn)
-                folded, left = gmpy2.powmod(folded, mpz(1) << step, n), left - step
-                yield
+                if room == 0:
+                    yield
+                    room = turn
+                step = min(left, room)
+                folded, left, room = gmpy2.powmod(folded, mpz(1) << step, n), left - step, room - step
         return bool(representative(reached, n) == representative(folded, n) and gmpy2.gcd(reached, n) == 1)
 
-    def _products(self, n: mpz) -> tuple[mpz, dict[int, mpz]]:
+    def _products(self, n: mpz, turn: int) -> Generator[None, None, tuple[mpz, dict[int, mpz]]]:
         """The left side, and for each length of a gap the product that the right side squares so often."""
+        in_one_turn = max(1, turn // (2 * POWER_SQUARINGS))
         reached, products, before = mpz(1), dict[int, mpz](), mpz(self._chain.start)
-        for residue, gap, exponent in zip(self._chain.residues, self._chain.gaps, self._exponents, strict=True):
+        claims = zip(self._chain.residues, self._chain.gaps, self._exponents, strict=True)
+        for number, (residue, gap, exponent) in enumerate(claims):
+            if number and number % in_one_turn == 0:
+                yield
             reached = reached * gmpy2.powmod(residue, exponent, n) % n
             products[gap] = products.get(gap, mpz(1)) * gmpy2.powmod(before, exponent, n) % n
             before = mpz(residue)

@@ -32,7 +32,8 @@ JUDGEMENTS = ("computed", "commitment", "proof", "agreed")
 PROOF_WISHES = ("required", "none")
 PROOF_BYTES_MAX = 46_081
 """Room for every proof there can be: 44 rounds modulo the largest product that travels."""
-CHECKPOINT_DEPTH_MAX = 24
+CHECKPOINT_DEPTH_MAX = 15
+"""Of a plan: 2^15 residues of 64 bits are as many bytes as a checkpoint may have."""
 CHECKPOINT_PART_BYTES_MAX = 28_672
 """Residues in one `checkpoint`: 112 of 2048 bits. As hex they still fit into a frame."""
 CHECKPOINT_BYTES_MAX = 2**18

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.simulation import report
+from tests.simulation import killed, report
 from tests.simulation.liars import Run
 from tests.simulation.lies import KINDS
 from tests.simulation.peers import Tally
@@ -68,6 +68,18 @@ exit code: 0 when the aim is met; 1 when not; 130 when it was interrupted.
 """
 
 
+KILLED = """
+Measures what kill -9 of a solver at 60 % of its work costs: started again, started again with its newest checkpoint
+damaged, and succeeded by another solver that goes on from what was relayed, each beside an undisturbed run. A puzzle of
+2048 bits that takes GMP `--seconds`; checkpoints and relays every `--interval`. The aim: at most one interval more.
+
+example:
+  scripts/simulate killed --seconds 120 --interval 10           nine minutes, on a machine that does nothing else
+
+exit code: 0 when the aim is met; 1 when not; 130 when it was interrupted.
+"""
+
+
 def main() -> None:
     """Run one simulation, say what came of it, and exit with what that means."""
     options = parser().parse_args()
@@ -84,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/simulate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = parser.add_subparsers(required=True, metavar="liars | verifiers")
+    kinds = parser.add_subparsers(required=True, metavar="liars | verifiers | killed")
     liars = kinds.add_parser(
         "liars",
         help="a fleet of which a share lies: wrong answers, blame, waste",
@@ -101,6 +113,15 @@ def parser() -> argparse.ArgumentParser:
     verifiers.add_argument("--seconds", type=float, default=3.0, help="time of each state in each turn (default: 3)")
     verifiers.add_argument("--turns", type=_count, default=3, help="turns of idle and saturated (default: 3)")
     verifiers.set_defaults(run=_verifiers)
+    stories = kinds.add_parser(
+        "killed",
+        help="what kill -9 of a solver costs",
+        description=KILLED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    stories.add_argument("--seconds", type=float, default=120.0, help="what the puzzle takes (default: 120)")
+    stories.add_argument("--interval", type=float, default=10.0, help="seconds between checkpoints (default: 10)")
+    stories.set_defaults(run=_killed)
     return parser
 
 
@@ -168,6 +189,17 @@ async def _verifiers(folder: Path, options: argparse.Namespace) -> int:
     ratio = saturated.percentile(0.99) / idle.percentile(0.99)
     print(f"p99 with all verifiers busy is {ratio:.2f} times the idle one; the aim is {RATIO_MAX:.0f} or less")
     return int(ratio > RATIO_MAX)
+
+
+async def _killed(folder: Path, options: argparse.Namespace) -> int:
+    """The exit code."""
+    print("seconds from assignment to answer; beyond the undisturbed run and the second nobody was there")
+    found = await killed.measure(folder, options.seconds, options.interval, _say)
+    return int(any(story.excess > options.interval for story in found))
+
+
+def _say(story: killed.Measured) -> None:
+    print(f"{story.name:36} {story.seconds:8.2f} {story.excess:+8.2f}", flush=True)
 
 
 if __name__ == "__main__":

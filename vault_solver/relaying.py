@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from protocol.proof import rounds
 from protocol.prover import kept_indices
-from protocol.relay import BadCheckpoint, decode, encode, relay_depth, residue_bytes
+from protocol.relay import BadCheckpoint, decode, encode, may_have_depth, relay_depth, residue_bytes
 from protocol.vault import CHECKPOINT_PART_BYTES_MAX, CheckpointOffered, CheckpointTaken, PuzzleOffered, RelayCheckpoint
 from vault_solver.effects import Effect, Note, Request, Retry
 from vault_solver.plan import Plan
@@ -137,7 +136,7 @@ def _state_of(offer: PuzzleOffered, push: CheckpointOffered) -> State | None:
         residues = decode(push.residues, offer.product)
     except BadCheckpoint:
         return None
-    if push.depth > rounds(offer.t) or not 0 < len(residues) <= 1 << push.depth:
+    if not may_have_depth(offer.t, offer.product.bit_length(), push.depth) or not 0 < len(residues) <= 1 << push.depth:
         return None
     kept = tuple(zip(kept_indices(offer.t, push.depth), residues, strict=False))
     return State(*kept[-1], kept)

@@ -17,10 +17,16 @@ from protocol.envelope import Envelope
 from protocol.errors import Code
 from protocol.peer import FRAME_BYTES_MAX
 from protocol.proof import Statement, rounds, verify
-from protocol.prover import best_depth, kept_indices, prove
+from protocol.prover import POWER_SQUARINGS, best_depth, kept_indices, prove
 from protocol.puzzle import Puzzle, Trapdoor, effort_seconds, make_modulus
 from protocol.relay import EXPONENT_BYTES, BadCheckpoint, Chain, Check, decode, encode, may_have_depth, relay_depth
-from protocol.vault import CHECKPOINT_BYTES_MAX, CHECKPOINT_PART_BYTES_MAX, CheckpointOffered, RelayCheckpoint
+from protocol.vault import (
+    CHECKPOINT_BYTES_MAX,
+    CHECKPOINT_DEPTH_MAX,
+    CHECKPOINT_PART_BYTES_MAX,
+    CheckpointOffered,
+    RelayCheckpoint,
+)
 from tests.protocol.forging import SOLVER, TASK, element, honest, joined, prime_above
 from vault_solver.gerbicz import Segment
 from vault_solver.squaring import gmp_square
@@ -95,7 +101,9 @@ def test_a_residue_below_one_or_above_the_last_is_refused(above: int | None) -> 
 @pytest.mark.parametrize("binary", [True, False], ids=["msgpack", "json"])
 def test_a_full_part_fits_a_frame_and_one_byte_more_is_no_part(binary: bool) -> None:
     def part(size: int) -> Envelope:
-        full = RelayCheckpoint(assignment=2**53 - 1, depth=24, first=2**53 - 1, residues=b"\xff" * size)
+        full = RelayCheckpoint(
+            assignment=2**53 - 1, depth=CHECKPOINT_DEPTH_MAX, first=2**53 - 1, residues=b"\xff" * size
+        )
         return Envelope(full, id=2**53 - 1)
 
     frames = Codec(binary=binary, reads=TO_SERVER, strict=True, frame_bytes_max=FRAME_BYTES_MAX)
@@ -107,7 +115,9 @@ def test_a_full_part_fits_a_frame_and_one_byte_more_is_no_part(binary: bool) -> 
 
 @pytest.mark.parametrize("binary", [True, False], ids=["msgpack", "json"])
 def test_a_whole_checkpoint_fits_what_a_solver_reads(binary: bool) -> None:
-    offered = CheckpointOffered(assignment=2**53 - 1, depth=24, residues=b"\xff" * CHECKPOINT_BYTES_MAX)
+    offered = CheckpointOffered(
+        assignment=2**53 - 1, depth=CHECKPOINT_DEPTH_MAX, residues=b"\xff" * CHECKPOINT_BYTES_MAX
+    )
     frames = Codec(binary=binary, reads=FROM_SERVER, strict=False, frame_bytes_max=16 * FRAME_BYTES_MAX)
     assert frames.decode(frames.encode(Envelope(offered, seq=2**53 - 1))).message == offered
 
@@ -124,6 +134,10 @@ def test_a_depth_is_a_plans_and_its_places_are_not_too_far_apart() -> None:
     assert may_have_depth(64 + longest, 2048, 0)
     assert not may_have_depth(64 + longest + 1, 2048, 0)
     assert may_have_depth(64 + 8 * longest, 2048, 3)
+    assert may_have_depth(10**9, 2048, 10)  # 1,024 residues are as many bytes as a checkpoint may have
+    assert not may_have_depth(10**9, 2048, 11)
+    assert may_have_depth(2**40, 64, CHECKPOINT_DEPTH_MAX)
+    assert not may_have_depth(2**40, 64, CHECKPOINT_DEPTH_MAX + 1)
 
 
 def test_the_longest_task_can_be_relayed_at_the_usual_size() -> None:
@@ -198,7 +212,14 @@ def test_a_check_costs_the_squarings_of_one_gap(monkeypatch: pytest.MonkeyPatch)
     while (result := check.advance()) is None:
         turns += 1
     assert result
-    assert max(chain.gaps) // 1000 <= turns <= max(chain.gaps) // 999 + len(set(chain.gaps))
+    powers = 2 * len(chain.residues) * POWER_SQUARINGS
+    assert max(chain.gaps) // 1000 <= turns <= (max(chain.gaps) + powers) // 1000 + 1
+
+
+def test_a_check_of_one_turn_is_done_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "TURN_SECONDS", effort_seconds(10**7, 256))
+    chain = Chain.of(PUZZLE, DEPTH, residues_of(PUZZLE, DEPTH))
+    assert Check(chain, secrets.token_bytes(EXPONENT_BYTES << DEPTH)).advance() is True
 
 
 # what does not

@@ -32,7 +32,9 @@ EXECUTE FUNCTION on_task_assignment_end();
 -- A task that has ended is no longer one of its client's open tasks, and nobody goes on from its checkpoints.
 CREATE FUNCTION on_task_end() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
+    UPDATE clients SET open_tasks = open_tasks - 1,
+                       effort = effort + CASE WHEN NEW.status = 'answered' AND NEW.is_trap = 0 THEN NEW.effort ELSE 0 END
+    WHERE client_id = NEW.client_id;
     DELETE FROM relays WHERE task_id = NEW.fingerprint;
     RETURN NEW;
 END

@@ -23,7 +23,9 @@ END;
 CREATE TRIGGER on_task_end AFTER UPDATE OF status ON tasks
 WHEN OLD.status IN ('waiting', 'assigned') AND NEW.status NOT IN ('waiting', 'assigned')
 BEGIN
-    UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
+    UPDATE clients SET open_tasks = open_tasks - 1,
+                       effort = effort + CASE WHEN NEW.status = 'answered' AND NEW.is_trap = 0 THEN NEW.effort ELSE 0 END
+    WHERE client_id = NEW.client_id;
     DELETE FROM relays WHERE task_id = NEW.fingerprint;
 END;
 

@@ -89,8 +89,8 @@ def _begin(parts: Parts, reader: Reader, kept: Row) -> Checking:
 def go_on_checking(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.GoOnChecking, _now_ms: int) -> None:
     """Queue the next turn of a check behind what others wait for."""
     kept = tx.one(q.relay, assignment_id=order.assignment)
-    if kept is not None and kept["status"] == CHECKING:
-        tx.after(JobDue(CHECK, str(order.assignment), kept["solver_id"]))
+    owner = "" if kept is None else kept["solver_id"]  # its task has ended: the next turn finds that out, and forgets
+    tx.after(JobDue(CHECK, str(order.assignment), owner))
 
 
 def record_check(parts: Parts, tx: Transaction, _caller: Caller, order: orders.RecordCheck, now_ms: int) -> None:

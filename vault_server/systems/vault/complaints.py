@@ -51,7 +51,7 @@ def complain(parts: Parts, tx: Transaction, caller: Caller, order: wire.Complain
     asked = _earlier(tx, row, order)  # first: who repeats a request whose reply was lost is told so
     _check_window(row, order, now_ms)
     _check_matter(tx, row, order)
-    _check_rejections(parts, tx, caller, now_ms)
+    _check_rejections(parts, tx, caller, now_ms, counted=int(asked is not None and asked["status"] == "asked"))
     if order.factor is not None and not _divides(parts, row, order.factor):
         raise _no_factor()
     if asked is not None:
@@ -149,23 +149,27 @@ def _check_matter(tx: Transaction, row: Row, order: wire.Complain) -> None:
         )
 
 
-def _check_rejections(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
-    """Too many rejected complaints limit a client; one that waits for its ruling may be rejected yet."""
+def _check_rejections(parts: Parts, tx: Transaction, caller: Caller, now_ms: int, *, counted: int) -> None:
+    """Too many rejected complaints limit a client; one that waits for its ruling may be rejected yet.
+
+    `counted` of those that wait are this one itself.
+    """
     limit, window_ms = parts.settings.complaints_rejected_max, parts.settings.complaints_rejected_window_ms
     unruled = tx.one(q.unruled_complaints, client_id=caller.fingerprint)
     assert unruled is not None, "an aggregate has a row"
-    if unruled["number"] >= limit:
+    waiting = unruled["number"] - counted
+    if waiting >= limit:
         raise Refusal(
             Code.TOO_MANY_COMPLAINTS,
-            f"{unruled['number']} of your complaints wait to be compared with their factor.",
-            f"Complain again when they have their ruling; {limit} may wait (complaints_rejected_max).",
-            retry_after_ms=RULING_MS,
+            f"{waiting} of your complaints wait for their ruling.",
+            f"Complain again when they have it; {limit} may wait (complaints_rejected_max).",
+            retry_after_ms=max(RULING_MS, (unruled["respond_by"] or 0) + 1 - now_ms),
         )
     oldest = tx.one(  # of the newest that make the limit: when it no longer counts, there is room for one more
         q.rejected_complaint,
         client_id=caller.fingerprint,
         since=now_ms - window_ms,
-        newer=limit - 1 - unruled["number"],
+        newer=limit - 1 - waiting,
     )
     if oldest is not None:
         raise Refusal(

@@ -51,7 +51,7 @@ def submit_puzzle(
         earlier = idempotency.recall(tx, caller, order.idempotency_key, request_hash)
         if earlier is not None:
             return _accepted(task_of_client(tx, caller, earlier))
-    _count_request(parts, tx, caller, puzzle, now_ms)
+    _count_request(parts, tx, caller, now_ms)
     submission = Submission(puzzle, order.commitment, wants_proof=order.proof != "none")
     task = insert_task(parts, tx, caller.fingerprint, submission, now_ms)
     if order.idempotency_key is not None:
@@ -67,10 +67,9 @@ def submit_puzzle(
     )
 
 
-def _count_request(parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle, now_ms: int) -> None:
+def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
     limit = parts.settings.open_tasks_max
-    effort = effort_seconds(puzzle.squarings, puzzle.modulus.bit_length())
-    if tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit, effort=effort) is not None:
+    if tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit) is not None:
         return
     if tx.one(q.client, client_id=caller.fingerprint) is not None:
         raise Refusal(
@@ -80,7 +79,7 @@ def _count_request(parts: Parts, tx: Transaction, caller: Caller, puzzle: Puzzle
         )
     participants.register(tx, caller, now_ms)
     tx.run(q.insert_client, client_id=caller.fingerprint)
-    tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit, effort=effort)
+    tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit)
 
 
 def _request_hash(parts: Parts, order: wire.SubmitPuzzle) -> bytes:
@@ -184,7 +183,7 @@ def update_status(
     log(tx, "solver.status", solver=caller.fingerprint, state=order.state, announced=announced, capacity=capacity)
     given = offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
     if parts.settings.trap_first and order.state == "ready" and not before["valid_answers"] + before["in_hand"] + given:
-        make_first_trap(parts, tx)
+        make_first_trap(parts, tx, now_ms)
     offer_to_distrusted(parts, tx, now_ms)  # this one may be no longer what they waited for
     return wire.StatusUpdated(capacity=capacity, holding=before["in_hand"] + given)
 
@@ -240,6 +239,7 @@ def submit_answer(
 
 def _check_answer(parts: Parts, tx: Transaction, row: Row, order: wire.SubmitAnswer, now_ms: int) -> Puzzle:
     """Refuse what cannot be taken; nothing of that is held against the solver."""
+    is_released = row["assignment_status"] == "released"
     is_late = row["late_until"] is not None and now_ms <= row["late_until"] and order.proof is not None
     if not (ASSIGNMENT.allows(row["assignment_status"], "deliver") or (is_late and row["delivered_at"] is None)):
         raise not_live(row)
@@ -250,7 +250,7 @@ def _check_answer(parts: Parts, tx: Transaction, row: Row, order: wire.SubmitAns
             f"The answer to assignment {order.assignment} is not in 1..product-1.",
             "Send baseg^(2^t) reduced modulo product; the assignment is still yours.",
         )
-    if order.proof is not None and row["judging"] != Judgement.COMPUTED.value:
+    if order.proof is not None and (is_released or row["judging"] != Judgement.COMPUTED.value):
         check_form(order.proof, puzzle, order.assignment)
         check_room(parts, tx, row["solver_id"])
     return puzzle

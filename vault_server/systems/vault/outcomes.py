@@ -46,7 +46,7 @@ def _release_others(parts: Parts, tx: Transaction, task: Task, first: Row, now_m
     for row in tx.all(q.other_live_assignments, task_id=task.fingerprint, db_key=first["db_key"]):
         if row["status"] in IN_HAND:
             end_assignment(tx, row, "release", now_ms, tell=True)
-            if late_ms:
+            if late_ms and task.needs_proof:  # where nothing is proved, nothing can come late
                 tx.run(q.allow_late, db_key=row["db_key"], late_until=now_ms + late_ms)
             log(tx, "assignment.released", task=task.fingerprint, assignment=row["db_key"], solver=row["solver_id"])
             offer_open_tasks(parts, tx, row["solver_id"], now_ms)

@@ -66,17 +66,17 @@ def keep_proof(parts: Parts, tx: Transaction, key: int, solver_id: str, raw: byt
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A statement, what is said to prove it, and the answer that came with it."""
+    """A statement, the bytes that are said to prove it, and the answer that came with them."""
 
     statement: Statement = field(repr=False)
-    proof: Proof = field(repr=False)
+    proof: bytes = field(repr=False)
     answer: int = field(repr=False)
 
 
 def holds(claim: Claim) -> bool:
     """Whether the proof holds, and for this answer."""
     try:
-        return verify(claim.statement, claim.proof) == claim.answer
+        return verify(claim.statement, Proof.decode(claim.proof, claim.statement.puzzle)) == claim.answer
     except BadProof:
         return False
 
@@ -93,7 +93,7 @@ def verifying_job(parts: Parts) -> Job:
         puzzle = open_puzzle(parts.cipher, row)
         answer = open_assignment_answer(parts.cipher, row["assignment_answer"], int(key), row["solver_id"])
         statement = Statement(puzzle, row["fingerprint"], row["solver_id"])
-        return Claim(statement, Proof.decode(open_proof(parts.cipher, kept), puzzle), int.from_bytes(answer, "big"))
+        return Claim(statement, open_proof(parts.cipher, kept), int.from_bytes(answer, "big"))
 
     def conclude(key: str, is_holding: bool) -> RecordProof:
         return RecordProof(int(key), is_holding)

@@ -1,6 +1,5 @@
 -- name: count_request^
-UPDATE clients SET tasks_requested = tasks_requested + 1, open_tasks = open_tasks + 1,
-                   effort_requested = effort_requested + :effort
+UPDATE clients SET tasks_requested = tasks_requested + 1, open_tasks = open_tasks + 1
 WHERE client_id = :client_id AND open_tasks < :open_tasks_max RETURNING open_tasks;
 
 -- name: client^
@@ -128,13 +127,24 @@ ORDER BY last_trap_at, reputation_score, solver_id LIMIT :count;
 UPDATE solvers SET last_trap_at = :now WHERE solver_id = :solver_id;
 
 -- name: recent_task^
-SELECT fingerprint, effort FROM tasks WHERE is_trap = 0 ORDER BY db_key DESC LIMIT 1
-OFFSET (SELECT CASE WHEN number = 0 THEN 0 ELSE :back % number END FROM (
-    SELECT count(*) AS number FROM (SELECT 1 FROM tasks WHERE is_trap = 0 ORDER BY db_key DESC LIMIT 1000) newest) counted);
+SELECT fingerprint, effort FROM (
+    SELECT fingerprint, effort, status, is_trap, db_key FROM tasks ORDER BY db_key DESC LIMIT :recent) newest
+WHERE is_trap = 0 AND status IN ('answered', 'settled') ORDER BY db_key DESC LIMIT 1 OFFSET :skipped;
+
+-- name: recent_tasks^
+SELECT count(*) AS number FROM (
+    SELECT status, is_trap FROM tasks ORDER BY db_key DESC LIMIT :recent) newest
+WHERE is_trap = 0 AND status IN ('answered', 'settled');
+
+-- name: tasks_of_effort
+SELECT * FROM tasks WHERE fingerprint IN (SELECT fingerprint FROM (
+    SELECT fingerprint, effort, is_trap FROM tasks ORDER BY db_key DESC LIMIT :recent) newest
+    WHERE is_trap = 0 AND effort = :effort LIMIT :count);
 
 -- name: smallest_recent_task^
-SELECT fingerprint FROM (SELECT fingerprint, effort, db_key FROM tasks WHERE is_trap = 0 ORDER BY db_key DESC LIMIT :recent)
-newest ORDER BY effort, db_key LIMIT 1;
+SELECT fingerprint FROM (
+    SELECT fingerprint, effort, status, is_trap, db_key FROM tasks ORDER BY db_key DESC LIMIT :recent) newest
+WHERE is_trap = 0 AND status <> 'cancelled' ORDER BY effort, db_key LIMIT 1;
 
 -- name: open_trap^
 SELECT db_key FROM tasks WHERE is_trap = 1 AND open_slots > 0 LIMIT 1;
@@ -142,10 +152,13 @@ SELECT db_key FROM tasks WHERE is_trap = 1 AND open_slots > 0 LIMIT 1;
 -- name: open_tasks_of^
 SELECT open_tasks FROM clients WHERE client_id = :client_id;
 
--- name: effort_requested^
-SELECT coalesce(sum(CASE WHEN client_id = :server_id THEN 0 ELSE effort_requested END), 0) AS clients,
-       coalesce(sum(CASE WHEN client_id = :server_id THEN effort_requested ELSE 0 END), 0) AS traps
+-- name: efforts^
+SELECT coalesce(sum(CASE WHEN client_id = :server_id THEN 0 ELSE effort END), 0) AS clients,
+       coalesce(sum(CASE WHEN client_id = :server_id THEN effort ELSE 0 END), 0) AS traps
 FROM clients;
+
+-- name: count_trap!
+UPDATE clients SET effort = effort + :effort WHERE client_id = :client_id;
 
 -- name: idle_distrusted
 SELECT solver_id FROM solvers WHERE is_online = 1 AND band = 0 AND state = 'ready' AND in_hand < capacity
@@ -264,8 +277,9 @@ ON CONFLICT (assignment_id) DO UPDATE SET depth = excluded.depth, residues = exc
 SELECT * FROM relays WHERE assignment_id = :assignment_id /*for update*/;
 
 -- name: relays_of_task
-SELECT r.assignment_id, r.solver_id, r.depth, r.count, r.checked, r.status, a.assigned_at
-FROM relays r JOIN task_assignments a ON a.db_key = r.assignment_id WHERE r.task_id = :task_id ORDER BY r.assignment_id;
+SELECT r.assignment_id, r.solver_id, r.depth, r.count, r.checked, r.status, a.assigned_at, s.valid_answers
+FROM relays r JOIN task_assignments a ON a.db_key = r.assignment_id JOIN solvers s ON s.solver_id = r.solver_id
+WHERE r.task_id = :task_id ORDER BY r.assignment_id;
 
 -- name: successors
 SELECT a.db_key, a.solver_id, coalesce(r.depth, 0) AS depth, coalesce(r.count, 0) AS count, r.status AS relay_status
@@ -360,7 +374,8 @@ SELECT * FROM complaints WHERE id = :id /*for update*/;
 SELECT * FROM complaints WHERE task_id = :task_id ORDER BY id;
 
 -- name: unruled_complaints^
-SELECT count(*) AS number FROM complaints WHERE client_id = :client_id AND status = 'open';
+SELECT count(*) AS number, min(respond_by) AS respond_by FROM complaints
+WHERE client_id = :client_id AND ruled_at IS NULL;
 
 -- name: rejected_complaint^
 SELECT ruled_at FROM complaints WHERE client_id = :client_id AND status = 'rejected' AND ruled_at > :since

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protocol.errors import Code
 from protocol.puzzle import Puzzle, answer_bytes
@@ -30,6 +30,8 @@ class Parts:
     random_bytes: Callable[[int], bytes]
     own: Caller
     """The server as the client of its own puzzles."""
+    making: dict[str, int] = field(default_factory=dict)
+    """Until when this node counts on what it has asked its judges to make, by job."""
 
     @property
     def valid_answers_min(self) -> int:
@@ -96,7 +98,8 @@ class Task:
 
     def squarings_of(self, assignment: Row) -> int:
         """What its solver has squared itself, the rest having come from a relayed checkpoint."""
-        return round(self.squarings * (1 - assignment["head_start"]))
+        share: float = assignment["head_start"]
+        return round(self.squarings * (1 - share))
 
     def empty_slots(self) -> int:
         """How many of the two slots hold no assignment."""

@@ -93,12 +93,14 @@ def _rejudge(parts: Parts, tx: Transaction, key: int, event: str, now_ms: int) -
     """Arithmetic has come later than the first verdict.
 
     A factor refutes even an answer whose proof held: its solver knew an element of small order, as only somebody does
-    who knows product's factors.
+    who knows product's factors. Not if it went on from a checkpoint that the server had handed to it: then the one who
+    made that may have known it, and the server's check was the one to be passed.
     """
     row = tx.one(q.assignment, db_key=key)
     assert row is not None, "a party's assignment exists"
     status = row["assignment_status"]
-    if status != "unproved" and not (status == "valid" and event == REFUTE and _is_proved(tx, key)):
+    may_be_refuted = status == "valid" and row["head_start"] == 0 and _is_proved(tx, key)
+    if status != "unproved" and not (event == REFUTE and may_be_refuted):
         return  # it had been judged before, by arithmetic or by what its client committed to; or its judge is at work
     after = rejudge(tx, key, status, event)
     if status == "valid":

@@ -9,27 +9,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from protocol.prover import kept_indices
+from protocol.puzzle import effort_seconds
 from vault_server.core.operation import Endpoint, JobDue, Row, Transaction, log
 from vault_server.exchange import outbox
 from vault_server.systems.vault.records import Parts, Task, open_residues, q
 from vault_server.systems.vault.relays import Kept, keep_checkpoint
+from vault_server.systems.vault.rules import NEWCOMER_ANSWERS
 from vault_server.systems.vault.states import RELAY
 
+STRANGERS_SECONDS_MAX = 10.0
+"""On the reference machine: what checking a newcomer's checkpoint may cost."""
 CHECK = "check_checkpoint"
 OFFERED = "checkpoint_offered"
 
 
 def look_for_checkpoint(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> None:
-    """Somebody could go on from a checkpoint of this task: hand the farthest on, once it is checked."""
+    """Somebody could go on from a checkpoint of this task: hand the farthest on, once it is checked.
+
+    All that could help are checked, each supplier's in his turn: a false one that claims to be the farthest must not
+    keep a right one waiting.
+    """
     relays = [row for row in tx.all(q.relays_of_task, task_id=task.fingerprint) if row["status"] != "refuted"]
     for row in sorted(relays, key=lambda row: _place(task, row, row["count"]), reverse=True):
         if not _behind(tx, task, row, _place(task, row, row["count"])):
             continue
         if row["checked"] == row["count"]:
             hand_on(parts, tx, task, row, now_ms)
-        elif row["status"] == RELAY.first:
+            return
+        if row["status"] == RELAY.first and _is_worth_checking(task, row):
             _have_checked(tx, row)
-        return
+
+
+def _is_worth_checking(task: Task, row: Row) -> bool:
+    """A check costs one spacing of the plan. A key that has shown nothing yet is given little of the server's time."""
+    spacing = effort_seconds(task.squarings >> row["depth"], task.modulus_bits)
+    return spacing <= STRANGERS_SECONDS_MAX or row["valid_answers"] >= NEWCOMER_ANSWERS
 
 
 def _have_checked(tx: Transaction, row: Row) -> None:

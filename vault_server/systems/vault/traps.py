@@ -16,12 +16,19 @@ from vault_server.exchange import deadlines, participants
 from vault_server.systems.vault import rules
 from vault_server.systems.vault.assigning import assign
 from vault_server.systems.vault.orders import IssueTrap, LookForTraps
-from vault_server.systems.vault.records import Parts, open_squarings, q
+from vault_server.systems.vault.records import Parts, open_modulus, open_squarings, q
 from vault_server.systems.vault.submitting import Submission, insert_task
 
 LOOK = "issue_trap"
 """The deadline at which the server sees whether it can afford another trap."""
 LOOK_MS = 10_000
+"""On average; how long exactly is drawn each time, so that no clock gives a trap away."""
+MAKING_MS_MAX = 60_000
+"""A first trap that has not come after this is asked for again."""
+SEEN_MAX = 8
+"""Tasks of one t that are looked at, to see whether many puzzles share it."""
+SPREAD = 10
+"""A t that only one puzzle has is moved by up to a tenth: solvers that have seen that puzzle would know its t."""
 MAKE = "make_trap"
 RECENT_TASKS = 1000
 """A trap resembles one of the last so many tasks of clients."""
@@ -32,7 +39,11 @@ OPEN_TRAPS_MAX = 64
 def look_again(parts: Parts, tx: Transaction, now_ms: int) -> None:
     """Plan the next look, where traps are wanted at all."""
     if parts.settings.trap_share:
-        deadlines.put(tx, LOOK, "", now_ms + LOOK_MS)
+        deadlines.put(tx, LOOK, "", now_ms + LOOK_MS // 2 + _draw(parts, LOOK_MS))
+
+
+def _draw(parts: Parts, below: int) -> int:
+    return int.from_bytes(parts.random_bytes(8), "big") % below
 
 
 def look_for_traps(parts: Parts, tx: Transaction, _caller: Caller, _order: LookForTraps, now_ms: int) -> None:
@@ -41,7 +52,7 @@ def look_for_traps(parts: Parts, tx: Transaction, _caller: Caller, _order: LookF
     model = _model(parts, tx)
     if model is None or _is_full(parts, tx):
         return
-    spent = tx.one(q.effort_requested, server_id=parts.own.fingerprint)
+    spent = tx.one(q.efforts, server_id=parts.own.fingerprint)
     online = tx.one(q.count_solvers_online)
     assert spent is not None, "an aggregate has a row"
     assert online is not None, "an aggregate has a row"
@@ -50,15 +61,16 @@ def look_for_traps(parts: Parts, tx: Transaction, _caller: Caller, _order: LookF
         tx.after(JobDue(MAKE, model["fingerprint"]))
 
 
-def make_first_trap(parts: Parts, tx: Transaction) -> None:
+def make_first_trap(parts: Parts, tx: Transaction, now_ms: int) -> None:
     """A new key has to solve one first, and none is waiting for it: have the smallest made that still resembles a task.
 
-    This one is made whatever the budget says, and counts in it.
+    This one is made whatever the budget says, and counts in it. One is made at a time.
     """
-    if _is_full(parts, tx) or tx.one(q.open_trap) is not None:
+    if _is_full(parts, tx) or tx.one(q.open_trap) is not None or now_ms < parts.making.get(MAKE, 0):
         return
     model = tx.one(q.smallest_recent_task, recent=RECENT_TASKS)
     if model is not None:
+        parts.making[MAKE] = now_ms + MAKING_MS_MAX
         tx.after(JobDue(MAKE, model["fingerprint"]))
 
 
@@ -68,9 +80,11 @@ def _is_full(parts: Parts, tx: Transaction) -> bool:
 
 
 def _model(parts: Parts, tx: Transaction) -> Row | None:
-    """One of the last tasks of clients, at random."""
-    back = int.from_bytes(parts.random_bytes(4), "big") % RECENT_TASKS
-    return tx.one(q.recent_task, back=back)
+    """One of the last tasks of clients that were answered, at random: an effort that nobody made affords nothing."""
+    found = tx.one(q.recent_tasks, recent=RECENT_TASKS)
+    assert found is not None, "an aggregate has a row"
+    skipped = _draw(parts, max(1, found["number"]))
+    return tx.one(q.recent_task, recent=RECENT_TASKS, skipped=skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +118,11 @@ def making_job(parts: Parts) -> Job:
         row = reader.one(q.task, fingerprint=task)
         if row is None:
             return None
-        return Model(open_squarings(parts.cipher, row), row["modulus_bits"], row["proof"] == "required")
+        squarings = open_squarings(parts.cipher, row)
+        if not _is_shared(parts, reader, row):
+            spread = squarings // SPREAD
+            squarings += _draw(parts, 2 * spread + 1) - spread
+        return Model(squarings, row["modulus_bits"], row["proof"] == "required")
 
     def conclude(_task: str, trap: Trap) -> IssueTrap:
         return IssueTrap(trap.puzzle, trap.commitment, trap.wants_proof)
@@ -112,15 +130,23 @@ def making_job(parts: Parts) -> Job:
     return Job(MAKE, load, make, conclude, lambda _reader: [])
 
 
+def _is_shared(parts: Parts, reader: Reader, row: Row) -> bool:
+    """Whether puzzles with different products have this t: then one more does not stand out, and another t would."""
+    alike = reader.all(q.tasks_of_effort, effort=row["effort"], recent=RECENT_TASKS, count=SEEN_MAX)
+    return len({open_modulus(parts.cipher, other) for other in alike}) > 1
+
+
 def issue_trap(parts: Parts, tx: Transaction, _caller: Caller, order: IssueTrap, now_ms: int) -> None:
     """Store a trap as a task of the server's own, and give it to a pair of solvers."""
     own, puzzle = parts.own, order.puzzle
+    parts.making.pop(MAKE, None)
     if tx.one(q.client, client_id=own.fingerprint) is None:
         participants.register(tx, own, now_ms)
         tx.run(q.insert_client, client_id=own.fingerprint)
-    effort = effort_seconds(puzzle.squarings, puzzle.modulus.bit_length())
-    if tx.one(q.count_request, client_id=own.fingerprint, open_tasks_max=OPEN_TRAPS_MAX, effort=effort) is None:
+    if tx.one(q.count_request, client_id=own.fingerprint, open_tasks_max=OPEN_TRAPS_MAX) is None:
         return
+    effort = effort_seconds(puzzle.squarings, puzzle.modulus.bit_length())
+    tx.run(q.count_trap, client_id=own.fingerprint, effort=effort)
     commitment = None if order.wants_proof else order.commitment
     submission = Submission(puzzle, commitment, wants_proof=order.wants_proof, is_trap=True)
     task = insert_task(parts, tx, own.fingerprint, submission, now_ms)

@@ -18,7 +18,7 @@ from tests.vault_server.systems.vault.grievances import (
     ruled,
     score,
 )
-from tests.vault_server.systems.vault.harness import AGREED, COMMITTED, COMPUTED, HOUR_MS, MODULUS, Vault, answer_to
+from tests.vault_server.systems.vault.harness import AGREED, COMMITTED, COMPUTED, HOUR_MS, MODULUS, P, Vault, answer_to
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, start
 
 KINDS = ["late", "no_answer", "wrong_answer"]
@@ -293,3 +293,17 @@ async def test_what_is_told_is_acknowledged(vault: Vault) -> None:
     await vault.acknowledge(ANN)
     assert await vault.pushes(ANN) == []
     assert await vault.rows("SELECT * FROM outbox WHERE endpoint = 'client'") == []
+
+
+async def test_complaints_that_are_being_heard_count_too(make_vault: MakeVault) -> None:
+    vault = await make_vault(complaints_rejected_max=1)
+    task, _ = await agreed(vault)
+    other = (await vault.submit(ANN, AGREED)).task
+    for who in (A, B):
+        await vault.answer(who, await vault.key(other, who), WRONG)
+    first = await complain(vault, task)
+    refused = await refusal(vault, other)
+    assert refused.code is Code.TOO_MANY_COMPLAINTS
+    assert first.ruling_by is not None
+    assert refused.retry_after_ms == first.ruling_by + 1 - vault.now_ms
+    await complain(vault, task, factor=P)  # the one that is heard may still be settled by a factor

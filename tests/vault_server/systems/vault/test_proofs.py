@@ -14,6 +14,7 @@ from protocol.vault import (
     AskStatus,
     AssignmentEnded,
     CancelTask,
+    Complain,
     PuzzleAnswered,
     SubmitAnswer,
     SubmitPuzzle,
@@ -433,3 +434,45 @@ async def test_a_solver_learns_nothing_of_the_others_proof(vault: Vault) -> None
     await vault.judge()
     assert [type(push) for push in await vault.pushes(B)] == [AssignmentEnded]
     assert await ended(vault, B) == [(b, "released")]
+
+
+@pytest.mark.parametrize("head_start", [0.0, 0.9])
+async def test_a_factor_refutes_a_forged_proof_but_not_of_who_was_handed_a_checkpoint(
+    make_vault: MakeVault, head_start: float
+) -> None:
+    """Who went on from what the server had checked may have been led astray by whoever made that."""
+    trapdoor, error = _with_an_element_of_order_three()
+    vault = await make_vault()
+    task, [a, _] = await start(vault, SubmitPuzzle(t=50_000, baseg=3, product=trapdoor.p * trapdoor.q))
+    statement = await vault.statement(a)
+    proof = Forger(statement, trapdoor, error, prime=3).forge(256)
+    lie = verify(statement, proof)
+    await vault.prove(A, a, answer=lie, proof=proof.encode(statement.puzzle.modulus))
+    await vault.judge()
+    given = Query("given", "UPDATE task_assignments SET head_start = :share WHERE db_key = :key")
+    await vault.database.transact([lambda tx: tx.run(given, share=head_start, key=a)])
+    before = await score(vault, A)
+    await vault.give(ANN, Complain(task=task, kind="wrong_answer", factor=trapdoor.p))
+    await vault.judge()
+    assert (await vault.task(task))["status"] == "failed"
+    assert await vault.status(a) == ("valid" if head_start else "invalid")
+    assert (await score(vault, A) < before) is not bool(head_start)
+
+
+async def test_nothing_comes_late_where_nothing_is_proved(vault: Vault) -> None:
+    _, [a, b] = await start(vault, COMPUTED)
+    vault.now_ms += LONG_MS
+    await vault.answer(A, a, answer_to(COMPUTED))
+    [told] = [push for push in await vault.pushes(B) if isinstance(push, AssignmentEnded)]
+    assert told.late_until is None
+    with pytest.raises(MessageError) as caught:
+        await vault.prove(B, b, answer=answer_to(COMPUTED), proof=b"\x07rubbish")
+    assert caught.value.code is Code.ASSIGNMENT_ENDED
+
+
+async def test_a_late_proof_has_its_form_too(vault: Vault) -> None:
+    _, b = await released(vault)
+    with pytest.raises(MessageError) as caught:
+        await vault.prove(B, b, answer=RIGHT, proof=b"\x07rubbish")
+    assert caught.value.code is Code.PROOF_MALFORMED
+    assert await vault.prove(B, b) == "pending"

@@ -77,7 +77,8 @@ async def test_two_who_begin_together_are_not_each_others_successors(vault: Vaul
     assert vault.jobs == []
     await vault.hand_back(B, b)
     c = await succeed(vault, C, task)
-    assert vault.jobs == [JobDue("check_checkpoint", str(a), A.fingerprint)]
+    queued = [JobDue("check_checkpoint", str(a), A.fingerprint), JobDue("check_checkpoint", str(b), B.fingerprint)]
+    assert vault.jobs == queued  # the farthest first; a false one must not keep the other waiting
     await vault.judge()
     assert [push.assignment for push in await offered(vault, C)] == [c]
     assert await offered(vault, A) == await offered(vault, B) == []
@@ -154,7 +155,8 @@ async def test_who_has_come_farther_is_offered_nothing(vault: Vault) -> None:
     await vault.hand_back(A, a)
     await vault.wait(1)
     await vault.join(C, capacity=4)
-    assert vault.jobs == [JobDue("check_checkpoint", str(b), B.fingerprint)]
+    queued = [JobDue("check_checkpoint", str(b), B.fingerprint), JobDue("check_checkpoint", str(a), A.fingerprint)]
+    assert vault.jobs == queued
     await vault.judge()
     assert await offered(vault, B) == []
     assert [push.residues for push in await offered(vault, C)] == [encode(RIGHT[:6], MODULUS)]

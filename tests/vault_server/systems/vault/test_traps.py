@@ -6,17 +6,17 @@ from __future__ import annotations
 import pytest
 
 from protocol.puzzle import commit
-from protocol.vault import PuzzleOffered, SubmitPuzzle
+from protocol.vault import CancelTask, PuzzleOffered, SubmitPuzzle
 from tests.vault_server.systems.vault.conftest import MakeVault
 from tests.vault_server.systems.vault.grievances import score
-from tests.vault_server.systems.vault.harness import AGREED, COMPUTED, OWN, PROVED, Vault
+from tests.vault_server.systems.vault.harness import AGREED, COMPUTED, OTHER_MODULUS, OWN, PROVED, Vault, answer_to
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, start
 from vault_server.core.operation import SERVER, JobDue
 from vault_server.systems.vault.orders import IssueTrap, LookForTraps
-from vault_server.systems.vault.records import open_puzzle
+from vault_server.systems.vault.records import open_puzzle, open_squarings
 from vault_server.systems.vault.records import q as records_q
 from vault_server.systems.vault.rules import trap_budget
-from vault_server.systems.vault.traps import LOOK_MS, OPEN_TRAPS_MAX, Model, make
+from vault_server.systems.vault.traps import LOOK_MS, MAKING_MS_MAX, OPEN_TRAPS_MAX, Model, make
 
 
 async def traps(vault: Vault) -> list[dict[str, object]]:
@@ -65,9 +65,9 @@ async def test_a_trap_resembles_a_clients_task(vault: Vault, model: SubmitPuzzle
     assert (trap["judging"], trap["client_id"], trap["status"]) == (judging, OWN.fingerprint, "assigned")
     for who in (A, B):
         real, own = await vault.offers(who)
-        assert (real.t, real.proof, real.product.bit_length()) == (own.t, own.proof, own.product.bit_length())
+        assert (real.proof, real.product.bit_length()) == (own.proof, own.product.bit_length())
+        assert abs(real.t - own.t) <= real.t // 10
         assert real.product != own.product
-        assert real.deadline == own.deadline
         assert type(own) is PuzzleOffered
 
 
@@ -152,27 +152,59 @@ async def looked(vault: Vault) -> int:
     return len(await traps(vault)) - before
 
 
+async def answered(vault: Vault, count: int) -> None:
+    """So many tasks of a client that A, who is online, has answered."""
+    for _ in range(count):
+        task = (await vault.submit(ANN, COMPUTED)).task
+        await vault.answer(A, await vault.key(task, A), answer_to(COMPUTED))
+
+
 async def test_a_trap_is_made_when_the_clients_effort_affords_it(make_vault: MakeVault) -> None:
-    vault = await make_vault(trap_share=0.25)
+    vault = await make_vault(trap_share=0.3)
     await vault.join(A, capacity=64)
-    for _ in range(3):
-        await vault.submit(ANN, AGREED)
-    assert await looked(vault) == 0  # three quarters of one
-    await vault.submit(ANN, AGREED)
-    assert await looked(vault) == 1
+    await answered(vault, 3)
+    assert await looked(vault) == 0  # nine tenths of one
+    await answered(vault, 1)
+    assert await looked(vault) == 1  # a tenth more or less of t
     assert await looked(vault) == 0
-    row = await vault.row("SELECT effort_requested FROM clients WHERE client_id = :own", own=OWN.fingerprint)
+    row = await vault.row("SELECT effort FROM clients WHERE client_id = :own", own=OWN.fingerprint)
     [effort] = {trap["effort"] for trap in await traps(vault)}
-    assert row["effort_requested"] == effort
+    assert row["effort"] == effort
+
+
+async def test_what_was_asked_for_and_not_done_affords_nothing(make_vault: MakeVault) -> None:
+    vault = await make_vault(trap_share=1.0)
+    await vault.join(A, capacity=64)
+    task = (await vault.submit(ANN, AGREED)).task
+    assert await looked(vault) == 0
+    await vault.give(ANN, CancelTask(task=task))
+    assert await looked(vault) == 0
+    row = await vault.row("SELECT effort FROM clients WHERE client_id = :ann", ann=ANN.fingerprint)
+    assert row["effort"] == 0
 
 
 async def test_nothing_is_made_for_nobody_and_of_nothing(make_vault: MakeVault) -> None:
     vault = await make_vault(trap_share=1.0)
     assert await looked(vault) == 0
-    await vault.submit(ANN, AGREED)
+    await vault.join(A, capacity=64)
+    await answered(vault, 2)
+    await vault.leave(A)
     assert await looked(vault) == 0
-    await vault.join(A)
+    await vault.join(A, capacity=64)
     assert await looked(vault) == 1
+
+
+async def test_a_t_that_one_puzzle_has_is_moved_and_one_that_many_have_is_kept(vault: Vault) -> None:
+    await vault.join(A, capacity=64)
+    own = [open_squarings_of(vault, await set_a_trap(vault, AGREED)) for _ in range(4)]
+    assert all(abs(t - AGREED.t) <= AGREED.t // 10 for t in own)
+    assert len(set(own)) > 1
+    other = SubmitPuzzle(t=AGREED.t, baseg=3, product=OTHER_MODULUS, proof="none")
+    assert [open_squarings_of(vault, await set_a_trap(vault, other)) for _ in range(2)] == [AGREED.t] * 2
+
+
+def open_squarings_of(vault: Vault, row: dict[str, object]) -> int:
+    return open_squarings(vault.parts.cipher, row)
 
 
 async def test_no_more_traps_are_open_than_may_be(make_vault: MakeVault) -> None:
@@ -190,12 +222,12 @@ async def test_the_server_looks_again_and_again_and_after_a_restart(make_vault: 
     vault = await make_vault(trap_share=1.0)
     await vault.restart()
     await vault.join(A, capacity=64)
-    for _ in range(3):
-        await vault.submit(ANN, AGREED)
+    await answered(vault, 8)
     for number in (1, 2):
-        await vault.wait(LOOK_MS)
+        before = len(await traps(vault))
+        await vault.wait(3 * LOOK_MS // 2)
         await vault.judge()
-        assert len(await traps(vault)) == number
+        assert len(await traps(vault)) > before, number
 
 
 async def test_without_a_share_the_server_never_looks(make_vault: MakeVault) -> None:
@@ -220,6 +252,18 @@ async def test_a_new_key_gets_a_clients_task_after_its_first_valid_answer(make_v
     right = await answer_of(vault, trap["fingerprint"])
     assert await vault.answer(A, offer.assignment, right) == "valid"
     assert [each.task for each in await vault.offers(A)] == [task]
+
+
+async def test_one_first_trap_is_made_at_a_time(make_vault: MakeVault) -> None:
+    vault = await make_vault(trap_first=True)
+    await vault.submit(ANN, AGREED)
+    await vault.join(A)
+    for _ in range(3):
+        await vault.update(A)
+    assert len(vault.jobs) == 1
+    vault.now_ms += MAKING_MS_MAX  # it never came
+    await vault.update(A)
+    assert len(vault.jobs) == 2
 
 
 async def test_one_open_trap_serves_the_next_new_key(make_vault: MakeVault) -> None:
