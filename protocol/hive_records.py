@@ -61,9 +61,9 @@ class Category(Record):
     id: Annotated[int, ID]
     name: Annotated[str, Text(100)]
     slug: Annotated[str, Text(100)]
+    sort_order: Annotated[int, Integer()]
     description: Annotated[str, Text(500)] | None = None
     icon: Annotated[str, Text(20)] | None = None
-    sort_order: Annotated[int, Integer()] | None = None
 
 
 @record
@@ -102,13 +102,13 @@ class TaskLine(Record):
     title: Annotated[str, TITLE]
     description: Annotated[str, DESCRIPTION]
     budget_credits: Annotated[int, BUDGET]
+    status: Annotated[str, Choice(TASK_STATUSES)]
+    poster: Annotated[Person, One(Person)]
+    claims_count: Annotated[int, COUNT]
+    max_revisions: Annotated[int, REVISIONS]
+    created_at: Annotated[int, INSTANT]
     category: Annotated[CategoryName, One(CategoryName)] | None = None
-    status: Annotated[str, Choice(TASK_STATUSES)] | None = None
-    poster: Annotated[Person, One(Person)] | None = None
-    claims_count: Annotated[int, COUNT] | None = None
     deadline: Annotated[int, INSTANT] | None = None
-    max_revisions: Annotated[int, REVISIONS] | None = None
-    created_at: Annotated[int, INSTANT] | None = None
 
 
 @record
