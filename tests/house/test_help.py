@@ -13,7 +13,7 @@ import pytest
 PROGRAMS = Path(sys.executable).parent
 
 COMMANDS = {
-    "vault-server": ["serve", "top", "tail", "explain", "solvers", "bans", "ban", "unban", "check"],
+    "vault-server": ["serve", "top", "tail", "explain", "solvers", "bans", "ban", "unban", "appoint", "check"],
     "vault-solver": ["run", "calibrate", "bench"],
     "vault-client": [
         "keygen",

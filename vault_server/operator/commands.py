@@ -8,7 +8,7 @@ import typer
 
 from vault_server.operator.asking import bans, check, explain, solvers, status
 from vault_server.operator.migrating import migrate
-from vault_server.operator.ordering import ban, rotate, unban
+from vault_server.operator.ordering import appoint, ban, rotate, unban
 from vault_server.operator.watching import tail, top
 
 PANEL = "For the operator"
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bans": bans,
     "ban": ban,
     "unban": unban,
+    "appoint": appoint,
     "check": check,
     "migrate": migrate,
 }

@@ -1,4 +1,4 @@
-"""Commands that have a running server do something: `ban`, `unban`, `keys rotate`."""
+"""Commands that have a running server do something: `ban`, `unban`, `appoint`, `keys rotate`."""
 
 from __future__ import annotations
 
@@ -57,6 +57,24 @@ def unban(fingerprint: FingerprintArgument, database: DatabaseOption = None, as_
             typer.echo(f"{fingerprint} may connect again")
         else:
             typer.echo(f"{fingerprint} was not banned")
+
+
+def appoint(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The address that he is registered with.")],
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a registered user of the hive an admin: he decides disputes and suspends agents.
+
+    Example:  vault-server appoint ann@example.org
+    """
+    with ending():
+        with Node(database).running_server() as server:
+            appointed = server.order("AppointAdmin", email=email)
+        if as_json:
+            print_json(appointed)
+        else:
+            typer.echo(f"user {appointed['user_id']} is an admin, and was {appointed['role_before']} before")
 
 
 def rotate(

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from protocol import hive as wire
+from tests.processes import Server
 from tests.vault_server.operator.conftest import Operate
-from tests.vault_server.systems.hive.harness import HOUR_MS, Hive, settings_for
+from tests.vault_server.systems.hive.harness import HOUR_MS, Hive, number_of, settings_for
 from vault_server.storage.sqlite import SqliteDatabase
 
 
@@ -64,3 +65,17 @@ async def test_check_finds_what_is_broken(database: Path, operate: Operate) -> N
     found = operate("check", "--database", database)
     assert found.exit_code != 0
     assert "user 2 has 5 credits; the ledger says 500" in found.output
+
+
+async def test_an_operator_appoints_an_admin(server: Server, operate: Operate) -> None:
+    await server.terminate()
+    hive = Hive(SqliteDatabase(Path(server.database)), settings_for(Path(server.folder)))
+    await hive.start()
+    ann = await hive.person("ann")
+    await hive.database.stop()
+    await server.start()
+    done = operate("appoint", " Ann@example.org", "--database", server.database)
+    assert done.stdout == f"user {number_of(ann)} is an admin, and was both before\n", done.output
+    refused = operate("appoint", "eve@example.org", "--database", server.database)
+    assert refused.exit_code == 1
+    assert "Nobody is registered with this e-mail address." in refused.stderr
