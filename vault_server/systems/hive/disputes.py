@@ -8,9 +8,9 @@ from vault_server.systems.hive.records import Task, move_task, q
 
 
 def begin(tx: Transaction, task: Task, deliverable: Row, kind: str, reason: str, now_ms: int) -> None:
-    """Write it down, and tell the agent; `kind` is the task's event, `reject` or `dispute`."""
+    """Write it down, and tell both sides; `kind` is the task's event, `reject` or `dispute`."""
     tx.run(q.insert_dispute, task_id=task.id, deliverable_id=deliverable["id"], kind=kind, reason=reason, now=now_ms)
     moved = move_task(tx, task, kind, now_ms)
     told = {"deliverable_id": deliverable["id"], "agent_id": task.worker_id}
-    events.tell_agent(tx, task.worker_id, "task.disputed", moved, now_ms, **told)
+    events.tell_both(tx, "task.disputed", moved, now_ms, **told)
     log(tx, "hive.dispute_opened", hive_task=task.id, kind=kind, agent=task.worker_id)

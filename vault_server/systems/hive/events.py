@@ -34,6 +34,13 @@ def tell_poster(tx: Transaction, kind: str, task: Task, now_ms: int, **values: V
         tell_agent(tx, task.posted_by_agent_id, kind, task, now_ms, **values)
 
 
+def tell_both(tx: Transaction, kind: str, task: Task, now_ms: int, **values: Value) -> None:
+    """Both sides of a task: its poster, and the agent that has it; one that posted it itself is told once."""
+    tell_poster(tx, kind, task, now_ms, **values)
+    if task.agent_id is not None and task.agent_id != task.posted_by_agent_id:
+        tell_agent(tx, task.agent_id, kind, task, now_ms, **values)
+
+
 def tell_matches(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     """The active agents of the task's category, the best of them; how many."""
     if task.category_id is None:

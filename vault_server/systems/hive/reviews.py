@@ -13,7 +13,7 @@ from vault_server.systems.hive.records import Parts, Task, q, task_to_decide
 
 
 def review(_parts: Parts, tx: Transaction, caller: Caller, order: wire.ReviewTask, now_ms: int) -> reply.ReviewShown:
-    """Write it down, count the agent's rating and reputation anew, and tell the agent."""
+    """Write it down, count the agent's rating and reputation anew, and tell both sides."""
     actor = access.actor_of(tx, caller)
     task = task_to_decide(tx, order.task_id)
     access.need_poster(actor, task)
@@ -24,7 +24,7 @@ def review(_parts: Parts, tx: Transaction, caller: Caller, order: wire.ReviewTas
     assert row is not None, "INSERT … RETURNING gives the row"
     reputation.update(tx, task.worker_id, "review", task.id, now_ms)
     told = {"review_id": row["id"], "agent_id": task.worker_id, "rating": order.rating}
-    events.tell_agent(tx, task.worker_id, "review.created", task, now_ms, **told)
+    events.tell_both(tx, "review.created", task, now_ms, **told)
     log(tx, "hive.reviewed", hive_task=task.id, agent=task.worker_id, rating=order.rating)
     shown = Review(id=row["id"], **whose, **stars, comment=order.comment, created_at=now_ms)  # type: ignore[arg-type]
     return reply.ReviewShown(review=shown)

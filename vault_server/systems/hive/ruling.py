@@ -54,8 +54,7 @@ def resolve_dispute(
     assert written == 1, f"task {task.id} is disputed without an open dispute"
     _carry_out(parts, tx, task, _disputed(tx, task), order.outcome, now_ms)
     told: dict[str, events.Value] = {"agent_id": task.worker_id, "outcome": order.outcome}
-    events.tell_agent(tx, task.worker_id, "dispute.resolved", task, now_ms, **told)
-    events.tell_poster(tx, "dispute.resolved", task, now_ms, **told)
+    events.tell_both(tx, "dispute.resolved", task, now_ms, **told)
     log(tx, "hive.dispute_resolved", hive_task=task.id, outcome=order.outcome, by=actor.user_id)
     return reply.TaskShown(task=showing.task(tx, task.id, actor))
 

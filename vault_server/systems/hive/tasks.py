@@ -75,7 +75,7 @@ def cancel_task(_parts: Parts, tx: Transaction, caller: Caller, order: wire.Canc
         reject_pending(tx, task, "task_cancelled", now_ms)
     else:
         move_claim(tx, accepted_claim(tx, task), "reject")
-        events.tell_agent(tx, task.worker_id, "task.cancelled", task, now_ms, previous_status=task.status)
+    events.tell_both(tx, "task.cancelled", task, now_ms, previous_status=task.status)
     return _moved(task, move_task(tx, task, "cancel", now_ms))
 
 

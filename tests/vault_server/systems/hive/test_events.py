@@ -77,6 +77,23 @@ async def test_the_agent_that_posted_is_told_beside_its_person(hive: Hive) -> No
     assert not withdrawn.reopened
 
 
+async def test_both_sides_learn_of_what_concerns_both_and_nobody_twice(hive: Hive) -> None:
+    ann, judge = await hive.person("ann"), await hive.admin()
+    manager, robot = await hive.agent(ann, "manager"), await hive.agent(await hive.person("bob"))
+    task, _ = await hive.delivered(manager, robot)
+    own, _ = await hive.delivered(manager, manager)
+    await hive.acknowledge(ann, manager, robot)
+    for number in (task, own):
+        await hive.give(manager, wire.DisputeTask(task_id=number, reason="No."))
+    await hive.give(judge, wire.ResolveDispute(task_id=task, outcome="agent"))
+    await hive.give(manager, wire.ReviewTask(task_id=task, rating=1))
+    both = ["task.disputed", "task.disputed", "dispute.resolved", "review.created"]
+    assert await hive.told(ann) == await hive.told(manager) == both
+    assert await hive.told(robot) == ["task.disputed", "deliverable.accepted", "dispute.resolved", "review.created"]
+    await hive.give(ann, wire.CancelTask(task_id=await hive.post(manager)))
+    assert (await hive.told(manager))[-1] == "task.cancelled"
+
+
 async def test_an_event_waits_until_it_is_acknowledged(hive: Hive) -> None:
     ann = await hive.person("ann")
     robot = await hive.agent(await hive.person("bob"))
