@@ -61,8 +61,8 @@ def number(n: int) -> bytes:
     return n.to_bytes(8, "big")
 
 
-def transcript(authority: str) -> bytes:
-    return parts(b"vault transcript v1", PATH.encode(), authority.encode(), SUBPROTOCOL.encode(), SUBPROTOCOL.encode())
+def transcript(authority: str, path: str = PATH) -> bytes:
+    return parts(b"vault transcript v1", path.encode(), authority.encode(), SUBPROTOCOL.encode(), SUBPROTOCOL.encode())
 
 
 def challenge_string(c: Map) -> bytes:
@@ -73,12 +73,14 @@ def hello_string(hello: Map) -> bytes:
     return parts(hello["key"], hello["ephemeral"], hello["nonce"], hello["authority"].encode(), hello["agent"].encode())
 
 
-def hello_signed(challenge: Map, hello: Map) -> bytes:
-    return parts(b"hello v1", transcript(hello["authority"]), challenge_string(challenge), hello_string(hello))
+def hello_signed(challenge: Map, hello: Map, path: str = PATH) -> bytes:
+    return parts(b"hello v1", transcript(hello["authority"], path), challenge_string(challenge), hello_string(hello))
 
 
-def conversation_hash(challenge: Map, hello: Map) -> bytes:
-    row = parts(transcript(hello["authority"]), challenge_string(challenge), hello_string(hello), hello["signature"])
+def conversation_hash(challenge: Map, hello: Map, path: str = PATH) -> bytes:
+    row = parts(
+        transcript(hello["authority"], path), challenge_string(challenge), hello_string(hello), hello["signature"]
+    )
     return hashlib.sha256(row).digest()
 
 
@@ -182,10 +184,12 @@ def proved_answer(task: str, solver: str, t: int, g: int, n: int, proof: bytes) 
 class Solver:
     """What outlives a connection: the key, the pin, the work in hand, the pushes that are done with."""
 
+    path = PATH
+
     def __init__(self, url: str, key: Ed25519PrivateKey, server_key: bytes | None) -> None:
         split = urlsplit(url)
         assert split.hostname is not None, "the URL names a host"
-        self.url = url.rstrip("/") + PATH
+        self.url = url.rstrip("/") + self.path
         self.authority = f"{split.hostname}:{split.port}"
         self.key = key
         self.public = key.public_key().public_bytes_raw()
@@ -239,9 +243,9 @@ class Solver:
             "authority": self.authority,
             "agent": AGENT,
         }
-        hello["signature"] = self.key.sign(hello_signed(challenge, hello))
+        hello["signature"] = self.key.sign(hello_signed(challenge, hello, self.path))
         await socket.send(msgpack.packb(hello))
-        h = conversation_hash(challenge, hello)
+        h = conversation_hash(challenge, hello, self.path)
         secret = private.exchange(X25519PublicKey.from_public_bytes(challenge["ephemeral"]))
         self.sends = Direction(direction_key(secret, h, b"vault v1 client to server"))
         self.opens = Direction(direction_key(secret, h, b"vault v1 server to client"))
@@ -272,6 +276,10 @@ class Solver:
         if seq in self.acknowledged:
             await self.send({"type": "ack", "push": seq})
             return
+        await self.handle(message)
+        self.asked.pop(message.get("re", 0), None)
+
+    async def handle(self, message: Map) -> None:
         match message["type"]:
             case "tlp_request":
                 await self.offered(message)
@@ -294,7 +302,6 @@ class Solver:
                 await self.done_with(message)
             case other:
                 say("heard", type=other)
-        self.asked.pop(message.get("re", 0), None)
 
     async def done_with(self, push: Map) -> None:
         self.acknowledged.add(push["seq"])
@@ -392,13 +399,13 @@ async def until_terminated(solver: Solver) -> None:
         say("left")
 
 
-def main(url: str, key_file: str = "", server_key: str = "") -> None:
+def main(kind: type[Solver], url: str, key_file: str = "", server_key: str = "") -> None:
     key = load_key(Path(key_file)) if key_file else Ed25519PrivateKey.generate()
     try:
-        asyncio.run(until_terminated(Solver(url, key, bytes.fromhex(server_key) or None)))
+        asyncio.run(until_terminated(kind(url, key, bytes.fromhex(server_key) or None)))
     except Refused as why:
-        sys.exit(f"stranger_solver: {why}")
+        sys.exit(f"stranger: {why}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(Solver, *sys.argv[1:])

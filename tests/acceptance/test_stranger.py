@@ -1,19 +1,22 @@
-"""A solver that only knows docs/protocol.md takes part: beside ours, alone with another of its kind, across a crash."""
+"""A solver and a miner that only know docs/protocol.md take part: beside ours, alone, across a crash and an absence."""
 
 from __future__ import annotations
 
 import ast
 import asyncio
 import hashlib
+import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, aclosing, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from protocol import subnet as wire
 from protocol.identity import Identity, fingerprint_of
 from protocol.proof import Proof, Statement, verify
 from protocol.prover import prove
@@ -23,29 +26,45 @@ from tests.acceptance import stranger_solver as stranger
 from tests.conftest import StartServer, StartSolver
 from tests.dialling import dial
 from tests.processes import START_SECONDS_MAX, LoggingProcess, Server
+from vault_client import Subnet, connect_subnet
 
 SOURCE = Path(stranger.__file__)
+MINER_SOURCE = SOURCE.with_name("stranger_miner.py")
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 ALLOWED = {"websockets", "msgpack", "cryptography"} | sys.stdlib_module_names
+ITS_OWN = {"stranger_solver", "tests.acceptance"}
+"""What the miner has of the solver: by its file's name, and by its package for types alone."""
 
 SQUARINGS = 20_000
 MODULUS, TRAPDOOR = make_modulus(1024)
 TASK, SOLVER = "ab" * 16, "cd" * 16
 
 
-def test_the_stranger_imports_nothing_of_ours() -> None:
+def imports_of(source: Path) -> set[str]:
+    """The full names of the modules that a file imports, wherever in it."""
     imported = set()
-    for node in ast.walk(ast.parse(SOURCE.read_text())):
+    for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
-            imported |= {name.name.partition(".")[0] for name in node.names}
+            imported |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "a relative import leads to ours"
-            imported.add((node.module or "").partition(".")[0])
+            imported.add(node.module or "")
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in ("__import__", "exec", "eval")
-    assert imported >= {"websockets", "msgpack", "cryptography"}
-    assert not imported - ALLOWED
     assert "importlib" not in imported
+    return imported
+
+
+def test_the_stranger_imports_nothing_of_ours() -> None:
+    roots = {name.partition(".")[0] for name in imports_of(SOURCE)}
+    assert roots >= {"websockets", "msgpack", "cryptography"}
+    assert not roots - ALLOWED
+
+
+def test_the_miner_imports_nothing_but_the_stranger() -> None:
+    imported = imports_of(MINER_SOURCE)
+    assert "stranger_solver" in imported
+    assert not {name.partition(".")[0] for name in imported - ITS_OWN} - ALLOWED
 
 
 def vectors_of_the_document() -> dict[str, str]:
@@ -135,6 +154,8 @@ def test_the_stranger_and_we_take_each_others_proofs(squarings: int) -> None:
 class Stranger(LoggingProcess):
     """`python stranger_solver.py URL KEYFILE SERVER_KEY`, with no word of ours on its path."""
 
+    source, greeting = SOURCE, "status_updated"
+
     def __init__(self, server: Server, folder: Path, name: str) -> None:
         super().__init__(name, folder)
         self.server = server
@@ -142,25 +163,43 @@ class Stranger(LoggingProcess):
         self.server_key = server.server_key
 
     @property
+    def public_key(self) -> bytes:
+        return Ed25519PrivateKey.from_private_bytes(self.key_path.read_bytes()).public_key().public_bytes_raw()
+
+    @property
     def fingerprint(self) -> str:
-        raw = self.key_path.read_bytes()
-        return fingerprint_of(Ed25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw())
+        return fingerprint_of(self.public_key)
+
+    @property
+    def hotkey(self) -> str:
+        return self.public_key.hex()
 
     def command(self) -> Sequence[str | Path]:
-        return ["-P", SOURCE, self.server.url, self.key_path, self.server_key]
+        return ["-P", self.source, self.server.url, self.key_path, self.server_key]
 
     async def start(self) -> None:
+        greeted = len(self.find("heard", type=self.greeting))
         self.launch()
-        await self.event("heard", type="status_updated", seconds=START_SECONDS_MAX)
+        await self.event("heard", type=self.greeting, count=greeted + 1, seconds=START_SECONDS_MAX)
 
 
-StartStranger = Callable[[Server], Awaitable[Stranger]]
+class StrangerMiner(Stranger):
+    """`python stranger_miner.py URL KEYFILE SERVER_KEY`: the same person, in the subnet."""
+
+    source, greeting = MINER_SOURCE, "registered"
+
+
+class StartStranger(Protocol):
+    """`await start_stranger(server)`: a stranger that is online."""
+
+    async def __call__(self, server: Server, kind: type[Stranger] = Stranger) -> Stranger:
+        """Start one more."""
 
 
 @pytest.fixture
 def start_stranger(processes: list[LoggingProcess], tmp_path: Path) -> StartStranger:
-    async def start(server: Server) -> Stranger:
-        process = Stranger(server, tmp_path, f"stranger-{len(processes)}")
+    async def start(server: Server, kind: type[Stranger] = Stranger) -> Stranger:
+        process = kind(server, tmp_path, f"stranger-{len(processes)}")
         processes.append(process)
         await process.start()
         return process
@@ -262,3 +301,81 @@ async def test_a_stranger_says_nothing_to_a_server_whose_key_is_not_the_one_it_w
     assert await process.wait() == 1
     assert "another server" in process.stderr_path.read_text()
     assert not server.find("connection.opened")
+
+
+# in the subnet
+
+Event = TypeVar("Event")
+ANSWER = '"SAY SOMETHING LONG"'
+
+
+async def following(subnet: Subnet, kind: type[Event]) -> Event:
+    """The next event of that kind; those before it are taken."""
+    async with asyncio.timeout(15), aclosing(subnet.events()) as events:
+        async for event in events:
+            if isinstance(event, kind):
+                return event
+    raise AssertionError("events end by raising")
+
+
+async def vote_for(voter: Subnet, text: str, *, among: set[str]) -> None:
+    """Wait to be asked, and vote for the completion with this text."""
+    asked = await following(voter, wire.VoteRequested)
+    assert {asked.a, asked.b} == among
+    await voter.vote(asked.task_id, "a" if asked.a == text else "b")
+
+
+async def nothing_waits_for(server: Server, stranger_there: Stranger) -> None:
+    """What it was told is done with: it has acknowledged everything."""
+    waiting, receiver = "SELECT kind FROM outbox WHERE receiver = ?", f"key:{stranger_there.fingerprint}"
+    async with asyncio.timeout(15):
+        with closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True)) as connection:
+            while connection.execute(waiting, (receiver,)).fetchall():  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.05)
+
+
+async def test_a_stranger_mines_where_our_own_clients_ask_and_judge(
+    start_server: StartServer, start_stranger: StartStranger
+) -> None:
+    server = await start_server()
+    miner = await start_stranger(server, StrangerMiner)
+    async with AsyncExitStack() as open_until_the_end:
+        validator, *voters = [
+            await open_until_the_end.enter_async_context(connect_subnet(server.url)) for _ in range(4)
+        ]
+        for voter in voters:
+            await voter.register(judging=True)
+        created = await validator.create_task("talk", {"prompt": "say something long"}, "short")
+        assert created.assigned_miner_hotkey == miner.hotkey
+        await miner.event("completion_taken", task=created.task_id)
+        for voter, text in zip(voters, (ANSWER, '"short"', ANSWER), strict=True):
+            await vote_for(voter, text, among={ANSWER, '"short"'})
+        scored = await following(validator, wire.TaskScored)
+        assert sorted(line.chosen for line in scored.votes) == ["miner", "miner", "validator"]
+        await miner.event("task_scored", task=created.task_id)
+        await miner.event("standing_changed", task=created.task_id, change=0.666667)
+        whole = await validator.task(created.task_id)
+        assert (whole.status, whole.miner_completion, whole.submitted_by) == ("scored", ANSWER, miner.hotkey)
+        moves = [(line.score_change, line.reason) async for line in voters[0].score_history(miner.hotkey)]
+        assert moves == [(0.666667, "generator_votes")]
+    await nothing_waits_for(server, miner)
+
+
+async def test_a_stranger_answers_what_it_was_given_while_it_was_away(
+    start_server: StartServer, start_stranger: StartStranger
+) -> None:
+    """A task that waits is pushed again, here without its metadata, too large for a push; one that has gone is not."""
+    server = await start_server()
+    miner = await start_stranger(server, StrangerMiner)
+    await miner.terminate()
+    async with connect_subnet(server.url) as validator:
+        prompt = "say it " * (wire.INLINE_BYTES_MAX // 7 + 1)
+        waits = await validator.create_task("talk", {"prompt": prompt}, "short", miner=miner.hotkey)
+        gone = await validator.create_task("talk", {"prompt": "never mind"}, "short", miner=miner.hotkey)
+        await validator.cancel_task(gone.task_id)
+        await miner.start()
+        assert (await following(validator, wire.CompletionSubmitted)).task_id == waits.task_id
+        assert (await validator.task(waits.task_id)).miner_completion == f'"{prompt.upper()}"'
+    await miner.event("task_withdrawn", task=gone.task_id)
+    assert [event["task"] for event in miner.find("assigned")] == [waits.task_id]
+    await nothing_waits_for(server, miner)
