@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -42,27 +42,50 @@ VERDICTS = {
 }
 
 
+Demo = Callable[[Path, list[LoggingProcess]], Coroutine[None, None, None]]
+"""Every step of one, given its folder; what it starts it adds to the list."""
+
+
 class DemoFailed(Exception):
     """A step that did not do what the demo is there to show."""
 
 
 def main() -> None:
     """Run the demo. Exits with 0, 1 (something failed: the logs' ends are shown) or 130 (interrupted)."""
+    parser = parser_for("scripts/demo", __doc__)
+    parser.add_argument(
+        "--cluster", action="store_true", help="three nodes on one PostgreSQL instead, one of them killed halfway"
+    )
+    measure = measure_of(parser.parse_args())  # scripts/demo hands --cluster to scripts/demo_cluster.py
+    run(lambda folder, started: demonstrate(folder, measure, started))
+
+
+def parser_for(program: str, description: str | None) -> argparse.ArgumentParser:
+    """What both demos of a locked file can be told."""
     parser = argparse.ArgumentParser(
-        prog="scripts/demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=15, help="how long the file stays locked (default: %(default)s)")
     parser.add_argument("--squarings", type=int, help="lock for this many squarings instead of a time")
-    arguments = parser.parse_args()
+    return parser
+
+
+def measure_of(arguments: argparse.Namespace) -> list[str]:
+    """The words for `vault-client lock`."""
+    if arguments.squarings:
+        return ["--squarings", str(arguments.squarings)]
     # The time is that of the solvers: with the compiled kernel, or with GMP as on any machine without.
     opponent = "this-machine" if choose().name == "gmpy2" else "processor"
-    duration = ["--for", f"{arguments.seconds}s", "--against", opponent]
-    measure = ["--squarings", str(arguments.squarings)] if arguments.squarings else duration
+    return ["--for", f"{arguments.seconds}s", "--against", opponent]
+
+
+def run(demo: Demo) -> None:
+    """In a folder that is gone afterwards, as is every process it starts."""
     started: list[LoggingProcess] = []
     try:
         with tempfile.TemporaryDirectory(prefix="vault-demo-") as folder:
             try:
-                asyncio.run(interruptible(demonstrate(Path(folder), measure, started)))
+                asyncio.run(interruptible(demo(Path(folder), started)))
             except ProcessFailed as failed:  # it shows the end of its log itself
                 sys.exit(f"\nThe demo failed: {failed}")
             except DemoFailed as failed:
@@ -103,11 +126,8 @@ async def demonstrate(folder: Path, measure: Sequence[str], started: list[Loggin
     await asyncio.gather(*(solver.start() for solver in solvers))
     say("solvers", ", ".join(f"{solver.name} is {solver.fingerprint[:8]}…" for solver in solvers))
 
-    letter, opened = folder / "letter.txt", folder / "opened.txt"
-    letter.write_text(LETTER + secrets.token_hex(2000))
-    await client("lock", letter, *measure, "--bits", 2048)
-    locked = letter.with_name("letter.txt.locked")
-    say("lock", f"letter.txt ({letter.stat().st_size} bytes) is now letter.txt.locked ({locked.stat().st_size} bytes)")
+    letter, locked = await lock_a_letter(folder, measure)
+    opened = folder / "opened.txt"
 
     (folder / "known-servers").write_text(server.pin + "\n")
     connect = ["--server", server.url, "--key", folder / "client.key", "--known-servers", folder / "known-servers"]
@@ -124,6 +144,16 @@ async def demonstrate(folder: Path, measure: Sequence[str], started: list[Loggin
     for process in reversed(started):
         await process.finish()
     by_hand()
+
+
+async def lock_a_letter(folder: Path, measure: Sequence[str]) -> tuple[Path, Path]:
+    """A fresh letter, and the locked file made of it."""
+    letter = folder / "letter.txt"
+    letter.write_text(LETTER + secrets.token_hex(2000))
+    await client("lock", letter, *measure, "--bits", 2048)
+    locked = letter.with_name("letter.txt.locked")
+    say("lock", f"letter.txt ({letter.stat().st_size} bytes) is now letter.txt.locked ({locked.stat().st_size} bytes)")
+    return letter, locked
 
 
 async def ended(server: Server, other: Solver) -> None:
