@@ -91,8 +91,8 @@ async def test_a_liars_proof_is_well_formed_and_does_not_prove_its_answer(
 ) -> None:
     claim = await claimed(shared, kind, asked(puzzle))
     assert claim.proof is not None
-    proof = Proof.decode(claim.proof, puzzle)
-    assert not holds(Judged(Statement(puzzle, TASK, SOLVER), proof, claim.answer))
+    Proof.decode(claim.proof, puzzle)  # well-formed
+    assert not holds(Judged(Statement(puzzle, TASK, SOLVER), claim.proof, claim.answer))
 
 
 async def test_the_answers_of_the_liars(shared: Shared, puzzle: Puzzle) -> None:

@@ -149,7 +149,10 @@ def refuse_after_writing(tx: Transaction) -> None:
 
 
 @pytest.mark.parametrize("refuse", [refuse_before_writing, refuse_after_writing])
-async def test_a_refusal_holds_nothing_of_its_batch(notes: Database, refuse: Work) -> None:
+async def test_a_refusal_holds_nothing_of_its_batch(sqlite_database: SqliteDatabase, refuse: Work) -> None:
+    """Of the batch whose works share one thread; on PostgreSQL each work has its own, and there is no batch."""
+    notes = sqlite_database
+    await make_notes(notes)
     gc.collect()
     gc.disable()  # what only the collector can free would wait for it, thousands of objects a second
     try:
