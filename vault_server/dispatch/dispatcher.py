@@ -28,6 +28,8 @@ from vault_server.storage.database import Database, Outcome, StorageError
 logger = structlog.get_logger()
 
 RETRY_AFTER_MS = 1000
+LINE_SECONDS_MAX = 5.0
+"""On PostgreSQL, where a stranger's lock can hold connections for long: who has stood in line so long is refused."""
 
 Done = Callable[[Message | None, MessageError | None], None]
 """Told exactly once what became of an order: its reply, or why it was refused."""
@@ -40,6 +42,8 @@ class _Waiting:
     order: Any
     done: Done
     guard: Callable[[Transaction], bool] | None
+    since: float = 0.0
+    """When it was put in line, on the event loop's clock."""
 
 
 class Dispatcher:
@@ -72,7 +76,7 @@ class Dispatcher:
             )
             self._takes_checks = True
             # Each work has a transaction of its own there: its reply need not wait for the next one's.
-            batch_max = self._settings.batch_messages_max if self._database.writers == 1 else 1
+            batch_max = 1 if self._database.is_shared else self._settings.batch_messages_max
             self._lanes = Lanes(self._database.writers, batch_max, self._write, self._conclude, _whose)
             self._lanes.start()
 
@@ -123,6 +127,7 @@ class Dispatcher:
     def _enqueue(self, waiting: _Waiting) -> None:
         if self._lanes is None:
             raise _draining()
+        waiting.since = asyncio.get_running_loop().time()
         self._lanes.add(waiting)
 
     def _check_first(self, waiting: _Waiting) -> None:
@@ -159,6 +164,9 @@ class Dispatcher:
 
     async def _write(self, batch: list[_Waiting]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
+        waited = asyncio.get_running_loop().time() - batch[0].since
+        if self._database.is_shared and waited > LINE_SECONDS_MAX:
+            return [Outcome(error=StorageError(f"all connections to the database were busy for {waited:.0f} s"))]
         return await self._database.transact([_work(waiting, now_ms) for waiting in batch])
 
     def _conclude(self, batch: list[_Waiting], result: list[Outcome] | Exception) -> None:
