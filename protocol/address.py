@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -49,20 +50,28 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """Read `ws://host:port`, `wss://host` or `host:port`. Raises BadAddress."""
+    named = _host_of(text)
     if not text.isprintable() or " " in text:  # urlsplit drops some of these silently; a pin's line is cut at them
-        raise BadAddress(f"{text!r} is no server address: a host name has no spaces or control characters")
-    url = text if "://" in text else f"ws://{text}"
+        raise BadAddress(f"{named} is no server address: a host name has no spaces or control characters")
     try:
-        split = urlsplit(url)
+        split = urlsplit(text if "://" in text else f"ws://{text}")
         port = split.port
-    except ValueError as error:
-        raise BadAddress(f"{text!r} is no server address: {error}") from None
+    except ValueError:  # its text may repeat what stands before the host
+        raise BadAddress(f"{named} is no server address: its host or its port is not one") from None
     if split.scheme not in ("ws", "wss") or not split.hostname:
-        raise BadAddress(f"{text!r} is no server address; write ws://HOST:PORT or wss://HOST:PORT")
+        raise BadAddress(f"{named} is no server address; write ws://HOST:PORT or wss://HOST:PORT")
     if split.path not in ("", "/") or split.query or split.fragment or split.username is not None:
-        raise BadAddress(f"{text!r} has more than a host and a port; the endpoint's path is chosen for you")
+        raise BadAddress(f"{named} has more than a host and a port; the endpoint's path is chosen for you")
     secure = split.scheme == "wss"
     return Address(split.hostname, port if port is not None else (443 if secure else DEFAULT_PORT), secure)
+
+
+def _host_of(text: str) -> str:
+    """What a refusal may repeat of an address: nothing behind the host, and nothing at all where a password may be."""
+    scheme, mark, rest = text.rpartition("://")
+    if "@" in text or "://" in scheme:
+        return "this address"
+    return repr(scheme + mark + re.split(r"[/\\?#]", rest)[0])
 
 
 class KnownServers:

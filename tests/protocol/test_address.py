@@ -60,6 +60,30 @@ def test_what_is_no_address_is_refused_with_advice(text: str) -> None:
         parse_address(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ws://me:hunter2@localhost",
+        "me:hunter2@localhost:8765",
+        "http://me:hunter2@localhost",
+        "ws://me:hunter2@localhost:x",
+        "ws://me:hunter2@[::1",
+        "ws://me:hunter2@two words",
+        "ws://me:hun/hunter2@localhost",
+        "ws://me:hunter2\u2100@localhost",
+        "ws://localhost/hunter2",
+        "ws://localhost?token=hunter2",
+        "localhost#hunter2",
+        "ftp://localhost/hunter2",
+        "ws://localhost/a://hunter2",
+    ],
+)
+def test_a_refusal_repeats_neither_a_password_nor_what_is_behind_the_host(text: str) -> None:
+    with pytest.raises(BadAddress) as refused:
+        parse_address(text)
+    assert "hunter2" not in str(refused.value)
+
+
 @given(st.text(max_size=30))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     try:
