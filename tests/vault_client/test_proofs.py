@@ -100,8 +100,9 @@ def test_a_complaint_that_will_be_rejected_says_so_beforehand(ask: Ask) -> None:
     assert said.stderr.index("the complaint will be rejected") < said.stderr.index("is taken")
     assert "came with a proof" in said.stderr
     assert said.stdout.startswith("Rejected: ")
-    late = ask("complain", task, "--late", "--wait", code=3)
-    assert "will be rejected" not in late.stderr
+    for kind, why in (("--late", "has its answer, and was promised for"), ("--no-answer", "has an answer")):
+        said = ask("complain", task, kind, "--wait", code=3)
+        assert said.stderr.index(why) < said.stderr.index("will be rejected") < said.stderr.index("is taken")
 
 
 # verify

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from protocol.vault import ComplaintRuled
-from vault_client.answers import Answer
 from vault_client.cli.console import ending, note, say
 from vault_client.cli.numbers import Sources
 from vault_client.cli.options import (
@@ -27,6 +27,7 @@ from vault_client.cli.options import (
 from vault_client.cli.submitted import local_time
 from vault_client.complaints import Complaint
 from vault_client.errors import Refused
+from vault_client.statuses import TaskStatus
 
 EXIT_CODES = {"upheld": 0, "rejected": 3, "undecided": 4}
 
@@ -84,8 +85,8 @@ def complain(
     with ending(as_json=as_json, interrupted=lambda: _stands(taken)):
         factor = _factor(factor_file) if kind == "wrong_answer" else None
         door = Door.of(server, key, server_key, known_servers)
-        if kind == "wrong_answer" and factor is None:
-            _warn(asyncio.run(_answer(door, task)))
+        if factor is None and (state := asyncio.run(_state(door, task))) is not None:
+            _warn(kind, state)
         waiting = sys.stdout.isatty() if wait is None else wait
         ruled = asyncio.run(_complain(door, task, kind, factor, taken, waiting=waiting))
         say(json.dumps(_document(taken[0], ruled)) if as_json else _text(taken[0], ruled))
@@ -105,23 +106,37 @@ async def _complain(
         return await complaint.ruling()
 
 
-async def _answer(door: Door, task: str) -> Answer | None:
+async def _state(door: Door, task: str) -> TaskStatus | None:
     try:
         async with door.open(waiting=False) as vault:
-            return (await vault.status(task)).answer
+            return await vault.status(task)
     except Refused:
         return None  # the complaint itself will be refused, with the reason
 
 
-def _warn(answer: Answer | None) -> None:
-    """Say so beforehand when the complaint will be rejected: the server has checked the answer by arithmetic."""
-    if answer is None or (why := SETTLED.get(answer.judged_by)) is None:
+def _warn(kind: str, state: TaskStatus) -> None:
+    """Say so beforehand when the complaint will be rejected, and ask whoever sits there."""
+    if (why := _refuted(kind, state)) is None:
         return
-    note(f"{why}. Without a prime factor of product the complaint will be rejected, and lower your standing.")
-    if answer.proof is not None:
+    note(f"{why} the complaint will be rejected, and lower your standing.")
+    if kind == "wrong_answer" and state.answer is not None and state.answer.proof is not None:
         note("To check the proof yourself: `vault-client status TASK --save-proof`, then `vault-client verify`.")
     if sys.stdin.isatty() and not typer.confirm("Complain all the same?", err=True):
         raise typer.Exit(1)
+
+
+def _refuted(kind: str, state: TaskStatus) -> str | None:
+    """What the record has against such a complaint, as the beginning of a warning; None where nothing is known."""
+    if state.answer is None or state.status == "failed":
+        return None
+    match kind:
+        case "no_answer":
+            return f"Task {state.task} has an answer:"
+        case "late" if state.promised_by is not None and time.time() * 1000 <= state.promised_by:
+            return f"Task {state.task} has its answer, and was promised for {local_time(state.promised_by)}:"
+        case "wrong_answer" if (why := SETTLED.get(state.answer.judged_by)) is not None:
+            return f"{why}. Without a prime factor of product"
+    return None
 
 
 def _kind(**asked: bool) -> str:
@@ -139,7 +154,9 @@ def _factor(path: Path | None) -> int | None:
         return Sources().natural("--factor-file", "-" if str(path) == "-" else f"@{path}")
     if not sys.stdin.isatty():
         return None
-    given = typer.prompt("A prime factor of product (unseen; empty for none)", default="", hide_input=True, err=True)
+    given = typer.prompt(
+        "A prime factor of product (unseen; empty for none)", default="", show_default=False, hide_input=True, err=True
+    )
     return Sources().natural("factor", given) if given else None
 
 
