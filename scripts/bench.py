@@ -24,7 +24,7 @@ import psutil
 import uvloop
 
 from protocol import vault as wire
-from scripts import proving
+from scripts import bench_cluster, proving
 from scripts.load import EchoClient, InstantSolver, LoadClient, Tally, a_few_moduli, dial
 
 HOST = "127.0.0.1"
@@ -190,17 +190,24 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="turns; medians are reported")
     parser.add_argument("--clients", type=int, default=4, help="client connections")
     parser.add_argument("--solvers", type=int, default=4, help="solver connections")
-    parser.add_argument("--under-way", type=int, default=64, help="tasks each client keeps under way")
+    parser.add_argument("--under-way", type=int, default=64, help="tasks under way at each client; --cluster: at all")
     parser.add_argument("--bits", type=int, default=2048, help="size of the moduli")
     parser.add_argument(
         "--proofs", type=int, nargs="*", metavar="T", help="what checking proofs costs, and making them for these t"
     )
+    parser.add_argument(
+        "--cluster", action="store_true", help="one to three nodes on one PostgreSQL, and pushes between them: minutes"
+    )
+    parser.add_argument("--pushes", type=int, default=50, help="with --cluster: tasks whose pushes are timed")
     options = parser.parse_args()
     if options.proofs is not None:
         proving.report(options.proofs, options.bits, options.runs)
         return
     shape = Shape(options.seconds, options.clients, options.solvers, options.under_way, options.bits)
     moduli = a_few_moduli(MODULI, shape.bits)
+    if options.cluster:
+        bench_cluster.report(shape.seconds, options.runs, shape.under_way, options.pushes, moduli)
+        return
     servers: list[ServerRun] = []
     echoes: list[float] = []
     for turn in range(options.runs):
