@@ -202,12 +202,20 @@ def _earlier(tx: Transaction, row: Row, order: wire.Complain) -> Row | None:
             return earlier
         if earlier["status"] == "undecided" and order.factor is not None:
             continue  # what could not be decided may be settled by a factor
-        raise Refusal(
-            Code.COMPLAINT_EXISTS,
-            f"Complaint {earlier['id']} of {order.kind} about task {order.task} is {earlier['status']}.",
-            "Its ruling is pushed as complaint_ruled; a factor of product would settle what is undecided.",
-        )
+        raise _made_before(earlier)
     return None
+
+
+def _made_before(earlier: Row) -> MessageError:
+    """With its ruling, where there is one: whoever repeats a complaint may have missed it."""
+    name = f"You made complaint {earlier['id']} ({earlier['kind']}) about task {earlier['task_id']} before, and it"
+    if earlier["ruled_at"] is None:
+        wait = "Wait for its ruling, which is pushed to you (complaint_ruled)."
+        return Refusal(Code.COMPLAINT_EXISTS, f"{name} has no ruling yet.", wait)
+    next_ = "The ruling stands: there is nothing more to do."
+    if earlier["status"] == "undecided":
+        next_ = "Reveal a prime factor of product with wrong_answer: that settles what is undecided."
+    return Refusal(Code.COMPLAINT_EXISTS, f"{name} was ruled: {earlier['status']}, since {earlier['ruling']}.", next_)
 
 
 def _name_parties(tx: Transaction, complaint: Row, assignments: Sequence[Row]) -> None:

@@ -112,7 +112,9 @@ async def test_one_complaint_of_each_kind(vault: Vault, kind: str) -> None:
     task, _ = await start(vault, COMPUTED)
     vault.now_ms = (await vault.task(task))["promised_by"] + 1
     await complain(vault, task, kind)
-    assert (await refusal(vault, task, kind)).code is Code.COMPLAINT_EXISTS
+    again = await refusal(vault, task, kind)
+    assert again.code is Code.COMPLAINT_EXISTS
+    assert f"({kind}) about task {task} before, and it was ruled: upheld, since " in again.message
     other = "late" if kind == "no_answer" else "no_answer"
     assert (await complain(vault, task, other)).status == "upheld"
 
