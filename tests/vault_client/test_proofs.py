@@ -64,8 +64,9 @@ def test_a_proof_goes_from_the_solver_to_a_third_party(ask: Ask, command: Comman
     answered = json.loads(submitted.stdout)
     assert (answered["answer"], answered["judged_by"], answered["is_checked"]) == (f"{y:#x}", "proof", True)
     assert "The answer is proved: solver " in submitted.stderr
-    told = ask("status", answered["task"], "--save-proof", "it.proof").stdout
-    assert "judged    proof, not checked here (--save-proof writes the proof, and `vault-client verify`" in told
+    told = ask("status", answered["task"], "--save-proof", "it.proof")
+    assert "judged    proof, not checked here (--save-proof writes the proof, and `vault-client verify`" in told.stdout
+    assert told.stderr == "Wrote the answer and its proof to it.proof.\n"
     assert (tmp_path / "it.proof").stat().st_mode & 0o777 == 0o600
     verified = command("verify", "it.proof", *numbers(puzzle))
     assert verified.exit_code == 0, verified.output
@@ -74,6 +75,9 @@ def test_a_proof_goes_from_the_solver_to_a_third_party(ask: Ask, command: Comman
     document = json.loads(command("verify", "it.proof", *numbers(puzzle), "--json").stdout)
     assert document == {"holds": True, "task": answered["task"], "solver": answered["solver"], "answer": f"{y:#x}"}
     assert "exists already" in ask("status", answered["task"], "--save-proof", "it.proof", code=1).stderr
+    (tmp_path / "it.proof").write_text("something else")
+    ask("status", answered["task"], "--save-proof", "it.proof", "--force")
+    assert command("verify", "it.proof", *numbers(puzzle)).exit_code == 0
     state = json.loads(ask("status", answered["task"], "--json").stdout)
     assert (state["is_checked"], state["solver"]) == (False, answered["solver"])
     assert state["proof_bytes"] == answered["proof_bytes"] > 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vault_client.cli.console import ending, say
+from vault_client.cli.console import ending, note, say
 from vault_client.cli.judged import answer_document, judged
 from vault_client.cli.options import (
     DEFAULT_SERVER,
@@ -41,6 +41,7 @@ def status(
         Path | None,
         typer.Option("--save-proof", metavar="PATH", help="Write the answer and its proof there, for `verify`."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save-proof.")] = False,
     as_json: JsonOption = False,
     server: ServerOption = DEFAULT_SERVER,
     key: KeyOption = None,
@@ -65,10 +66,11 @@ def status(
     with ending(as_json=as_json):
         door = Door.of(server, key, server_key, known_servers)
         if save_proof is not None:
-            refuse_existing(save_proof, force=False)
+            refuse_existing(save_proof, force=force)
         state = asyncio.run(ask())
         if save_proof is not None:
-            _proof_of(state).write(save_proof)
+            _proof_of(state).write(save_proof, force=force)
+            note(f"Wrote the answer and its proof to {save_proof}.")
         say(json.dumps(_state_json(state)) if as_json else "\n".join(_state_lines(state)))
 
 
