@@ -53,7 +53,7 @@ def load_identity(database: Path, *, is_used: bool | None = None) -> tuple[Ident
         )
     if raw is None:
         identity = Identity.generate()
-        _write_new(path, identity.to_pem())
+        write_new(path, identity.to_pem())
         return identity, True
     try:
         return Identity.from_pem(raw), False
@@ -80,7 +80,7 @@ def load_master_keys(
         raise KeyFileError(
             f"{database} exists but its master key {path} does not", "restore the key file, or set VAULT_MASTER_KEY"
         )
-    _write_new(path, os.urandom(KEY_BYTES).hex().encode() + b"\n")
+    write_new(path, os.urandom(KEY_BYTES).hex().encode() + b"\n")
     return MasterKeyFile(path), True
 
 
@@ -191,8 +191,8 @@ def _read(path: Path) -> bytes | None:
         ) from error
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    """Whole or not at all: a temporary file, fsync, a link that fails if somebody was faster."""
+def write_new(path: Path, content: bytes) -> None:
+    """Whole or not at all: a temporary file, fsync, a link that fails if somebody was faster. Raises KeyFileError."""
     try:
         descriptor, temporary = tempfile.mkstemp(".new", f"{path.name}.", path.parent)  # mode 0600
         try:

@@ -28,6 +28,8 @@ from vault_server.storage.sqlite import claim
 ROWS_AT_ONCE = 2_000
 MARK = "copying_from"
 """The name in the target's `meta`, as long as the copy is not whole."""
+WHOLE = "copied_from"
+"""The name there afterwards: who runs the copy again learns that it is complete."""
 
 Target = psycopg.Connection[Any]
 
@@ -41,16 +43,19 @@ WHERE table_schema = current_schema() AND is_identity = 'YES'
 """
 
 
-def copy_file(path: Path, url: PostgresUrl, copied: Callable[[str, int, int], None]) -> dict[str, int]:
+def copy_file(
+    path: Path, url: PostgresUrl, copied: Callable[[str, int, int], None], accepted: Callable[[], None]
+) -> tuple[dict[str, int], bool]:
     """Every row of the file at `path` into the empty database at `url`, or the rest of an interrupted copy of it.
 
-    No server may use the file meanwhile. `copied(table, rows, of)` is called now and then. Returns how many rows each
-    table has, in both. Raises StorageError, naming what is wrong and the next step.
+    No server may use the file meanwhile. `accepted()` is called when the target is known to be for this copy, before
+    it is whole; `copied(table, rows, of)` now and then. Returns how many rows of each table were copied, and whether
+    all of them were there before. Raises StorageError, naming what is wrong and the next step.
     """
     lock = claim(path)
     try:
         with snapshot(path), closing(_open(path)) as source, psycopg.connect(url.secret) as target:
-            return _copy(source, target, path, copied)
+            return _copy(source, target, path, copied, accepted)
     except psycopg.Error as error:
         raise StorageError(f"cannot copy into {url}: {url.hide(plain(error))}") from None
     except sqlite3.Error as error:
@@ -60,27 +65,47 @@ def copy_file(path: Path, url: PostgresUrl, copied: Callable[[str, int, int], No
 
 
 def _copy(
-    source: sqlite3.Connection, target: Target, path: Path, copied: Callable[[str, int, int], None]
-) -> dict[str, int]:
+    source: sqlite3.Connection,
+    target: Target,
+    path: Path,
+    copied: Callable[[str, int, int], None],
+    accepted: Callable[[], None],
+) -> tuple[dict[str, int], bool]:
     source.execute("BEGIN")
     counts = {name: source.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables()}  # noqa: S608
-    keys = _begin(target, f"{path.resolve()}: {sum(counts.values())} rows")
+    what = f"{path.resolve()}: {sum(counts.values())} rows"
+    is_whole = _is_whole(target, what)
+    keys = () if is_whole else _begin(target, what)
+    accepted()
+    if is_whole:
+        return counts, True
     for table, count in counts.items():
         for done in _copy_table(source, target, table):
             copied(table, done, count)
     given = dict(source.execute("SELECT name, seq FROM sqlite_sequence").fetchall())  # also of rows that are gone
     _finish(target, counts, keys, given)
-    return counts
+    return counts, False
 
 
 def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
 
 
+def _is_there(target: Target) -> bool:
+    return bool(target.execute("SELECT to_regclass('meta') IS NOT NULL").fetchone() == (True,))
+
+
+def _is_whole(target: Target, what: str) -> bool:
+    """Whether this very copy was finished before; its rows may have changed since, if it has been served."""
+    if not _is_there(target):
+        return False
+    row = target.execute("SELECT value FROM meta WHERE name = %s", [WHOLE]).fetchone()
+    return row == (what,)
+
+
 def _begin(target: Target, what: str) -> Sequence[Sequence[str]]:
     """Make the tables without their foreign keys, marked as not whole; or find those of an interrupted copy."""
-    is_there = target.execute("SELECT to_regclass('meta') IS NOT NULL").fetchone() == (True,)
-    if is_there:
+    if _is_there(target):
         row = target.execute("SELECT value FROM meta WHERE name = %s", [MARK]).fetchone()
         mark = {} if row is None else json.loads(row[0])
         if mark.get("what") != what:
@@ -139,6 +164,9 @@ def _finish(target: Target, counts: dict[str, int], keys: Sequence[Sequence[str]
     for table, column in target.execute(_NUMBERED).fetchall():
         if last := given.get(table):
             target.execute("SELECT setval(pg_get_serial_sequence(%s, %s), %s)", [table, column, last])
+    target.execute(
+        "INSERT INTO meta (name, value) SELECT %s, value::jsonb ->> 'what' FROM meta WHERE name = %s", [WHOLE, MARK]
+    )
     target.execute("DELETE FROM meta WHERE name = %s", [MARK])
     target.execute("INSERT INTO meta (name, value) VALUES (%s, %s)", [VERSION_NAME, str(SCHEMA_VERSION)])
     target.commit()

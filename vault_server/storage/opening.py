@@ -48,10 +48,12 @@ def looking_at(location: Location) -> AbstractContextManager[Reader]:
     return postgres_snapshot(location)
 
 
-def copy_up(path: Path, url: PostgresUrl, copied: Callable[[str, int, int], None]) -> dict[str, int]:
+def copy_up(
+    path: Path, url: PostgresUrl, copied: Callable[[str, int, int], None], accepted: Callable[[], None]
+) -> tuple[dict[str, int], bool]:
     """See `copying.copy_file`. Raises StorageError."""
     _check_driver()
-    return copy_file(path, url, copied)
+    return copy_file(path, url, copied, accepted)
 
 
 def soundness_of(location: Location) -> list[Invariant]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from protocol.identity import Identity
 from tests.processes import environment
 from tests.vault_server.systems.vault.told import tell
 from vault_server.core.location import PostgresUrl
-from vault_server.keys import identity_path
+from vault_server.keys import identity_path, master_key_path
+from vault_server.storage.copying import copy_file
+from vault_server.storage.opening import is_used
 
 
 def run(folder: Path, url: PostgresUrl, *words: str) -> subprocess.CompletedProcess[str]:
@@ -20,10 +25,15 @@ def run(folder: Path, url: PostgresUrl, *words: str) -> subprocess.CompletedProc
     return subprocess.run(command, env=environment(settings), capture_output=True, text=True, timeout=60, cwd=folder)
 
 
-def test_a_file_moves_up_and_is_served(tmp_path: Path, own_postgres_url: PostgresUrl) -> None:
-    told = tell(tmp_path)
+def told_with_identity(folder: Path) -> Path:
+    told = tell(folder)
     identity_path(told).touch(mode=0o600)
     identity_path(told).write_bytes(Identity.generate().to_pem())
+    return told
+
+
+def test_a_file_moves_up_and_is_served(tmp_path: Path, own_postgres_url: PostgresUrl) -> None:
+    told = told_with_identity(tmp_path)
     moved = run(tmp_path, own_postgres_url, "migrate", "--from", str(told), "--key-files", str(tmp_path / "vault"))
     assert moved.returncode == 0, moved.stderr
     assert "all invariants hold on both sides" in moved.stdout
@@ -34,8 +44,48 @@ def test_a_file_moves_up_and_is_served(tmp_path: Path, own_postgres_url: Postgre
     shown = run(tmp_path, own_postgres_url, "solvers")
     assert shown.stdout.count("\n") > 3
     again = run(tmp_path, own_postgres_url, "migrate", "--from", str(told))
-    assert again.returncode == 2
-    assert "give it a new database" in again.stderr
+    assert again.returncode == 0, again.stderr
+    assert "the copy is complete" in again.stdout
+
+
+def test_a_run_that_was_killed_before_the_keys_is_finished(tmp_path: Path, own_postgres_url: PostgresUrl) -> None:
+    told = told_with_identity(tmp_path)
+    copy_file(told, own_postgres_url, lambda _table, _rows, _of: None, lambda: None)
+    finished = run(tmp_path, own_postgres_url, "migrate", "--from", str(told))
+    assert finished.returncode == 0, finished.stderr
+    copies = tmp_path / "vault"
+    for path in (identity_path, master_key_path):
+        assert path(copies).read_bytes() == path(told).read_bytes()
+        assert path(copies).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("path", [identity_path, master_key_path])
+def test_another_key_at_the_target_is_neither_taken_nor_overwritten(
+    tmp_path: Path, own_postgres_url: PostgresUrl, path: Callable[[Path], Path]
+) -> None:
+    told = told_with_identity(tmp_path)
+    path(tmp_path / "vault").touch(mode=0o600)
+    path(tmp_path / "vault").write_text("junk")
+    refused = run(tmp_path, own_postgres_url, "migrate", "--from", str(told))
+    assert refused.returncode == 1
+    assert f"{path(tmp_path / 'vault')} holds another key" in refused.stderr
+    assert "VAULT_KEY_FILES" in refused.stderr
+    assert path(tmp_path / "vault").read_text() == "junk"
+    assert not is_used(own_postgres_url)
+
+
+@pytest.mark.parametrize(("path", "cure"), [(identity_path, "mode 0600"), (master_key_path, "VAULT_MASTER_KEY")])
+def test_a_file_without_its_keys_is_not_moved(
+    tmp_path: Path, own_postgres_url: PostgresUrl, path: Callable[[Path], Path], cure: str
+) -> None:
+    told = told_with_identity(tmp_path)
+    path(told).unlink()
+    refused = run(tmp_path, own_postgres_url, "migrate", "--from", str(told))
+    assert refused.returncode == 1
+    assert str(path(told)) in refused.stderr
+    assert cure in refused.stderr
+    assert "VAULT_KEY_FILES" in refused.stderr
+    assert not is_used(own_postgres_url)
 
 
 def test_a_target_that_is_no_postgresql_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -41,7 +42,7 @@ def rows_of_file(path: Path, table: str) -> list[tuple[Any, ...]]:
 
 
 def rows_of_target(target: psycopg.Connection[Any], table: str, columns: str = "*") -> list[tuple[Any, ...]]:
-    where = "WHERE name <> 'schema_version'" if table == "meta" else ""
+    where = "WHERE name NOT IN ('schema_version', 'copied_from')" if table == "meta" else ""
     return sorted(target.execute(f"SELECT {columns} FROM {table} {where}").fetchall(), key=repr)
 
 
@@ -56,10 +57,15 @@ def ignore(_table: str, _rows: int, _of: int) -> None:
     """Nobody looks."""
 
 
+def nothing() -> None:
+    """Nothing hangs on it."""
+
+
 def test_every_row_arrives_and_every_rule_stands(
     told: Path, own_postgres_url: PostgresUrl, target: psycopg.Connection[Any]
 ) -> None:
-    counts = copy_file(told, own_postgres_url, ignore)
+    counts, was_whole = copy_file(told, own_postgres_url, ignore, nothing)
+    assert not was_whole
     assert counts["tasks"] > 4
     assert_same(told, target)
     [(marks,)] = target.execute("SELECT count(*) FROM meta WHERE name = %s", [MARK]).fetchall()
@@ -82,7 +88,7 @@ async def test_numbers_go_on_behind_the_last_that_was_ever_given(tmp_path: Path,
         await committed(source, lambda tx: tx.run(push))
     await committed(source, lambda tx: tx.run(sql("DELETE FROM outbox")))
     await source.stop()
-    copy_file(tmp_path / "vault.db", own_postgres_url, ignore)
+    copy_file(tmp_path / "vault.db", own_postgres_url, ignore, nothing)
     database = PostgresDatabase(own_postgres_url, CONNECTIONS)
     await database.start()
     try:
@@ -111,7 +117,7 @@ async def test_it_goes_on_after_interruptions_anywhere(
     interruptions = 0
     while True:
         try:
-            copy_file(told, own_postgres_url, interrupt)
+            copy_file(told, own_postgres_url, interrupt, nothing)
         except Interrupted:
             interruptions += 1
             if interruptions == 1:  # no server starts on what is not whole
@@ -124,31 +130,54 @@ async def test_it_goes_on_after_interruptions_anywhere(
 
 
 def test_a_target_that_is_not_empty_is_left_alone(
+    told: Path, own_postgres_url: PostgresUrl, target: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    copy_file(told, own_postgres_url, ignore, nothing)
+    other = Path(shutil.copy(told, tmp_path))
+    accepted: list[str] = []
+    with pytest.raises(StorageError, match="not empty"):
+        copy_file(other, own_postgres_url, ignore, lambda: accepted.append("accepted"))
+    assert accepted == []
+    assert_same(told, target)
+
+
+def test_a_copy_that_is_whole_is_recognised_and_stays(
     told: Path, own_postgres_url: PostgresUrl, target: psycopg.Connection[Any]
 ) -> None:
-    copy_file(told, own_postgres_url, ignore)
-    with pytest.raises(StorageError, match="not empty"):
-        copy_file(told, own_postgres_url, ignore)
+    first, _ = copy_file(told, own_postgres_url, ignore, nothing)
+    accepted: list[str] = []
+    again = copy_file(told, own_postgres_url, ignore, lambda: accepted.append("accepted"))
+    assert again == (first, True)
+    assert accepted == ["accepted"]  # a first run that was killed may have left something to do
     assert_same(told, target)
+
+
+def test_what_hangs_on_the_copy_is_done_before_it_is_whole(
+    told: Path, own_postgres_url: PostgresUrl, target: psycopg.Connection[Any]
+) -> None:
+    names: list[list[tuple[Any, ...]]] = []
+    look = "SELECT name FROM meta WHERE name IN ('schema_version', 'copying_from')"
+    copy_file(told, own_postgres_url, ignore, lambda: names.append(target.execute(look).fetchall()))
+    assert names == [[(MARK,)]]
 
 
 async def test_a_file_that_is_being_served_is_not_copied(tmp_path: Path, own_postgres_url: PostgresUrl) -> None:
     serving = SqliteDatabase(tmp_path / "vault.db")
     await serving.start()
     with pytest.raises(StorageError, match="another server is using it"):
-        copy_file(tmp_path / "vault.db", own_postgres_url, ignore)
+        copy_file(tmp_path / "vault.db", own_postgres_url, ignore, nothing)
     await serving.stop()
-    assert copy_file(tmp_path / "vault.db", own_postgres_url, ignore)["tasks"] == 0
+    assert copy_file(tmp_path / "vault.db", own_postgres_url, ignore, nothing)[0]["tasks"] == 0
 
 
 def test_what_cannot_be_reached_is_said_without_the_password(told: Path) -> None:
     with pytest.raises(StorageError, match="cannot copy into postgresql://ann") as refused:
-        copy_file(told, PostgresUrl("postgresql://ann:geheim@127.0.0.1:1/vault"), ignore)
+        copy_file(told, PostgresUrl("postgresql://ann:geheim@127.0.0.1:1/vault"), ignore, nothing)
     assert "geheim" not in str(refused.value)
 
 
 def test_the_version_is_that_of_the_schema(told: Path, own_postgres_url: PostgresUrl) -> None:
-    copy_file(told, own_postgres_url, ignore)
+    copy_file(told, own_postgres_url, ignore, nothing)
     with psycopg.connect(own_postgres_url.secret) as connection:
         row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
     assert row == (str(SCHEMA_VERSION),)
