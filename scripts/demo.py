@@ -30,6 +30,8 @@ AS_SHIPPED: dict[str, object] = {
 }
 """What the tests' servers set otherwise, as anybody's server has it."""
 
+OTHERS = "There is a second demo, `scripts/demo subnet`: a validator asks, miners answer, voters judge."
+
 LETTER = "This opens when the squarings are done, whoever does them.\n"
 INTERRUPTED = 130
 LAST_SECONDS_MAX = 5.0
@@ -52,7 +54,10 @@ class DemoFailed(Exception):
 
 def main() -> None:
     """Run the demo. Exits with 0, 1 (something failed: the logs' ends are shown) or 130 (interrupted)."""
-    parser = parser_for("scripts/demo", __doc__)
+    parser = parser_for("scripts/demo", f"{__doc__}\n{OTHERS}")
+    parser.usage = (
+        "scripts/demo [-h] [--seconds SECONDS | --squarings SQUARINGS] [--cluster]\n       scripts/demo subnet"
+    )
     parser.add_argument(
         "--cluster", action="store_true", help="three nodes on one PostgreSQL instead, one of them killed halfway"
     )
@@ -65,9 +70,18 @@ def parser_for(program: str, description: str | None) -> argparse.ArgumentParser
     parser = argparse.ArgumentParser(
         prog=program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=int, default=15, help="how long the file stays locked (default: %(default)s)")
-    parser.add_argument("--squarings", type=int, help="lock for this many squarings instead of a time")
+    parser.add_argument(
+        "--seconds", type=positive, default=15, help="how long the file stays locked (default: %(default)s)"
+    )
+    parser.add_argument("--squarings", type=positive, help="lock for this many squarings instead of a time")
     return parser
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on. Raises argparse.ArgumentTypeError."""
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
 
 
 def measure_of(arguments: argparse.Namespace) -> list[str]:
