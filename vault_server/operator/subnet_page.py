@@ -10,11 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from vault_server.operator.pages import STATE_STYLES, short, table
+from vault_server.operator.pages import SHORT, STATE_STYLES, short, table
 from vault_server.operator.times import moment, second, span
 
 PREFIX = "subnet:"
 """Tasks of the subnet have numbers; with this before it a number is one of them."""
+
+WIDE = 136
+"""From here on a line of votes or completions has room for a whole hotkey; `--json` always tells it."""
 
 Explained = Mapping[str, Any]
 
@@ -29,7 +32,7 @@ def _parts(task: Explained, console: Console) -> Iterator[RenderableType]:
     yield Text.assemble((f"Subnet task {task['task']} ", "bold"), f"({task['task_type']}) is ", status)
     yield Padding(_facts(task), (0, 0, 0, 2))
     for heading, rows in (
-        ("Completions", _completions(task)),
+        ("Completions", _completions(task, console)),
         ("Votes", _votes(task, console)),
         ("Scores that moved", _scores(task, console)),
     ):
@@ -61,18 +64,24 @@ def _facts(task: Explained) -> Table:
     return made
 
 
-def _completions(task: Explained) -> Table:
-    made = table("number", "side", "by", "characters", "at", right="number characters")
+def _completions(task: Explained, console: Console) -> Table:
+    made = table("number", "side", "by", "characters of JSON", "at", right="number")
+    made.columns[3].justify = "right"
     for row in task["completions"]:
-        made.add_row(str(row["completion"]), row["side"], row["by"], f"{row['characters']:,}", moment(row["at"]))
+        by, length = _hotkey(row["by"], console), f"{row['json_characters']:,}"
+        made.add_row(str(row["completion"]), row["side"], by, length, moment(row["at"]))
     return made
+
+
+def _hotkey(hotkey: str, console: Console) -> str:
+    return hotkey if console.width >= WIDE else hotkey[:SHORT]
 
 
 def _votes(task: Explained, console: Console) -> Table:
     made = table("voter", "for", "weight", "at", "changed", right="weight")
     for row in task["votes"]:
         changed = "" if row["changed_at"] is None else moment(row["changed_at"])
-        voter = short(row["voter"], console)
+        voter = _hotkey(row["voter"], console)
         made.add_row(voter, row["chosen"], f"{row['weight']:.4f}", moment(row["at"]), changed)
     return made
 

@@ -36,6 +36,9 @@ async def test_a_task_is_explained_with_and_without_its_server(server: Server, o
     assert "Subnet task 1 (talk) is scored" in shown
     for words in (created.assigned_miner_hotkey, "discriminator_agreed_reference", "generator_votes", "+0.500000"):
         assert words in shown
+    for row in json.loads(operate("explain", "subnet:1", "--json", *database).stdout)["votes"]:
+        assert f"{row['voter'][:16]}  {row['chosen']}" in shown
+    assert "number  side       by                characters of JSON  at\n" in shown, "no column is cut"
     for secret in (REFERENCE, ANSWER, "say something"):
         assert secret.strip('"') not in shown, "not what was said, only who said something"
     metrics = (await get(server.http_port, "/metrics")).body.decode()

@@ -44,7 +44,7 @@ def _completion(task: Row, row: Row) -> dict[str, Any]:
         "completion": row["id"],
         "by": row["hotkey"],
         "side": "validator" if is_reference else "miner",
-        "characters": row["characters"],
+        "json_characters": row["json_characters"],
         "at": row["created_at"],
     }
 

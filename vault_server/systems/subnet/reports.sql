@@ -6,7 +6,7 @@ SELECT t.id, t.task_type, t.status, t.validator_hotkey, t.assigned_miner_hotkey,
 FROM subnet_tasks t WHERE t.id = :task_id;
 
 -- name: explained_completions
-SELECT id, hotkey, length(completion) AS characters, created_at FROM completions WHERE task_id = :task_id ORDER BY id;
+SELECT id, hotkey, length(completion) AS json_characters, created_at FROM completions WHERE task_id = :task_id ORDER BY id;
 
 -- name: explained_votes
 SELECT voter_hotkey, chosen_completion_id, weight, created_at, updated_at FROM votes
