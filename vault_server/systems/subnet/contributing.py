@@ -84,7 +84,7 @@ def _revoke(
         raise Refusal(
             Code.NOT_LINKED,
             f"{contributor} helps no miner." if miner is None else f"{contributor} is no contributor of yours.",
-            "Look at list_contributors; a link that has ended needs no second end.",
+            "List the contributors to see who helps whom; a link that has ended needs no second end.",
         )
     linked_to: str = link["miner_hotkey"]
     ended_at = max(now_ms, link["created_at"])

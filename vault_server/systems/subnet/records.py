@@ -104,7 +104,7 @@ def no_such_task(task_id: int) -> Refusal:
     return Refusal(
         Code.TASK_NOT_FOUND,
         f"There is no task {task_id} of yours.",
-        "Look at list_subnet_tasks, and check that you use the key that it is about.",
+        "List your tasks to see their numbers, and check that you use the key that it is about.",
     )
 
 
