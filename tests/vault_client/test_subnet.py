@@ -302,6 +302,14 @@ def test_wrong_usage_is_told(command: Command) -> None:
         assert command("subnet", *words).exit_code == 2, words
 
 
+@pytest.mark.parametrize("name", ["mine", "judge"])
+def test_a_program_that_cannot_run_is_refused_at_the_start(command: Command, tmp_path: Path, name: str) -> None:
+    (tmp_path / "plain.sh").write_text("#!/bin/sh\n")
+    for program in ("./nosuch", "./plain.sh", "no-such-program-anywhere x", "."):
+        refused = command("subnet", name, "--exec", program)
+        assert (refused.exit_code, "is not found, or is no program" in refused.stderr.replace("\n", " ")) == (2, True)
+
+
 def test_a_missing_file_and_server_are_told(command: Command) -> None:
     told = command("subnet", "submit", "1", "@nothing.txt")
     assert (told.exit_code, "Cannot read nothing.txt" in told.stderr) == (1, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import time
 from typing import Annotated
 
@@ -18,18 +19,23 @@ from vault_client.subnet_worker import Judge, Miner, Tell
 app = typer.Typer()
 
 
-def _words(command: str) -> str:
+def _program(command: str) -> str:
     try:
-        if shlex.split(command):
-            return command
+        words = shlex.split(command)
     except ValueError as error:
         raise typer.BadParameter(f"it is no command: {error}") from None
-    raise typer.BadParameter("it names no program")
+    if not words:
+        raise typer.BadParameter("it names no program")
+    if shutil.which(words[0]) is None:
+        raise typer.BadParameter(f"{words[0]} is not found, or is no program that you may run (chmod +x)")
+    return command
 
 
 ProgramOption = Annotated[
     str,
-    typer.Option("--exec", callback=_words, metavar="PROGRAM", help="Your program, with its arguments in one string."),
+    typer.Option(
+        "--exec", callback=_program, metavar="PROGRAM", help="Your program, with its arguments in one string."
+    ),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, max=64, help="How many run at once.")]
 LimitOption = Annotated[
