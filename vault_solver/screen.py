@@ -70,7 +70,7 @@ def _facts(view: View) -> list[tuple[str, Text]]:
     proofs = Text(f"{view.proofs} made, each from {size(view.proof_bytes_max)} at most, ").append(
         f"{view.proofs_erred} failed", "bold red" if view.proofs_erred else ""
     )
-    memory = "unknown" if view.memory_bytes is None else size(view.memory_bytes)
+    memory = [] if view.memory_bytes is None else [("memory", Text(size(view.memory_bytes)))]
     disk = f"{view.checkpoints_written} written, {size(view.checkpoint_bytes)} of {size(view.checkpoint_bytes_max)}"
     score = "the server has told no change yet" if view.score is None else f"{view.score:.1f}  {view.score_reason}"
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(view.verdicts.items())) or "none yet"
@@ -81,7 +81,7 @@ def _facts(view: View) -> list[tuple[str, Text]]:
         ("errors found", errors),
         ("proofs", proofs),
         ("checkpoints", Text(disk)),
-        ("memory", Text(memory)),
+        *memory,
         ("score", Text(score)),
         ("answers", Text(verdicts)),
     ]

@@ -89,8 +89,9 @@ def test_a_proof_that_is_being_made_is_shown_with_how_far_it_is() -> None:
 def test_what_nobody_knows_yet_is_said() -> None:
     fresh = dataclasses.replace(VIEW, work=(), score=None, memory_bytes=None, verdicts={}, connection="connecting")
     shown = drawn(fresh)
-    for fact in ("nothing in hand", "the server has told no change yet", "unknown", "none yet", "connecting"):
+    for fact in ("nothing in hand", "the server has told no change yet", "none yet", "connecting"):
         assert fact in shown, fact
+    assert "memory" not in shown, "left out once the workers have ended"
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
