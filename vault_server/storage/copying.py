@@ -19,15 +19,13 @@ from psycopg import sql
 
 from vault_server.core.location import PostgresUrl
 from vault_server.storage.database import StorageError
-from vault_server.storage.postgres_schema import VERSION_NAME
+from vault_server.storage.postgres_schema import COPYING_NAME, VERSION_NAME
 from vault_server.storage.postgres_session import plain
 from vault_server.storage.schema import SCHEMA_VERSION, postgres_script, tables
 from vault_server.storage.snapshot import snapshot
 from vault_server.storage.sqlite import claim
 
 ROWS_AT_ONCE = 2_000
-MARK = "copying_from"
-"""The name in the target's `meta`, as long as the copy is not whole."""
 WHOLE = "copied_from"
 """The name there afterwards: who runs the copy again learns that it is complete."""
 
@@ -106,7 +104,7 @@ def _is_whole(target: Target, what: str) -> bool:
 def _begin(target: Target, what: str) -> Sequence[Sequence[str]]:
     """Make the tables without their foreign keys, marked as not whole; or find those of an interrupted copy."""
     if _is_there(target):
-        row = target.execute("SELECT value FROM meta WHERE name = %s", [MARK]).fetchone()
+        row = target.execute("SELECT value FROM meta WHERE name = %s", [COPYING_NAME]).fetchone()
         mark = {} if row is None else json.loads(row[0])
         if mark.get("what") != what:
             raise StorageError("the target is not empty, and does not hold a part of this copy; give it a new database")
@@ -119,7 +117,7 @@ def _begin(target: Target, what: str) -> Sequence[Sequence[str]]:
     for table in tables():
         target.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(sql.Identifier(table)))
     mark = json.dumps({"what": what, "keys": keys})
-    target.execute("INSERT INTO meta (name, value) VALUES (%s, %s)", [MARK, mark])
+    target.execute("INSERT INTO meta (name, value) VALUES (%s, %s)", [COPYING_NAME, mark])
     target.commit()
     return keys
 
@@ -165,8 +163,9 @@ def _finish(target: Target, counts: dict[str, int], keys: Sequence[Sequence[str]
         if last := given.get(table):
             target.execute("SELECT setval(pg_get_serial_sequence(%s, %s), %s)", [table, column, last])
     target.execute(
-        "INSERT INTO meta (name, value) SELECT %s, value::jsonb ->> 'what' FROM meta WHERE name = %s", [WHOLE, MARK]
+        "INSERT INTO meta (name, value) SELECT %s, value::jsonb ->> 'what' FROM meta WHERE name = %s",
+        [WHOLE, COPYING_NAME],
     )
-    target.execute("DELETE FROM meta WHERE name = %s", [MARK])
+    target.execute("DELETE FROM meta WHERE name = %s", [COPYING_NAME])
     target.execute("INSERT INTO meta (name, value) VALUES (%s, %s)", [VERSION_NAME, str(SCHEMA_VERSION)])
     target.commit()

@@ -119,11 +119,14 @@ def is_in_use(url: PostgresUrl) -> bool:
     session = Session(url)
     try:
         if postgres_schema.version_of(session) == 0:
+            postgres_schema.check_empty(session)
             return False
         row = session.execute("SELECT count(*) AS keys FROM master_keys").fetchone()
         return row is not None and row["keys"] > 0
     except psycopg.Error as error:
         raise StorageError(f"cannot use {url} as the database: {error_of(error)}") from None
+    except StorageError as error:
+        raise StorageError(f"cannot use {url} as the database: {error}") from None
     finally:
         session.close()
 

@@ -62,7 +62,10 @@ def _broken(reader: Reader) -> Iterator[str]:
 
 
 def _check_version(url: PostgresUrl, session: Session) -> None:
-    version = version_of(session)
+    try:
+        version = version_of(session)
+    except StorageError as error:
+        raise StorageError(f"{url} cannot be read: {error}") from None
     if version == 0:
         raise StorageError(f"{url} is no database of a vault server; name it with --database or VAULT_DATABASE")
     if version != SCHEMA_VERSION:

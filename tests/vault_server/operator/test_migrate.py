@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from protocol.identity import Identity
@@ -86,6 +87,37 @@ def test_a_file_without_its_keys_is_not_moved(
     assert cure in refused.stderr
     assert "VAULT_KEY_FILES" in refused.stderr
     assert not is_used(own_postgres_url)
+
+
+class Interrupted(Exception):
+    """The copy ends here."""
+
+
+def interrupt(_table: str, _rows: int, _of: int) -> None:
+    raise Interrupted
+
+
+def test_nothing_is_served_from_half_a_copy_nor_left_beside_it(tmp_path: Path, own_postgres_url: PostgresUrl) -> None:
+    told = told_with_identity(tmp_path)
+    with pytest.raises(Interrupted):
+        copy_file(told, own_postgres_url, interrupt, lambda: None)
+    before = sorted(tmp_path.iterdir())
+    refused = run(tmp_path, own_postgres_url, "serve", "--port", "0")
+    assert refused.returncode == 1
+    assert f"vault-server migrate --from {told}" in refused.stderr
+    assert sorted(tmp_path.iterdir()) == before
+    looked = run(tmp_path, own_postgres_url, "check")
+    assert looked.returncode == 2
+    assert f"vault-server migrate --from {told}" in looked.stderr
+
+
+def test_no_keys_are_made_for_the_database_of_another_program(tmp_path: Path, own_postgres_url: PostgresUrl) -> None:
+    with psycopg.connect(own_postgres_url.secret) as connection:
+        connection.execute("CREATE TABLE outbox (x int)")
+    refused = run(tmp_path, own_postgres_url, "serve", "--port", "0")
+    assert refused.returncode == 1
+    assert "of another program" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_target_that_is_no_postgresql_is_refused(tmp_path: Path) -> None:

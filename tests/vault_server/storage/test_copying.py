@@ -17,9 +17,10 @@ from tests.vault_server.storage.rows import committed, sql
 from tests.vault_server.systems.vault.told import tell
 from vault_server.core.location import PostgresUrl
 from vault_server.storage import copying
-from vault_server.storage.copying import MARK, copy_file
+from vault_server.storage.copying import copy_file
 from vault_server.storage.database import StorageError
 from vault_server.storage.postgres import PostgresDatabase
+from vault_server.storage.postgres_schema import COPYING_NAME
 from vault_server.storage.postgres_snapshot import postgres_snapshot
 from vault_server.storage.schema import SCHEMA_VERSION, tables
 from vault_server.storage.sqlite import SqliteDatabase
@@ -68,7 +69,7 @@ def test_every_row_arrives_and_every_rule_stands(
     assert not was_whole
     assert counts["tasks"] > 4
     assert_same(told, target)
-    [(marks,)] = target.execute("SELECT count(*) FROM meta WHERE name = %s", [MARK]).fetchall()
+    [(marks,)] = target.execute("SELECT count(*) FROM meta WHERE name = %s", [COPYING_NAME]).fetchall()
     assert marks == 0
     off = target.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'O'").fetchall()
     assert off == []
@@ -121,7 +122,7 @@ async def test_it_goes_on_after_interruptions_anywhere(
         except Interrupted:
             interruptions += 1
             if interruptions == 1:  # no server starts on what is not whole
-                with pytest.raises(StorageError, match="another program"):
+                with pytest.raises(StorageError, match="finish it: vault-server migrate --from"):
                     await PostgresDatabase(own_postgres_url, CONNECTIONS).start()
         else:
             break
@@ -158,7 +159,7 @@ def test_what_hangs_on_the_copy_is_done_before_it_is_whole(
     names: list[list[tuple[Any, ...]]] = []
     look = "SELECT name FROM meta WHERE name IN ('schema_version', 'copying_from')"
     copy_file(told, own_postgres_url, ignore, lambda: names.append(target.execute(look).fetchall()))
-    assert names == [[(MARK,)]]
+    assert names == [[(COPYING_NAME,)]]
 
 
 async def test_a_file_that_is_being_served_is_not_copied(tmp_path: Path, own_postgres_url: PostgresUrl) -> None:
