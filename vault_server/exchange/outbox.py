@@ -82,7 +82,8 @@ def running(reader: Reader) -> tuple[int, int]:
     """Transactions that are not over in this view: none before the first number, none that began from the second on.
 
     Every transaction has its number before it draws the number of a push. So once all that are below the second number
-    are over, no push can appear any more with a number below one that was seen in this view.
+    are over, no push can appear any more with a number below one that was seen in this view. The second is a number of
+    its own: a snapshot's xmax stands one past what has ended, and others have begun from there on.
     """
     row = reader.one(q.running_transactions)
     assert row is not None, "it always has one"
