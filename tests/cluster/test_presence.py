@@ -126,6 +126,7 @@ async def test_a_name_and_an_identity_are_one_nodes_and_all_nodes(
         with pytest.raises(ProcessFailed):
             await node.start()
         assert said in node.stderr_path.read_text()
+    assert "VAULT_NODE" in namesake.find("node.waiting")[0]["reason"]
     assert cluster.nodes[0].running
     assert not cluster.nodes[0].find("node.replaced")
 

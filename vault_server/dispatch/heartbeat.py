@@ -46,7 +46,11 @@ class Heartbeat:
     async def _claim(self) -> None:
         held = await self._dispatcher.call(SERVER, ClaimNode())
         if held is not None:
-            logger.info("node.waiting", reason="the lease of this name is held; if nobody renews it, it was ours")
+            logger.info(
+                "node.waiting",
+                reason=f"the lease of the name {self._node!r} is held; if nobody renews it, it was ours;"
+                " if another server has it, give this one a name: VAULT_NODE",
+            )
             await asyncio.sleep(2 * self._pause_seconds)
             if await self._dispatcher.call(SERVER, ClaimNode(seen=held)) is not None:
                 raise StorageError(

@@ -53,7 +53,7 @@ class Control:
         """Raises CannotListen when another server answers there, or something else is in the way."""
         if self._server is not None:
             return
-        _refuse_what_is_there(self.path)
+        _refuse_what_is_there(self.path, _other_name(self._settings))
         try:
             bound = _bind(self.path)
         except OSError as error:  # a folder that can hold no sockets serves its clients none the less
@@ -141,7 +141,12 @@ async def _send(writer: asyncio.StreamWriter, reply: object) -> None:
     await writer.drain()
 
 
-def _refuse_what_is_there(path: Path) -> None:
+def _other_name(settings: Settings) -> str:
+    named_by_database = settings.files == settings.database
+    return "name another file with --database" if named_by_database else "name other files with VAULT_KEY_FILES"
+
+
+def _refuse_what_is_there(path: Path, other_name: str) -> None:
     if not path.exists():
         return
     if not path.is_socket():
@@ -154,7 +159,7 @@ def _refuse_what_is_there(path: Path) -> None:
             return  # whoever made it is dead
         except OSError as error:
             raise CannotListen(f"cannot tell whether a server answers on {path}: {error.strerror or error}") from error
-    raise CannotListen(f"another server answers on {path}; stop that one, or name another file with --database")
+    raise CannotListen(f"another server answers on {path}; stop that one, or {other_name}")
 
 
 def _bind(path: Path) -> socket.socket:

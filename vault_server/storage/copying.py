@@ -50,7 +50,10 @@ def copy_file(
     it is whole; `copied(table, rows, of)` now and then. Returns how many rows of each table were copied, and whether
     all of them were there before. Raises StorageError, naming what is wrong and the next step.
     """
-    lock = claim(path)
+    try:
+        lock = claim(path, "name another file with --from")
+    except StorageError as error:
+        raise StorageError(f"cannot copy from {path}: {error}") from None
     try:
         with snapshot(path), closing(_open(path)) as source, psycopg.connect(url.secret) as target:
             return _copy(source, target, path, copied, accepted)

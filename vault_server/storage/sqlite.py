@@ -154,8 +154,10 @@ class SqliteDatabase:
         return connection
 
 
-def claim(path: Path) -> int:
+def claim(path: Path, otherwise: str = NAME_ANOTHER) -> int:
     """Be the one server of this file, until the descriptor is closed or the process is gone.
+
+    Raises StorageError, which ends with `otherwise`, when another one is.
 
     The lock file stays when the server ends: were it removed, two could hold locks of one name. Not the database file
     itself: SQLite's own locks on it end when any descriptor of it is closed.
@@ -165,7 +167,7 @@ def claim(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise StorageError(f"another server is using it; stop that one, or {NAME_ANOTHER}") from error
+        raise StorageError(f"another server is using it; stop that one, or {otherwise}") from error
     except OSError:
         os.close(lock)
         raise

@@ -11,13 +11,16 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import structlog
 
 from tests.conftest import StartServer
 from tests.processes import Server
+from vault_server.core.location import PostgresUrl
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.gateway.control import Control
 from vault_server.gateway.control_path import ADDRESS_BYTES_MAX, addressable, control_path
+from vault_server.gateway.listener import CannotListen
 from vault_server.gateway.operator_desk import OperatorDesk
 from vault_server.recent_lines import RecentLines
 from vault_server.settings import Settings
@@ -171,7 +174,9 @@ async def test_a_socket_that_somebody_answers_on_is_never_replaced(server: Serve
             other.bind(address)
         other.listen()
         inode = path.stat().st_ino
-        assert "another server answers on" in await failed_start(server)
+        said = await failed_start(server)
+        assert "another server answers on" in said
+        assert "--database" in said
         assert path.stat().st_ino == inode
     await server.restart()
 
@@ -214,6 +219,18 @@ def control(folder: Path, recent: RecentLines, **settings: Any) -> Control:
     """The socket alone: nobody here asks or orders anything."""
     desk = OperatorDesk({}, {}, cast(Dispatcher, None))
     return Control(Settings(database=folder / "v.db", **settings), desk, recent)
+
+
+async def test_who_has_no_file_of_a_database_is_told_to_name_other_key_files(tmp_path: Path) -> None:
+    url = PostgresUrl("postgresql://nobody@127.0.0.1:1/vault")
+    desk = OperatorDesk({}, {}, cast(Dispatcher, None))
+    one, other = (Control(Settings(database=url, key_files=tmp_path / "v"), desk, RecentLines()) for _ in range(2))
+    await one.start()
+    try:
+        with pytest.raises(CannotListen, match=r"stop that one, or name other files with VAULT_KEY_FILES$"):
+            await other.start()
+    finally:
+        await one.stop()
 
 
 async def test_a_reader_that_pauses_costs_a_bounded_memory_and_is_told_what_it_missed(tmp_path: Path) -> None:
