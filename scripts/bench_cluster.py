@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -57,7 +58,8 @@ class Rates:
 
 
 def report(seconds: float, turns: int, under_way: int, pushes: int, moduli: list[int]) -> None:
-    """Run everything, one after the other, and print it."""
+    """Run everything, one after the other, and print it. SIGTERM ends it in order, as ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with postgres_server() as server, tempfile.TemporaryDirectory(prefix="vault-bench-") as folder:
         new = Bench(server, Path(folder), seconds, under_way, moduli)
         runs: dict[int, list[Run]] = {size: [] for size in SIZES}
