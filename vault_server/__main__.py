@@ -20,6 +20,7 @@ from vault_server.app import App, serve
 from vault_server.core.location import PostgresUrl
 from vault_server.exchange.cipher import WrongMasterKey
 from vault_server.gateway.listener import CannotListen
+from vault_server.gateway.ports import why_not
 from vault_server.operator import commands
 from vault_server.settings import Settings
 from vault_server.storage.database import StorageError
@@ -92,12 +93,13 @@ def serve_command(
         _fail(_explain(error), code=2)
     logs.configure(log_format, settings.node)  # type: ignore[arg-type]
     try:
+        _check_ports(settings)
         # The database file decides whether a master key may be made, so keys come before the database is opened.
         used = is_used(settings.database) if isinstance(settings.database, PostgresUrl) else None
         master_keys, is_new_key = keys.load_master_keys(settings.files, settings.master_key, is_used=used)
         identity, is_new_identity = keys.load_identity(settings.files, is_used=used)
         app = App(settings, identity, master_keys)
-    except (keys.KeyFileError, StorageError) as error:
+    except (keys.KeyFileError, StorageError, CannotListen, CannotServeHttp) as error:
         _fail(str(error))
     made = [keys.master_key_path(settings.files)] * is_new_key
     made += [keys.identity_path(settings.files)] * is_new_identity
@@ -130,6 +132,14 @@ async def _run(app: App, made: list[Path]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await serve(app, stop, lambda: _introduce(app, made))
+
+
+def _check_ports(settings: Settings) -> None:
+    """Before a database and keys are made for a server that cannot start. Raises CannotListen, CannotServeHttp."""
+    if (error := why_not(settings.host, settings.port)) is not None:
+        raise CannotListen.at(settings.host, settings.port, error)
+    if settings.http_enabled and (error := why_not(settings.http_host, settings.http_port)) is not None:
+        raise CannotServeHttp.at(settings.http_host, settings.http_port, error)
 
 
 def _introduce(app: App, made: list[Path]) -> None:

@@ -241,7 +241,9 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         says_in_one_line(run(tmp_path, "--port", str(port)), f"127.0.0.1:{port}")
+    assert list(tmp_path.iterdir()) == []  # the next start begins as if this one had never been
 
 
 def test_an_address_of_another_machine_is_one_clear_line(tmp_path: Path) -> None:
     says_in_one_line(run(tmp_path, "--host", "203.0.113.7", "--port", "0"), "203.0.113.7")
+    assert list(tmp_path.iterdir()) == []

@@ -41,6 +41,11 @@ LEAVE_AGAIN_SECONDS = 5.0
 class CannotListen(Exception):
     """The address is taken, is not this machine's, or the certificate cannot be used."""
 
+    @classmethod
+    def at(cls, host: str, port: int, error: OSError) -> CannotListen:
+        """What `error` says of this address, and the next step."""
+        return cls(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port or --host")
+
 
 @dataclass
 class Listener:
@@ -94,9 +99,7 @@ class Listener:
                 ssl_shutdown_timeout=patience,
             )
         except OSError as error:
-            raise CannotListen(
-                f"cannot listen on {s.host}:{s.port}: {error.strerror or error}; choose another --port or --host"
-            ) from error
+            raise CannotListen.at(s.host, s.port, error) from error
         self.port = self._server.sockets[0].getsockname()[1]
         self.front_door = FrontDoor(s, self.doors, self.port)
         self._keeper = asyncio.create_task(self._keep_alive(), name="listener")

@@ -41,6 +41,14 @@ RETRY_AFTER_MS = 1000
 class CannotServeHttp(Exception):
     """The address is taken, or is not this machine's."""
 
+    @classmethod
+    def at(cls, host: str, port: int, error: OSError) -> CannotServeHttp:
+        """What `error` says of this address, and the next step."""
+        return cls(
+            f"cannot serve HTTP on {host}:{port}: {error.strerror or error}; "
+            "choose another --http-port or --http-host, or switch it off with --no-http"
+        )
+
 
 class WebServer:
     """`start` returns when requests are answered; `port` is then the one that is bound."""
@@ -173,10 +181,7 @@ async def _bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = found[0]
         return socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
-        raise CannotServeHttp(
-            f"cannot serve HTTP on {host}:{port}: {error.strerror or error}; "
-            "choose another --http-port or --http-host, or switch it off with --no-http"
-        ) from error
+        raise CannotServeHttp.at(host, port, error) from error
 
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:

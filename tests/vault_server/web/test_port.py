@@ -223,6 +223,7 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     assert "--http-port" in line
     assert "--no-http" in line
     assert "server.ready" not in ended.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_requests_leave_nothing_in_the_log_and_on_standard_error_stands_where_metrics_are(server: Server) -> None:
