@@ -92,6 +92,10 @@ def test_the_ticket_is_the_file_s_own_and_can_be_left_out(command: Command, lett
         ["submit", "--t", "5", "--baseg", "3", "--product", "15", "--commitment", "abc"],
         ["submit", "--t", "5"],
         ["status"],
+        ["status", "nonsense"],
+        ["cancel", "AB" * 16],
+        ["complain", "ab" * 15, "--late"],
+        ["watch", "ab" * 16, "ab" * 17],
     ],
     ids=" ".join,
 )
@@ -238,6 +242,32 @@ def test_a_folder_is_no_key_and_it_is_said_what_is_meant(command: Command, tmp_p
             assert f"--key {meant}\n" in refused.stderr
             assert "chmod" not in refused.stderr
     assert left_in(tmp_path) == {"keys"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list"],
+        ["status", "ab" * 16],
+        ["watch"],
+        ["cancel", "ab" * 16],
+        ["complain", "ab" * 16, "--late"],
+        ["subnet", "show", "1"],
+        ["subnet", "watch"],
+        ["subnet", "who"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_whoever_only_looks_makes_no_key_where_one_is_named(words: list[str], command: Command, tmp_path: Path) -> None:
+    refused = command(*words, "--key", "nowhere/x.key")
+    assert refused.exit_code == 1, refused.output
+    assert "Cannot read nowhere/x.key: there is no such file or folder." in refused.stderr
+    assert left_in(tmp_path) == set()
+
+
+def test_a_task_is_32_hex_digits(command: Command) -> None:
+    refused = command("status", "nonsense")
+    assert "its id is 32 hex digits" in " ".join(refused.stderr.replace("│", " ").split())
 
 
 def test_the_version_is_told(command: Command) -> None:

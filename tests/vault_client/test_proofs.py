@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from protocol.puzzle import Puzzle, Ticket, make_locked
+from protocol.puzzle import Puzzle, Ticket, commit, make_locked
 from tests.processes import Server
 from tests.vault_client.conftest import Client, Command
 from tests.vault_client.lying_server import SOLVER, proof_of
@@ -82,6 +82,15 @@ def test_a_proof_goes_from_the_solver_to_a_third_party(ask: Ask, command: Comman
     assert (state["is_checked"], state["solver"]) == (False, answered["solver"])
     assert state["proof_bytes"] == answered["proof_bytes"] > 0
     assert "judged by: proof, complain until" in ask("list").stdout
+
+
+def test_a_commitment_that_the_answer_does_not_fit_is_told(ask: Ask) -> None:
+    puzzle, y, _ = make_locked(SQUARINGS, 512)
+    submitted = ask("submit", *numbers(puzzle), "--commitment", commit(y + 1, puzzle.modulus).hex())
+    assert submitted.stdout == f"{y:#x}\n"
+    assert "the answer is proved; the commitment given does not fit it." in submitted.stderr
+    fitting = ask("submit", *numbers(puzzle), "--commitment", commit(y, puzzle.modulus).hex())
+    assert "does not fit" not in fitting.stderr
 
 
 def test_two_that_agree_are_told_apart_from_a_proof(ask: Ask) -> None:

@@ -302,6 +302,13 @@ def test_wrong_usage_is_told(command: Command) -> None:
         assert command("subnet", *words).exit_code == 2, words
 
 
+def test_the_words_that_list_takes_are_named(command: Command) -> None:
+    refused = command("subnet", "list")
+    assert refused.exit_code == 2
+    for role in wire.LIST_ROLES:
+        assert role in refused.stderr
+
+
 @pytest.mark.parametrize("name", ["mine", "judge"])
 def test_a_program_that_cannot_run_is_refused_at_the_start(command: Command, tmp_path: Path, name: str) -> None:
     (tmp_path / "plain.sh").write_text("#!/bin/sh\n")

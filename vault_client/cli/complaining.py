@@ -84,7 +84,7 @@ def complain(
     taken: list[Complaint] = []
     with ending(as_json=as_json, interrupted=lambda: _stands(taken)):
         factor = _factor(factor_file) if kind == "wrong_answer" else None
-        door = Door.of(server, key, server_key, known_servers)
+        door = Door.of(server, key, server_key, known_servers, makes_key=False)
         if factor is None and (state := asyncio.run(_state(door, task))) is not None:
             _warn(kind, state)
         waiting = sys.stdout.isatty() if wait is None else wait

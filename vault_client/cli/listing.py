@@ -69,7 +69,7 @@ def list_(
         return shown
 
     with ending(as_json=as_json):
-        door = Door.of(server, key, server_key, known_servers)
+        door = Door.of(server, key, server_key, known_servers, makes_key=False)
         if asyncio.run(show()) == 0 and not as_json:
             note("No tasks." if status is None else f"No tasks that are {status}.")
 

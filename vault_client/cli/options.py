@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from protocol.fields import INTEGER_MAX
-from protocol.identity import Identity
+from protocol.identity import FINGERPRINT_BYTES, Identity
 from protocol.vault import PROOF_WISHES
 from vault_client.cli.console import note
 from vault_client.cli.submitted import clock_time
@@ -84,7 +84,20 @@ ProofOption = Annotated[
         help="With none an answer counts once two solvers agree on it: faster by some percent, and nothing proves it.",
     ),
 ]
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, 32 hex digits.")]
+
+
+def _task_id(word: str) -> str:
+    if len(word) != 2 * FINGERPRINT_BYTES or set(word) - set("0123456789abcdef"):
+        raise typer.BadParameter(f"{word!r} is no task: its id is 32 hex digits, as `vault-client list` shows it")
+    return word
+
+
+def task_ids(words: list[str] | None) -> list[str] | None:
+    """For an argument that takes several. Raises BadParameter."""
+    return None if words is None else [_task_id(word) for word in words]
+
+
+TaskArgument = Annotated[str, typer.Argument(callback=_task_id, metavar="TASK", help="The task's id, 32 hex digits.")]
 JsonLinesOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a line, for scripts; errors too, on standard error.")
 ]
@@ -103,11 +116,18 @@ class Door:
     known_servers: Path
 
     @classmethod
-    def of(cls, server: str, key: Path | None, server_key: str | None, known_servers: Path | None) -> Door:
-        """From the options. Makes the key on first use. Raises FileError."""
-        return cls(
-            server, _identity(key or default_key_path()), server_key, known_servers or default_known_servers_path()
-        )
+    def of(
+        cls,
+        server: str,
+        key: Path | None,
+        server_key: str | None,
+        known_servers: Path | None,
+        *,
+        makes_key: bool = True,
+    ) -> Door:
+        """From the options. Makes the key on first use; one that is named only with `makes_key`. Raises FileError."""
+        identity = _identity(key or default_key_path(), makes_key=makes_key or key is None)
+        return cls(server, identity, server_key, known_servers or default_known_servers_path())
 
     def open(
         self, *, waiting: bool, on_connection: Callable[[ConnectionEvent], object] | None = None
@@ -128,9 +148,11 @@ class Door:
         )
 
 
-def _identity(path: Path) -> Identity:
+def _identity(path: Path, *, makes_key: bool) -> Identity:
     refuse_folder(path)
     if not os.path.exists(path):
+        if not makes_key:  # nothing can be there for a key that is new: the path is mistyped
+            return read_key(path)
         identity = make_key(path)
         note(f"Made your key {path} (fingerprint {identity.fingerprint}).")
         return identity

@@ -64,7 +64,7 @@ def status(
             return await vault.status(task)
 
     with ending(as_json=as_json):
-        door = Door.of(server, key, server_key, known_servers)
+        door = Door.of(server, key, server_key, known_servers, makes_key=False)
         if save_proof is not None:
             refuse_existing(save_proof, force=force)
         state = asyncio.run(ask())

@@ -17,6 +17,7 @@ from vault_client.cli.subnet_door import (
     as_plain,
     given_text,
     given_value,
+    looking,
     visiting,
 )
 from vault_client.cli.subnet_lines import (
@@ -112,15 +113,19 @@ async def cancel(visit: Visit, task: TaskIdArgument) -> None:
 
 
 @app.command("list")
-@visiting
+@looking
 async def list_(
     visit: Visit,
     role: Annotated[
         str,
         typer.Option(
-            "--as", callback=_word(LIST_ROLES), metavar="ROLE", help=f"Your part in them: {', '.join(LIST_ROLES)}."
+            "--as",
+            callback=_word(LIST_ROLES),
+            metavar="ROLE",
+            help=f"Your part in them, always to be given: {', '.join(LIST_ROLES)}.",
+            show_default=False,
         ),
-    ],
+    ] = "",  # so that the callback names the words
     status: Annotated[
         str | None,
         typer.Option(
@@ -147,7 +152,7 @@ async def list_(
 
 
 @app.command()
-@visiting
+@looking
 async def show(visit: Visit, task: TaskIdArgument) -> None:
     """Show a task as you may see it; once it is scored, everything."""
     async with visit.open() as subnet:
@@ -186,7 +191,7 @@ async def vote(
 
 
 @app.command()
-@visiting
+@looking
 async def votes(visit: Visit, task: TaskIdArgument) -> None:
     """List the votes on a scored task that you had a part in."""
     async with visit.open() as subnet, aclosing(subnet.votes(task)) as lines:
@@ -195,7 +200,7 @@ async def votes(visit: Visit, task: TaskIdArgument) -> None:
 
 
 @app.command()
-@visiting
+@looking
 async def watch(visit: Visit) -> None:
     """Follow what the server tells you until ctrl-C: tasks, votes, scores, links."""
     async with visit.open(waiting=True) as subnet:

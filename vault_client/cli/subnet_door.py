@@ -79,7 +79,7 @@ class Visit:
 Command = Callable[..., Awaitable[None]]
 
 
-def visiting(command: Command) -> Callable[..., None]:
+def visiting(command: Command, *, makes_key: bool = True) -> Callable[..., None]:
     """Turn `async def command(visit, …)` into a command with the shared options behind its own, and one way to end."""
 
     @functools.wraps(command)
@@ -87,7 +87,7 @@ def visiting(command: Command) -> Callable[..., None]:
         shared = {name: given.pop(name) for name in _SHARED}
         as_json = shared.pop("as_json")
         with ending(as_json=as_json, interrupted=None):
-            visit = Visit(Door.of(**shared), as_json)
+            visit = Visit(Door.of(**shared, makes_key=makes_key), as_json)
             asyncio.run(_as_coroutine(command(visit, **given)))
 
     signature = inspect.signature(command, eval_str=True)
@@ -101,6 +101,10 @@ def visiting(command: Command) -> Callable[..., None]:
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     del run.__wrapped__  # typer would look behind it
     return run
+
+
+looking = functools.partial(visiting, makes_key=False)
+"""The same for a command that only reads: a key that is named has to be there."""
 
 
 async def _as_coroutine(awaitable: Awaitable[None]) -> None:

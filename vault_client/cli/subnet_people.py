@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vault_client.cli.subnet_door import HotkeyArgument, Visit, visiting
+from vault_client.cli.subnet_door import HotkeyArgument, Visit, looking, visiting
 from vault_client.cli.subnet_lines import participant_lines, score_line
 
 app = typer.Typer()
@@ -23,7 +23,7 @@ async def register(visit: Visit) -> None:
 
 
 @app.command()
-@visiting
+@looking
 async def who(
     visit: Visit,
     hotkey: Annotated[
@@ -37,7 +37,7 @@ async def who(
 
 
 @app.command()
-@visiting
+@looking
 async def scores(
     visit: Visit,
     hotkey: Annotated[
@@ -78,7 +78,7 @@ async def leave_miner(visit: Visit) -> None:
 
 
 @app.command()
-@visiting
+@looking
 async def contributors(visit: Visit) -> None:
     """List who helps you as a miner, and whom you help."""
     async with visit.open() as subnet:

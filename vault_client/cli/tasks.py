@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from protocol.puzzle import Puzzle
+from protocol.puzzle import Puzzle, commit
 from vault_client.answers import Answer, Order, ProofWish
 from vault_client.cli.bars import wait_shown
 from vault_client.cli.console import ending, note, say
@@ -98,7 +98,7 @@ def cancel(
             await vault.cancel(task)
 
     with ending(as_json=as_json):
-        door = Door.of(server, key, server_key, known_servers)
+        door = Door.of(server, key, server_key, known_servers, makes_key=False)
         asyncio.run(ask())
         say(json.dumps({"task": task, "status": "cancelled"}) if as_json else f"Task {task} is cancelled.")
 
@@ -118,7 +118,11 @@ async def _submit(door: Door, order: Order, key: str | None, wait: bool, submitt
         if not wait:
             return None
         note(describe(task))
-        return await wait_shown(task, puzzle.squarings)
+        answer = await wait_shown(task, puzzle.squarings)
+        if order.commitment not in (None, commit(answer.y, puzzle.modulus)):
+            how = "proved" if answer.judged_by == "proof" else "right"
+            note(f"warning: the answer is {how}; the commitment given does not fit it.")
+        return answer
 
 
 def _ask_later(submitted: list[Task]) -> str:

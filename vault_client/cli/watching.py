@@ -19,6 +19,7 @@ from vault_client.cli.options import (
     KnownServersOption,
     ServerKeyOption,
     ServerOption,
+    task_ids,
 )
 from vault_client.watching import Watch
 
@@ -28,7 +29,10 @@ app = typer.Typer()
 @app.command()
 def watch(
     tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks to follow to their ends.", show_default="all")
+        list[str] | None,
+        typer.Argument(
+            callback=task_ids, metavar="[TASK]...", help="Tasks to follow to their ends.", show_default="all"
+        ),
     ] = None,
     as_json: JsonLinesOption = False,
     server: ServerOption = DEFAULT_SERVER,
@@ -54,7 +58,7 @@ def watch(
 
     with ending(as_json=as_json, interrupted=None):
         shown = _news(as_json=as_json)
-        door = Door.of(server, key, server_key, known_servers)
+        door = Door.of(server, key, server_key, known_servers, makes_key=False)
         asyncio.run(follow())
 
 
