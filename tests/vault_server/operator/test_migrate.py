@@ -16,6 +16,7 @@ from tests.processes import environment
 from tests.vault_server.systems.vault.told import tell
 from vault_server.core.location import PostgresUrl
 from vault_server.keys import identity_path, master_key_path
+from vault_server.operator.migrating import _next_step
 from vault_server.storage.copying import copy_file
 from vault_server.storage.opening import is_used
 
@@ -87,6 +88,29 @@ def test_a_file_without_its_keys_is_not_moved(
     assert cure in refused.stderr
     assert "VAULT_KEY_FILES" in refused.stderr
     assert not is_used(own_postgres_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "in_environment", "said"),
+    [
+        (
+            "postgresql:///v?host=/pg&port=1",
+            False,
+            "VAULT_DATABASE='postgresql:///v?host=/pg&port=1' vault-server serve",
+        ),
+        ("postgresql://ann:geheim@db/v", False, "with VAULT_DATABASE set to the URL of --to: VAULT_KEY_FILES=keys/v "),
+        (
+            "postgresql://ann:geheim@db/v",
+            True,
+            "with VAULT_DATABASE as it is: VAULT_KEY_FILES=keys/v vault-server serve",
+        ),
+    ],
+    ids=["quoted", "password", "environment"],
+)
+def test_the_next_step_is_for_a_shell_and_tells_no_password(url: str, in_environment: bool, said: str) -> None:
+    line = _next_step(PostgresUrl(url), Path("keys/v"), in_environment=in_environment)
+    assert said in line
+    assert "geheim" not in line
 
 
 class Interrupted(Exception):
