@@ -3,6 +3,7 @@ solver's kernel and the rest travel in it."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,8 @@ async def test_the_wheel_installed_elsewhere_serves(tmp_path: Path, processes: l
     call(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", source, cwd=source)
     [wheel] = (tmp_path / "dist").glob("vault_server-*-py3-none-*.whl")
     programs = install_elsewhere(wheel, tmp_path / "elsewhere")
-    assert wheel.name.endswith("-any.whl") == (shutil.which("cc") is None), "a compiler was there or was not"
+    is_compiled = shutil.which("cc") is not None and os.environ.get("VAULT_KERNEL_BUILD") != "no"
+    assert wheel.name.endswith("-any.whl") is not is_compiled
 
     chosen = call(programs / "python", "-c", CHOSEN, cwd=tmp_path).split()
     assert chosen[:2] == [str(pow(3, 2**100, 2**600 + 1)), "gmpy2"]
