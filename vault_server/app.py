@@ -54,6 +54,7 @@ from vault_server.systems.subnet.system import subnet
 from vault_server.systems.vault.records import Parts
 from vault_server.systems.vault.system import vault
 from vault_server.web.health import Health
+from vault_server.web.hive.desk import Desk
 from vault_server.web.scrape import Scrape
 from vault_server.web.server import WebServer
 
@@ -105,6 +106,8 @@ class App:
         questions["live"] = live(settings, self._clock, self.listener, self._pace)
         desk = OperatorDesk(questions, orders_of(operations), self._dispatcher)
         self.control = Control(settings, desk, logs.recent)
+        [accounts] = [system.accounts for system in systems if system.accounts is not None]
+        self._desk = Desk(settings, self._clock, self._dispatcher, accounts, admission.accounts, self.listener.place)
         self.web = self._web([gauge for system in systems for gauge in system.gauges])
 
     async def start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from ipaddress import ip_network
 from pathlib import Path
@@ -237,6 +238,24 @@ class Settings(BaseSettings):
     )
 
     # the hive
+    hive_requests_max: int = Field(
+        default=100, ge=1, le=1_000_000, description="requests of one API key or person in hive_requests_window_ms"
+    )
+    hive_requests_window_ms: int = Field(
+        default=MINUTE_MS, ge=1000, le=HOUR_MS, description="time in which the hive's requests are counted; it slides"
+    )
+    hive_body_bytes_max: int = Field(
+        default=2**20, ge=4096, le=16 * 2**20, description="bytes of one request's body, or of one message on /hive"
+    )
+    hive_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="scheme://host:port of the hive's pages as browsers see them, comma-separated; loopback is known",
+    )
+    hive_socket_url: str | None = Field(
+        default=None,
+        pattern=r"^wss?://[A-Za-z0-9.\-\[\]:]+/hive$",
+        description="where browsers reach /hive, such as wss://hive.example.org/hive; else this server's own port",
+    )
     hive_payment_basis: Literal["budget", "agreed"] = Field(
         default="budget", description="what a completed task pays: its budget, or what the accepted claim asks for"
     )
@@ -264,7 +283,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_names(cls, values: dict[str, object]) -> dict[str, object]:
-        for setting in ("public_names", "trusted_proxies"):
+        for setting in ("public_names", "trusted_proxies", "hive_origins"):
             names = values.get(setting)
             if isinstance(names, str):
                 values[setting] = tuple(name.strip() for name in names.split(",") if name.strip())
@@ -276,6 +295,14 @@ class Settings(BaseSettings):
         for name in names:
             ip_network(name, strict=False)  # its ValueError names what is wrong
         return names
+
+    @field_validator("hive_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", origin):
+                raise ValueError(f"{origin!r} is no scheme://host:port, as browsers send it")
+        return origins
 
     @field_validator("database")
     @classmethod

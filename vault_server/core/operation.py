@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from protocol.envelope import Message
 from protocol.errors import MessageError
+
+if TYPE_CHECKING:
+    from vault_server.core.accounts import Accounts
 
 Row = Mapping[str, Any]
 
@@ -133,8 +136,10 @@ def log(tx: Transaction, event: str, **fields: Any) -> None:
     tx.after(LogEvent(event, fields))
 
 
-Handler = Callable[[Transaction, Caller, Any, int], Any]
-"""The reply is a wire message or None; for the operator, a dataclass of what JSON can hold."""
+Handler = Callable[..., Any]
+"""handler(tx, caller, order, now_ms), or with a Reader as its first argument.
+
+The reply is a wire message or None; for the operator, a dataclass of what JSON can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,8 @@ class Operation:
 
     `allowance` names what the caller uses up by giving this order. If a push has granted that on its connection, the
     order does not count against its rate limit.
+
+    `only_reads`: the handler takes a Reader, and is carried out beside the writer, on what is on disk by then.
     """
 
     order: type
@@ -154,6 +161,7 @@ class Operation:
     check: Callable[[Any], None] | None = None
     checked: Callable[[Any], bool] | None = None
     allowance: Callable[[Any], Hashable | None] | None = None
+    only_reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,5 +282,7 @@ class System:
     """What is done when a node is gone: take_offline(tx, node, now_ms) for who was online there."""
     returned: Sequence[Callable[[Transaction, str, int], None]] = ()
     """What is done when a node that was taken to be gone is there after all: its peers never left it."""
+    accounts: Accounts | None = None
+    """Who may come, where the callers of this system have no keys."""
     waking: Sequence[Any] = ()
     """Orders given when the server stood still for a while, before anything falls due."""

@@ -1,6 +1,7 @@
 """Orders in, replies out: checks off the loop, then everything that has arrived in one transaction (design §3).
 
-A lone order waits for nobody; a burst costs one wait for the disk. Nothing is replied before it is on disk.
+A lone order waits for nobody; a burst costs one wait for the disk. Nothing is replied before it is on disk. What only
+reads is carried out beside that, on what is on disk.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import gmpy2
 import structlog
@@ -18,7 +19,7 @@ import structlog
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
 from vault_server.clock import Clock
-from vault_server.core.operation import Caller, Effect, Operation, Refusal, Transaction
+from vault_server.core.operation import Caller, Effect, Operation, Reader, Refusal, Transaction
 from vault_server.dispatch.lanes import Lanes
 from vault_server.dispatch.router import Router
 from vault_server.dispatch.turns import Turns
@@ -26,6 +27,8 @@ from vault_server.settings import Settings
 from vault_server.storage.database import Database, Outcome, StorageError
 
 logger = structlog.get_logger()
+
+T = TypeVar("T")
 
 RETRY_AFTER_MS = 1000
 LINE_SECONDS_MAX = 5.0
@@ -67,6 +70,7 @@ class Dispatcher:
         self._checkers: ThreadPoolExecutor | None = None
         self._checking: set[asyncio.Future[None]] = set()
         self._unchecked: Turns[_Waiting] = Turns()
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Ready to take orders."""
@@ -91,6 +95,7 @@ class Dispatcher:
         if self._lanes is not None:
             await self._lanes.stop()
             self._lanes = None
+        await asyncio.gather(*self._reading)
         if self._checkers is not None:
             self._checkers.shutdown()
             self._checkers = None
@@ -104,6 +109,9 @@ class Dispatcher:
         """
         operation = self._router.route(caller, order)
         waiting = _Waiting(operation, caller, order, done, guard)
+        if operation.only_reads:
+            self._read(waiting)
+            return
         if operation.check is None or (operation.checked is not None and operation.checked(order)):
             self._enqueue(waiting)
         else:
@@ -124,11 +132,36 @@ class Dispatcher:
         self.submit(caller, order, done, guard)
         return await answer
 
+    async def look(self, function: Callable[[Reader], T]) -> T:
+        """Read outside of any operation, as doors do before there is a caller. Raises MessageError."""
+        try:
+            return await self._database.read(function)
+        except StorageError as error:
+            logger.error("storage.failed", order="look", reason=str(error))
+            raise _unavailable(error) from None
+
     def _enqueue(self, waiting: _Waiting) -> None:
         if self._lanes is None:
             raise _draining()
         waiting.since = asyncio.get_running_loop().time()
         self._lanes.add(waiting)
+
+    def _read(self, waiting: _Waiting) -> None:
+        assert waiting.guard is None, "what only reads has nothing to guard"
+        if self._lanes is None:
+            raise _draining()
+        reading = asyncio.create_task(self._read_and_reply(waiting))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+
+    async def _read_and_reply(self, waiting: _Waiting) -> None:
+        now_ms = self._clock.now_ms()
+        handler, caller, order = waiting.operation.handler, waiting.caller, waiting.order
+        try:
+            outcome = Outcome(await self._database.read(lambda reader: handler(reader, caller, order, now_ms)))
+        except Exception as error:
+            outcome = Outcome(error=error)
+        self._deliver(waiting, outcome)
 
     def _check_first(self, waiting: _Waiting) -> None:
         if not self._takes_checks:

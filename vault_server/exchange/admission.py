@@ -13,6 +13,7 @@ from protocol.envelope import Message
 from protocol.errors import Code, MessageError
 from protocol.session import Exit
 from vault_server.core.operation import Caller, Endpoint, Operation
+from vault_server.exchange.quota import Quota
 from vault_server.exchange.windows import Windows
 from vault_server.settings import Settings
 
@@ -74,6 +75,8 @@ class Admission:
             Endpoint.CLIENT: settings.max_requests_per_window_client,
             Endpoint.SUBNET: settings.max_requests_per_window_client,
         }
+        self.accounts = Quota(settings.hive_requests_max, settings.hive_requests_window_ms)
+        """What agents and people have left, on whichever door; their excess is refused, and never banned for."""
         self._window_s = settings.rate_limit_window
         self._arrivals = Windows(RENEWALS_MAX, self._window_s * 1000, KEYS_MAX)
         self._allowances_max = GRANTS_PER_ASSIGNMENT * settings.capacity_max + settings.push_window
@@ -86,7 +89,7 @@ class Admission:
 
     def allowances(self, caller: Caller, now_ms: int) -> Allowances:
         """What a new connection of the caller may be granted."""
-        arrivals = self._arrivals.of(f"{caller.endpoint}:{caller.fingerprint}", now_ms)
+        arrivals = self._arrivals.of(f"{caller.endpoint}:{caller.subject}", now_ms)
         if arrivals.wait_ms(now_ms):
             return Allowances(0)
         arrivals.add(now_ms)
@@ -109,6 +112,9 @@ class Admission:
             windows.forget(fingerprint)
 
     def _count(self, caller: Caller, now_ms: int) -> None:
+        if caller.endpoint is Endpoint.HIVE:
+            self.accounts.check(caller.subject, now_ms)
+            return
         window = self._windows[caller.endpoint].of(caller.fingerprint, now_ms)
         wait_ms = window.wait_ms(now_ms)
         if wait_ms == 0:

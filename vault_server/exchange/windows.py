@@ -27,6 +27,16 @@ class Window:
         """One more has happened."""
         self._times.append(now_ms)
 
+    def count(self, now_ms: int) -> int:
+        """How many are in it; what has left it is forgotten."""
+        while self._times and now_ms - self._times[0] >= self._span_ms:
+            self._times.popleft()
+        return len(self._times)
+
+    def reset_ms(self, now_ms: int) -> int:
+        """How long until the oldest one has left it; 0 when it is empty."""
+        return self._times[0] + self._span_ms - now_ms if self.count(now_ms) else 0
+
     def is_idle(self, now_ms: int) -> bool:
         """Whether nothing is left in it: it can be forgotten."""
         return not self._times or now_ms - self._times[-1] >= self._span_ms

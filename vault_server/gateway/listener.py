@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from vault_server.core.tally import Tally
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.pump import Pump
 from vault_server.exchange.admission import Admission
-from vault_server.gateway.addresses import AddressBook
+from vault_server.gateway.addresses import AddressBook, counted_as, plain_address
 from vault_server.gateway.connection import Connection
 from vault_server.gateway.descriptors import TOLD_MAX, connections_that_fit
 from vault_server.gateway.guard import Guard
@@ -151,6 +151,13 @@ class Listener:
     def relay(self, relay: Relay) -> None:
         """Send a message that need not arrive to whoever is connected."""
         self._relays.pass_on(relay)
+
+    def place(self, peer: str, forwarded_for: Iterable[str]) -> str:
+        """Where a request of another port comes from, as limits count it."""
+        address = plain_address(peer)
+        if self.proxies.trusts(address):
+            address = self.proxies.origin(address, forwarded_for)
+        return counted_as(address, self.settings.ipv6_prefix_bits)
 
     # what connections report
 

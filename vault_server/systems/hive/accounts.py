@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
+from vault_server.core.accounts import Credentials
 from vault_server.core.operation import Caller, Reader, Refusal, Transaction, log
 from vault_server.systems.hive import access, credits, keys, orders, rules, showing
 from vault_server.systems.hive.credits import Movement
@@ -14,14 +13,6 @@ from vault_server.systems.hive.records import Parts, q
 
 SELF_GIVEN_ROLES = ("poster", "operator", "both")
 """Roles that somebody may register with: nobody makes himself an admin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a login is compared with; no hash: nobody can log in."""
-
-    user_id: int | None
-    password_hash: str | None
 
 
 def credentials_of(reader: Reader, email: str) -> Credentials:
@@ -96,12 +87,12 @@ def appoint_admin(
 
 
 def my_account(
-    _parts: Parts, tx: Transaction, caller: Caller, _order: wire.MyAccount, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, _order: wire.MyAccount, _now_ms: int
 ) -> reply.AccountShown:
     """A person's own account; an agent never sees its operator's."""
-    actor = access.actor_of(tx, caller)
+    actor = access.actor_of(reader, caller)
     access.need_person(actor)
-    return _account(tx, actor.user_id)
+    return _account(reader, actor.user_id)
 
 
 def update_account(
@@ -127,7 +118,7 @@ def update_account(
     return _account(tx, actor.user_id)
 
 
-def _account(tx: Transaction, user_id: int) -> reply.AccountShown:
-    row = tx.one(q.user, id=user_id)
+def _account(reader: Reader, user_id: int) -> reply.AccountShown:
+    row = reader.one(q.user, id=user_id)
     assert row is not None, f"user {user_id} is there"
     return reply.AccountShown(account=showing.account(row))

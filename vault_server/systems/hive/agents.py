@@ -9,7 +9,7 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from protocol.hive_fields import CLEARED
-from vault_server.core.operation import Caller, Refusal, Row, Transaction, log
+from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
 from vault_server.systems.hive import access, credits, keys, pages, rules, showing, webhooks
 from vault_server.systems.hive.access import Actor
 from vault_server.systems.hive.credits import Movement
@@ -78,8 +78,8 @@ def _check_room(parts: Parts, tx: Transaction, actor: Actor) -> None:
         )
 
 
-def _agent(tx: Transaction, agent_id: int) -> Row:
-    row = tx.one(q.agent, id=agent_id)
+def _agent(reader: Reader, agent_id: int) -> Row:
+    row = reader.one(q.agent, id=agent_id)
     if row is None:
         raise no_such_agent(agent_id)
     return row
@@ -92,27 +92,27 @@ def no_such_agent(agent_id: int) -> Refusal:
     )
 
 
-def get_agent(_parts: Parts, tx: Transaction, caller: Caller, order: wire.GetAgent, _now_ms: int) -> reply.AgentShown:
+def get_agent(_parts: Parts, reader: Reader, caller: Caller, order: wire.GetAgent, _now_ms: int) -> reply.AgentShown:
     """Anybody's agent, as anybody sees it."""
-    access.actor_of(tx, caller)
-    return reply.AgentShown(agent=showing.agent(_agent(tx, order.agent_id)))
+    access.actor_of(reader, caller)
+    return reply.AgentShown(agent=showing.agent(_agent(reader, order.agent_id)))
 
 
-def me(_parts: Parts, tx: Transaction, caller: Caller, _order: wire.AskMe, _now_ms: int) -> reply.OwnAgentShown:
+def me(_parts: Parts, reader: Reader, caller: Caller, _order: wire.AskMe, _now_ms: int) -> reply.OwnAgentShown:
     """The agent that asks."""
-    agent_id = access.need_agent(access.actor_of(tx, caller))
-    return reply.OwnAgentShown(agent=showing.own_agent(_agent(tx, agent_id)))
+    agent_id = access.need_agent(access.actor_of(reader, caller))
+    return reply.OwnAgentShown(agent=showing.own_agent(_agent(reader, agent_id)))
 
 
 def list_my_agents(
-    _parts: Parts, tx: Transaction, caller: Caller, order: wire.ListMyAgents, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, order: wire.ListMyAgents, _now_ms: int
 ) -> reply.OwnAgentPage:
     """One page of a person's agents, the oldest first."""
-    actor = access.actor_of(tx, caller)
+    actor = access.actor_of(reader, caller)
     access.need_person(actor)
     question = f"agents {actor.user_id}"
     [after] = pages.place(order.cursor, question, 0)
-    rows = tx.all(q.agents_of_operator, user_id=actor.user_id, id=after, count=pages.lines_of(order.limit) + 1)
+    rows = reader.all(q.agents_of_operator, user_id=actor.user_id, id=after, count=pages.lines_of(order.limit) + 1)
     found = pages.page(rows, order.limit, question, showing.own_agent, "id")
     return reply.OwnAgentPage(agents=found.lines, has_more=found.has_more, cursor=found.cursor)
 

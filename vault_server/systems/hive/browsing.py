@@ -9,7 +9,7 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from protocol.hive_records import CREDITS_MAX
-from vault_server.core.operation import Caller, Query, Refusal, Transaction
+from vault_server.core.operation import Caller, Query, Reader, Refusal
 from vault_server.systems.hive import access, pages, showing
 from vault_server.systems.hive.pages import ID_MAX
 from vault_server.systems.hive.records import Parts, q
@@ -33,10 +33,10 @@ _BROWSE: dict[str, tuple[Query, Query, tuple[int, ...], tuple[str, ...]]] = {
 
 
 def browse_tasks(
-    _parts: Parts, tx: Transaction, caller: Caller, order: wire.BrowseTasks, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, order: wire.BrowseTasks, _now_ms: int
 ) -> reply.TaskPage:
     """One page of the tasks in a state."""
-    access.actor_of(tx, caller)
+    access.actor_of(reader, caller)
     filters = _filters(order)
     sort = order.sort or "newest"
     of_all, of_category, first, columns = _BROWSE[sort]
@@ -46,18 +46,18 @@ def browse_tasks(
     if budget:
         values["budget"] = budget[0]
     if order.category is None:
-        rows = tx.all(of_all, **values)
+        rows = reader.all(of_all, **values)
     else:
-        rows = tx.all(of_category, category=order.category, **values)
+        rows = reader.all(of_category, category=order.category, **values)
     found = pages.page(rows, order.limit, question, showing.task_line, *columns)
     return reply.TaskPage(tasks=found.lines, has_more=found.has_more, cursor=found.cursor)
 
 
 def search_tasks(
-    _parts: Parts, tx: Transaction, caller: Caller, order: wire.SearchTasks, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, order: wire.SearchTasks, _now_ms: int
 ) -> reply.TaskPage:
     """One page of the tasks that have all the words, by relevance: a rank that no later task changes."""
-    access.actor_of(tx, caller)
+    access.actor_of(reader, caller)
     words = _WORD.findall(order.q)
     if not words:
         raise Refusal(Code.INVALID_PARAMETER, "Field 'q' holds no word.", "Send words of two characters or more.")
@@ -65,7 +65,7 @@ def search_tasks(
     question = f"search {words} {sorted(filters.items())} {order.category}"
     tier, task_id = pages.place(order.cursor, question, _TIER_MAX, ID_MAX)
     every = " AND ".join(f'"{word}"' for word in words)
-    rows = tx.all(
+    rows = reader.all(
         q.search_tasks,
         **filters,
         anywhere=every,
@@ -93,26 +93,26 @@ def _filters(order: wire.BrowseTasks | wire.SearchTasks) -> dict[str, Any]:
     return {"status": order.status or "open", "min_budget": low, "max_budget": high}
 
 
-def my_tasks(_parts: Parts, tx: Transaction, caller: Caller, order: wire.MyTasks, _now_ms: int) -> reply.TaskPage:
+def my_tasks(_parts: Parts, reader: Reader, caller: Caller, order: wire.MyTasks, _now_ms: int) -> reply.TaskPage:
     """One page of the tasks that the caller works on, or has posted."""
-    actor = access.actor_of(tx, caller)
+    actor = access.actor_of(reader, caller)
     role = order.role or ("poster" if actor.agent_id is None else "worker")
     question = f"my_tasks {caller.account} {role} {order.status}"
     [before] = pages.place(order.cursor, question, ID_MAX)
     values = {"id": before, "status": order.status, "count": pages.lines_of(order.limit) + 1}
     if role == "poster":
-        rows = tx.all(q.tasks_of_poster, user_id=actor.user_id, **values)
+        rows = reader.all(q.tasks_of_poster, user_id=actor.user_id, **values)
     elif actor.agent_id is not None:
-        rows = tx.all(q.tasks_of_agent, agent_id=actor.agent_id, **values)
+        rows = reader.all(q.tasks_of_agent, agent_id=actor.agent_id, **values)
     else:
-        rows = tx.all(q.tasks_of_operator, user_id=actor.user_id, **values)
+        rows = reader.all(q.tasks_of_operator, user_id=actor.user_id, **values)
     found = pages.page(rows, order.limit, question, showing.task_line, "id")
     return reply.TaskPage(tasks=found.lines, has_more=found.has_more, cursor=found.cursor)
 
 
 def list_categories(
-    _parts: Parts, tx: Transaction, caller: Caller, _order: wire.ListCategories, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, _order: wire.ListCategories, _now_ms: int
 ) -> reply.CategoryList:
     """All of them, in their order."""
-    access.actor_of(tx, caller)
-    return reply.CategoryList(categories=tuple(showing.category(row) for row in tx.all(q.categories)))
+    access.actor_of(reader, caller)
+    return reply.CategoryList(categories=tuple(showing.category(row) for row in reader.all(q.categories)))

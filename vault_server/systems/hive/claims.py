@@ -6,7 +6,7 @@ from protocol import hive as wire
 from protocol import hive_records as shown
 from protocol import hive_replies as reply
 from protocol.errors import Code
-from vault_server.core.operation import Caller, Refusal, Row, Transaction, log
+from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
 from vault_server.systems.hive import access, events, pages, reputation, showing
 from vault_server.systems.hive.access import Actor
 from vault_server.systems.hive.records import Parts, Task, claim_of, move_claim, move_task, no_such_task, q
@@ -99,18 +99,16 @@ def _check_open(task: Task) -> None:
         )
 
 
-def list_claims(
-    _parts: Parts, tx: Transaction, caller: Caller, order: wire.ListClaims, _now_ms: int
-) -> reply.ClaimPage:
+def list_claims(_parts: Parts, reader: Reader, caller: Caller, order: wire.ListClaims, _now_ms: int) -> reply.ClaimPage:
     """One page of a task's claims: all for its poster and admins; his own for everybody else."""
-    actor = access.actor_of(tx, caller)
-    row = tx.one(q.task_seen, id=order.task_id)
+    actor = access.actor_of(reader, caller)
+    row = reader.one(q.task_seen, id=order.task_id)
     if row is None:
         raise no_such_task(order.task_id)
     sees_all = showing.is_party(actor, row["poster_id"], None)
     question = f"claims {order.task_id} {caller.account}"
     [before] = pages.place(order.cursor, question, pages.ID_MAX)
-    rows = tx.all(
+    rows = reader.all(
         q.claims_of_task,
         task_id=order.task_id,
         id=before,
@@ -122,16 +120,16 @@ def list_claims(
     return reply.ClaimPage(claims=found.lines, has_more=found.has_more, cursor=found.cursor)
 
 
-def my_claims(_parts: Parts, tx: Transaction, caller: Caller, order: wire.MyClaims, _now_ms: int) -> reply.ClaimPage:
+def my_claims(_parts: Parts, reader: Reader, caller: Caller, order: wire.MyClaims, _now_ms: int) -> reply.ClaimPage:
     """One page of the caller's claims."""
-    actor = access.actor_of(tx, caller)
+    actor = access.actor_of(reader, caller)
     question = f"my_claims {caller.account} {order.status}"
     [before] = pages.place(order.cursor, question, pages.ID_MAX)
     filters = {"id": before, "status": order.status, "count": pages.lines_of(order.limit) + 1}
     if actor.agent_id is not None:
-        rows = tx.all(q.claims_of_agent, agent_id=actor.agent_id, **filters)
+        rows = reader.all(q.claims_of_agent, agent_id=actor.agent_id, **filters)
     else:
-        rows = tx.all(q.claims_of_operator, user_id=actor.user_id, **filters)
+        rows = reader.all(q.claims_of_operator, user_id=actor.user_id, **filters)
     found = pages.page(rows, order.limit, question, showing.claim, "id")
     return reply.ClaimPage(claims=found.lines, has_more=found.has_more, cursor=found.cursor)
 

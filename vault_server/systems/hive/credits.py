@@ -8,7 +8,7 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from protocol.hive_records import CreditTransaction
-from vault_server.core.operation import Caller, Refusal, Transaction, log
+from vault_server.core.operation import Caller, Reader, Refusal, Transaction, log
 from vault_server.systems.hive import access, pages, rules, showing
 from vault_server.systems.hive.records import Parts, Task, accepted_claim, q
 from vault_server.systems.hive.rules import Settlement
@@ -98,16 +98,16 @@ def deposit(_parts: Parts, tx: Transaction, caller: Caller, order: wire.Deposit,
 
 
 def list_credits(
-    _parts: Parts, tx: Transaction, caller: Caller, order: wire.AskCredits, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, order: wire.AskCredits, _now_ms: int
 ) -> reply.CreditPage:
     """The caller's balance, and one page of his ledger."""
-    actor = access.actor_of(tx, caller)
+    actor = access.actor_of(reader, caller)
     question = f"credits {actor.user_id}"
     [before] = pages.place(order.cursor, question, pages.ID_MAX)
-    user = tx.one(q.user, id=actor.user_id)
+    user = reader.one(q.user, id=actor.user_id)
     assert user is not None, f"user {actor.user_id} speaks"
     count = pages.lines_of(order.limit) + 1
-    rows = tx.all(q.transactions_of_user, user_id=actor.user_id, id=before, count=count)
+    rows = reader.all(q.transactions_of_user, user_id=actor.user_id, id=before, count=count)
     found = pages.page(rows, order.limit, question, showing.transaction, "id")
     return reply.CreditPage(
         credit_balance=user["credit_balance"],

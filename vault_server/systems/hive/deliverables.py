@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
-from vault_server.core.operation import Caller, Refusal, Row, Transaction, log
+from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
 from vault_server.exchange import deadlines
 from vault_server.systems.hive import access, credits, disputes, events, reputation, showing
 from vault_server.systems.hive.records import (
@@ -98,18 +98,18 @@ def _exhausted(task: Task) -> Refusal:
 
 
 def list_deliverables(
-    _parts: Parts, tx: Transaction, caller: Caller, order: wire.ListDeliverables, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, order: wire.ListDeliverables, _now_ms: int
 ) -> reply.DeliverableList:
     """All of them for the task's poster and admins; an agent, and its operator, see what it handed in itself."""
-    actor = access.actor_of(tx, caller)
-    row = tx.one(q.task_line, id=order.task_id)
+    actor = access.actor_of(reader, caller)
+    row = reader.one(q.task_line, id=order.task_id)
     if row is None:
         raise no_such_task(order.task_id)
     if showing.is_party(actor, row["poster_id"], None):
-        rows = tx.all(q.deliverables_of_task, task_id=order.task_id, count=SHOWN_MAX)
+        rows = reader.all(q.deliverables_of_task, task_id=order.task_id, count=SHOWN_MAX)
     elif actor.user_id == row["worker_id"]:
         worker: int = row["claimed_by_agent_id"]
-        rows = tx.all(q.deliverables_of_agent, task_id=order.task_id, agent_id=worker, count=SHOWN_MAX)
+        rows = reader.all(q.deliverables_of_agent, task_id=order.task_id, agent_id=worker, count=SHOWN_MAX)
     else:
         raise access.forbidden(
             f"What is handed in for task {order.task_id} is between its poster and its agent.",

@@ -6,7 +6,7 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from protocol.hive_records import Review
-from vault_server.core.operation import Caller, Refusal, Transaction, log
+from vault_server.core.operation import Caller, Reader, Refusal, Transaction, log
 from vault_server.systems.hive import access, events, pages, reputation, showing
 from vault_server.systems.hive.agents import no_such_agent
 from vault_server.systems.hive.records import Parts, Task, q, task_to_decide
@@ -42,15 +42,15 @@ def _check_reviewable(tx: Transaction, task: Task) -> None:
 
 
 def list_reviews(
-    _parts: Parts, tx: Transaction, caller: Caller, order: wire.ListReviews, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, order: wire.ListReviews, _now_ms: int
 ) -> reply.ReviewPage:
     """One page of an agent's reviews, the newest first."""
-    access.actor_of(tx, caller)
-    if tx.one(q.agent, id=order.agent_id) is None:
+    access.actor_of(reader, caller)
+    if reader.one(q.agent, id=order.agent_id) is None:
         raise no_such_agent(order.agent_id)
     question = f"reviews {order.agent_id}"
     [before] = pages.place(order.cursor, question, pages.ID_MAX)
     count = pages.lines_of(order.limit) + 1
-    rows = tx.all(q.reviews_of_agent, agent_id=order.agent_id, id=before, count=count)
+    rows = reader.all(q.reviews_of_agent, agent_id=order.agent_id, id=before, count=count)
     found = pages.page(rows, order.limit, question, showing.review, "id")
     return reply.ReviewPage(reviews=found.lines, has_more=found.has_more, cursor=found.cursor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protocol import hive as wire
 from protocol import hive_replies as reply
-from vault_server.core.operation import Caller, Row, Transaction, log
+from vault_server.core.operation import Caller, Reader, Row, Transaction, log
 from vault_server.exchange import deadlines
 from vault_server.systems.hive import access, credits, disputes, events, pages, reputation, showing
 from vault_server.systems.hive.access import Actor
@@ -84,11 +84,11 @@ def _carry_out(parts: Parts, tx: Transaction, task: Task, deliverable: Row, outc
 
 
 def list_disputes(
-    _parts: Parts, tx: Transaction, caller: Caller, order: wire.ListDisputes, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, order: wire.ListDisputes, _now_ms: int
 ) -> reply.TaskPage:
     """One page of the tasks that wait for an admin, the oldest first."""
-    access.need_admin(access.actor_of(tx, caller))
+    access.need_admin(access.actor_of(reader, caller))
     [after] = pages.place(order.cursor, "disputes", 0)
-    rows = tx.all(q.tasks_disputed, id=after, count=pages.lines_of(order.limit) + 1)
+    rows = reader.all(q.tasks_disputed, id=after, count=pages.lines_of(order.limit) + 1)
     found = pages.page(rows, order.limit, "disputes", showing.task_line, "id")
     return reply.TaskPage(tasks=found.lines, has_more=found.has_more, cursor=found.cursor)

@@ -25,6 +25,7 @@ from vault_server.systems.hive import (
     upkeep,
     webhooks,
 )
+from vault_server.systems.hive.doors import HiveAccounts
 from vault_server.systems.hive.gauges import GAUGES
 from vault_server.systems.hive.invariants import INVARIANTS
 from vault_server.systems.hive.pushes import PUSHES
@@ -90,7 +91,8 @@ def hive(parts: Parts) -> System:
 
     def asked(order: type, handler: Callable[..., Any]) -> Operation:
         is_repeatable = "idempotency_key" in order.SHAPE.names  # type: ignore[attr-defined]
-        return Operation(order, ACCOUNTS, partial(once(handler) if is_repeatable else handler, parts))
+        carry_out = partial(once(handler) if is_repeatable else handler, parts)
+        return Operation(order, ACCOUNTS, carry_out, only_reads=order in wire.QUESTIONS)
 
     def ordered(order: type, handler: Callable[..., Any], callers: frozenset[Endpoint] = ITSELF) -> Operation:
         return Operation(order, callers, partial(handler, parts))
@@ -115,4 +117,5 @@ def hive(parts: Parts) -> System:
         sealed=SEALED,
         tidying=[partial(upkeep.tidy, parts)],
         starting=[orders.StartHive()],
+        accounts=HiveAccounts(parts),
     )

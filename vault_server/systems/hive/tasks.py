@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
-from vault_server.core.operation import Caller, Refusal, Row, Transaction, log
+from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
 from vault_server.systems.hive import access, events, reputation, rules, showing
 from vault_server.systems.hive.records import (
     Parts,
@@ -62,9 +62,9 @@ def _check_order(tx: Transaction, order: wire.PostTask, now_ms: int) -> None:
         )
 
 
-def get_task(_parts: Parts, tx: Transaction, caller: Caller, order: wire.GetTask, _now_ms: int) -> reply.TaskShown:
+def get_task(_parts: Parts, reader: Reader, caller: Caller, order: wire.GetTask, _now_ms: int) -> reply.TaskShown:
     """A task, whole."""
-    return reply.TaskShown(task=showing.task(tx, order.task_id, access.actor_of(tx, caller)))
+    return reply.TaskShown(task=showing.task(reader, order.task_id, access.actor_of(reader, caller)))
 
 
 def cancel_task(_parts: Parts, tx: Transaction, caller: Caller, order: wire.CancelTask, now_ms: int) -> reply.TaskMoved:

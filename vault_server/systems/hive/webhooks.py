@@ -12,7 +12,7 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from protocol.hive_records import EVENTS
-from vault_server.core.operation import Caller, Refusal, Row, Transaction, log
+from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
 from vault_server.systems.hive import access, showing
 from vault_server.systems.hive.records import Parts, q
 
@@ -109,11 +109,11 @@ def _webhook(tx: Transaction, agent_id: int, webhook_id: int) -> Row:
 
 
 def list_webhooks(
-    _parts: Parts, tx: Transaction, caller: Caller, _order: wire.ListWebhooks, _now_ms: int
+    _parts: Parts, reader: Reader, caller: Caller, _order: wire.ListWebhooks, _now_ms: int
 ) -> reply.WebhookList:
     """All of an agent's, the oldest first."""
-    agent_id = access.need_agent(access.actor_of(tx, caller))
-    rows = tx.all(q.webhooks_of_agent, agent_id=agent_id)
+    agent_id = access.need_agent(access.actor_of(reader, caller))
+    rows = reader.all(q.webhooks_of_agent, agent_id=agent_id)
     return reply.WebhookList(webhooks=tuple(showing.webhook(row) for row in rows))
 
 

@@ -12,6 +12,7 @@ from protocol.errors import Code, MessageError
 from protocol.hive_fields import CLEARED, Hidden
 from tests.vault_server.systems.hive.conftest import MakeHive
 from tests.vault_server.systems.hive.harness import PASSWORD_HASH, Hive, agent, number_of, user
+from vault_server.core.accounts import Credentials
 from vault_server.core.operation import OPERATOR, SERVER, Caller
 from vault_server.systems.hive import accounts, keys
 from vault_server.systems.hive.logins import Logins
@@ -242,10 +243,10 @@ async def test_logging_out_ends_one_session(hive: Hive) -> None:
 async def test_credentials_of_nobody_look_like_those_of_who_cannot_log_in(hive: Hive) -> None:
     ann = await hive.person()
 
-    async def found(email: str) -> accounts.Credentials:
+    async def found(email: str) -> Credentials:
         return await hive.database.read(lambda reader: accounts.credentials_of(reader, email))
 
-    assert await found("ann@example.org") == accounts.Credentials(number_of(ann), PASSWORD_HASH)
+    assert await found("ann@example.org") == Credentials(number_of(ann), PASSWORD_HASH)
     assert (await found("eve@example.org")).password_hash is None
     assert (await found("house@hive.invalid")).password_hash is None
 
