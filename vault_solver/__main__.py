@@ -37,7 +37,7 @@ from vault_solver.options import (
 )
 from vault_solver.pins import default_known_servers_path
 from vault_solver.solver import run as run_solver
-from vault_solver.squaring import CHECKPOINT_SECONDS, CHECKS_PER_CHECKPOINT
+from vault_solver.squaring import CRASH_LOSS_SECONDS, CHECKS_PER_CHECKPOINT
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -187,16 +187,16 @@ def run(
             show_default="beside the key: solver.checkpoints",
         ),
     ] = None,
-    checkpoint_every: Annotated[
+    crash_loss: Annotated[
         float,
         typer.Option(
             min=0.1,
             max=3600,
             metavar="SECONDS",
-            envvar="VAULT_SOLVER_CHECKPOINT_EVERY",
+            envvar="VAULT_SOLVER_CRASH_LOSS",
             help="Seconds of work that a crash may cost; squarings are checked and written down more often.",
         ),
-    ] = CHECKPOINT_SECONDS,
+    ] = CRASH_LOSS_SECONDS,
     disk_mib: Annotated[
         int,
         typer.Option(
@@ -266,7 +266,7 @@ def run(
             kept_on_stop=on_stop is OnStop.KEEP,
             calibration_seconds=calibration,
             checkpoints_folder=checkpoints,
-            check_seconds=checkpoint_every / CHECKS_PER_CHECKPOINT,
+            check_seconds=crash_loss / CHECKS_PER_CHECKPOINT,
             disk_bytes_max=disk_mib * 2**20,
             proof_bytes_max=proof_memory * 1024,
             relay=not no_relay,

@@ -37,7 +37,7 @@ from tests.processes import LoggingProcess, Server
 from tests.vault_solver.watched_solver import WatchedSolver
 
 QUICK = ("--calibration", "0.02")
-OFTEN = ("--checkpoint-every", "0.1")
+OFTEN = ("--crash-loss", "0.1")
 SECOND = 8_000_000
 """Squarings modulo 512 bits: about a second."""
 LITTLE_MEMORY = ("--proof-memory", "1")
@@ -103,7 +103,7 @@ async def test_every_length_is_proved(server: Server, start_solver: StartSolver,
 
 
 async def test_a_solver_that_errs_sends_no_proof_that_does_not_hold(server: Server, begin: Begin, maker: Maker) -> None:
-    solver = await begin("--checkpoint-every", "30", wrong=100)
+    solver = await begin("--crash-loss", "30", wrong=100)
     async with await dial(server.url) as client:
         order, answer = wanted(maker, SECOND)
         await client.ask(order, PuzzleAccepted)

@@ -37,7 +37,7 @@ LONG = 12_000_000
 """Squarings: some one and a half seconds."""
 ENOUGH = 0.6
 """Of them, relayed before the first solver dies."""
-OFTEN = ("--checkpoint-every", "0.1")
+OFTEN = ("--crash-loss", "0.1")
 DEPTH = 6
 
 

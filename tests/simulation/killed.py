@@ -59,7 +59,7 @@ class Scene:
 
     async def solver(self) -> Solver:
         """One more solver, online."""
-        every = ("--checkpoint-every", f"{self.interval:g}", "--calibration", "0.2", "--kernel", "gmpy2")
+        every = ("--crash-loss", f"{self.interval:g}", "--calibration", "0.2", "--kernel", "gmpy2")
         solver = Solver(self.server, self.folder, f"solver-{len(self.solvers) + 1}", every)
         self.solvers.append(solver)
         await solver.start()

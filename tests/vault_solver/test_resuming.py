@@ -22,7 +22,7 @@ MODULUS, TRAPDOOR = make_modulus(512)
 LONG = 8_000_000
 """Squarings: about a second."""
 ENDLESS = 10**10
-OFTEN = ("--checkpoint-every", "0.1")
+OFTEN = ("--crash-loss", "0.1")
 
 Begin = Callable[..., Awaitable[WatchedSolver]]
 
