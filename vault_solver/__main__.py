@@ -37,7 +37,7 @@ from vault_solver.options import (
 )
 from vault_solver.pins import default_known_servers_path
 from vault_solver.solver import run as run_solver
-from vault_solver.squaring import CRASH_LOSS_SECONDS, CHECKS_PER_CHECKPOINT
+from vault_solver.squaring import CHECKS_PER_CHECKPOINT, CRASH_LOSS_SECONDS
 
 app = typer.Typer(
     no_args_is_help=True,

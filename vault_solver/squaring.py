@@ -20,8 +20,8 @@ from vault_solver.state import State
 
 CHECK_SECONDS = 30.0
 CHECKS_PER_CHECKPOINT = 2.5
-"""What follows the last check is lost, and with a damaged newest file what follows the one before: twice two fifths. The
-last fifth is for coming back."""
+"""What follows the last check is lost, and with a damaged newest file what follows the one before: twice two fifths.
+The last fifth is for coming back."""
 CRASH_LOSS_SECONDS = CHECKS_PER_CHECKPOINT * CHECK_SECONDS
 """Seconds of work that a crash may cost, also when the newest checkpoint is damaged."""
 """Between two checks: what one error costs at most, and how often there is a state to write down."""
