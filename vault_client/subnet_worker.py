@@ -16,8 +16,8 @@ from protocol import json_text
 from protocol import subnet as wire
 from vault_client.durations import format_duration
 from vault_client.errors import Refused
+from vault_client.programs import ProgramFailed, run_program
 from vault_client.subnet import Subnet, SubnetEvent
-from vault_client.subnet_program import ProgramFailed, run_program
 
 CHOICES = ("a", "b")
 SECONDS_MIN = 0.5

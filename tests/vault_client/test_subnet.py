@@ -23,7 +23,7 @@ from tests.vault_client.conftest import Client, Command
 from vault_client import Refused, Subnet, connect_subnet
 from vault_client.__main__ import app
 from vault_client.errors import VaultClientError
-from vault_client.subnet_program import OUTPUT_BYTES_MAX, ProgramFailed, run_program
+from vault_client.programs import OUTPUT_BYTES_MAX, ProgramFailed, run_program
 
 PROMPT = {"prompt": "say something"}
 
@@ -145,7 +145,7 @@ async def test_a_program_answers(tmp_path: Path) -> None:
     [
         ("echo broken >&2; exit 3", "exit code 3. broken"),
         ("exit 1", "exit code 1. It said nothing."),
-        (f"head -c {OUTPUT_BYTES_MAX + 1} /dev/zero | tr '\\0' x", f"printed {OUTPUT_BYTES_MAX + 1} bytes"),
+        (f"head -c {OUTPUT_BYTES_MAX + 1} /dev/zero | tr '\\0' x", f"printed more than {OUTPUT_BYTES_MAX} bytes"),
         ("printf '\\377'", "no UTF-8"),
     ],
     ids=["fails", "fails silently", "says too much", "says no text"],
@@ -170,6 +170,28 @@ async def test_a_program_is_ended_with_what_it_started(tmp_path: Path) -> None:
     async with asyncio.timeout(5):
         while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+async def test_what_a_program_leaves_behind_is_ended_too(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    leaves = script(tmp_path, "leaves", f"sleep 60 >/dev/null 2>&1 & echo $! > {pid_file}; echo done")
+    assert await run(leaves) == "done"
+    pid = int(pid_file.read_text())
+    async with asyncio.timeout(5):
+        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_an_endless_output_ends_the_program(tmp_path: Path) -> None:
+    with pytest.raises(ProgramFailed, match="printed more than"):
+        await run(script(tmp_path, "endless", "yes"))
+
+
+async def test_a_program_finds_no_variable_that_was_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    show = script(tmp_path, "show", 'echo "<$SECRET><$VAULT_TASK_ID>"')
+    printed = await run_program([show], b"", seconds=10, environment={"VAULT_TASK_ID": "7"}, without=("SECRET",))
+    assert printed == "<><7>"
 
 
 # the commands
