@@ -60,7 +60,6 @@ class Pump:
         self._horizon = Horizon()
         self._has_foreign = False
         self._has_own = False
-        self._is_hinted = False
         self._seen: deque[Seen | None] = deque()
         self._seen_to = 0
         self._wake = asyncio.Event()
@@ -90,8 +89,7 @@ class Pump:
         self._wake.set()
 
     def hinted(self) -> None:
-        """Another node may have added rows: what was seen behind a commit of this one may be older than that."""
-        self._is_hinted = True
+        """Another node may have added rows."""
         self._wake.set()
 
     def join(self, subscriber: Subscriber, receiver: str, endpoint: Endpoint) -> None:
@@ -128,11 +126,9 @@ class Pump:
     async def _run(self) -> None:
         patience = POLL_SECONDS if self._database.is_shared else None
         while True:
-            try:  # not wait_for: before Python 3.12 it may swallow being cancelled
+            with suppress(TimeoutError):  # not wait_for: before Python 3.12 it may swallow being cancelled
                 async with asyncio.timeout(patience):
                     await self._wake.wait()
-            except TimeoutError:
-                self._is_hinted = True
             self._wake.clear()
             try:
                 await self._send_new()
@@ -153,7 +149,6 @@ class Pump:
         while True:
             seen = self._seen.popleft() if self._seen else None
             if seen is None:
-                self._is_hinted = False  # before it is read: a hint that comes meanwhile asks for another look
                 seen = await self._database.read(partial(self._read_new, seq=seq))
             rows, rendered, (running_from, running_to) = seen
             oldest = running_from if oldest is None else oldest
@@ -163,11 +158,8 @@ class Pump:
                 present.update(row["seq"] for row in rows)
                 seq = max(seq, rows[-1]["seq"])
                 self._horizon.saw(seq, running_to)
-            if len(rows) == outbox.BATCH or self._seen:
-                continue
-            if not self._is_hinted:
+            if len(rows) < outbox.BATCH and not self._seen:
                 break
-            seq = self._horizon.floor
         if self._horizon.settle(oldest, present):
             self._read_all_again()
 

@@ -434,22 +434,6 @@ async def test_another_nodes_push_comes_by_polling_alone(database: Database, pum
 
 
 @on_postgres
-async def test_a_hint_is_not_lost_on_what_was_seen_before_it(
-    database: Database, pump: Pump, slow_writer: SlowWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "POLL_SECONDS", 3600)
-    pump.wake()  # it waits with the new patience from here on
-    connection = connect(pump)
-    await eventually(lambda: not pump._behind)
-    commit = await slow_writer(1)
-    await committed(database, lambda tx: outbox.push(tx, BOB.fingerprint, BOB.endpoint, "note", "2", 1))
-    assert pump._seen, "this node has seen its own commit, and nothing of the other's"
-    seq = await commit()
-    pump.hinted()
-    await eventually(lambda: connection.seqs == [seq])
-
-
-@on_postgres
 async def test_the_others_are_hinted_at_what_is_for_nobody_here(
     database: Database, pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
