@@ -130,9 +130,11 @@ class Pump:
                 async with asyncio.timeout(patience):
                     await self._wake.wait()
             self._wake.clear()
+            # Taken before the rows are read: what is done meanwhile may not be among them, and is hinted at next time.
+            has_own, self._has_own = self._has_own, False
             try:
                 await self._send_new()
-                self._hint()
+                self._hint(has_own)
                 await self._send_backlogs()
             except StorageError as error:
                 logger.error("storage.failed", order="push", reason=str(error))
@@ -177,12 +179,11 @@ class Pump:
                 line.last_seq, line.is_behind = 0, True
                 self._behind[line] = None
 
-    def _hint(self) -> None:
+    def _hint(self, has_own: bool) -> None:
         """Tell the other nodes, once this one has done something and there are pushes for whoever is not here."""
-        if self._has_own and self._has_foreign:
+        if has_own and self._has_foreign:
             self._has_foreign = False
             self._database.hint(HINT)
-        self._has_own = False
 
     def _look(self, reader: Reader) -> None:
         """What a commit has added, in the writer's thread. What fails here is read, and complained of, in `_run`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, MutableMapping
 from typing import Any
 
@@ -444,5 +445,29 @@ async def test_the_others_are_hinted_at_what_is_for_nobody_here(
     await eventually(lambda: mine.got)
     assert hints == []
     await send(2, to=BOB)
+    await eventually(lambda: hints)
+    assert hints == [module.HINT]
+
+
+@on_postgres
+async def test_they_are_hinted_at_what_was_written_while_the_rows_before_it_were_read(
+    database: Database, pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hints: list[str] = []
+    monkeypatch.setattr(database, "hint", hints.append)
+    reading, may_end = threading.Event(), threading.Event()
+    real = pump._read_new
+
+    def read_new(reader: Reader, seq: int) -> Any:
+        seen = real(reader, seq)
+        reading.set()
+        assert may_end.wait(10)
+        return seen
+
+    monkeypatch.setattr(pump, "_read_new", read_new)
+    pump.wake()
+    await asyncio.to_thread(reading.wait, 10)
+    await send(1, to=BOB)
+    may_end.set()
     await eventually(lambda: hints)
     assert hints == [module.HINT]
