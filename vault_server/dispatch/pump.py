@@ -138,6 +138,7 @@ class Pump:
                 await self._send_backlogs()
             except StorageError as error:
                 logger.error("storage.failed", order="push", reason=str(error))
+                self._has_own = self._has_own or has_own
                 await asyncio.sleep(RETRY_SECONDS)
                 self._wake.set()
             except Exception:
