@@ -17,6 +17,9 @@ from protocol.errors import Code, MessageError
 INTEGER_MAX = 2**53 - 1
 """Largest plain integer: what every JSON reader keeps exactly (RFC 8259 §6)."""
 
+Schema = dict[str, Any]
+"""A JSON Schema."""
+
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -37,6 +40,16 @@ class Field(Protocol):
 
     def describe(self) -> str:
         """One line for docs and error messages."""
+
+    def schema(self) -> Schema:
+        """The same as JSON Schema (2020-12), of the value in JSON: as near as that can say it."""
+
+
+def or_null(schema: Schema) -> Schema:
+    """The same, or null."""
+    if isinstance(schema.get("type"), str) and "enum" not in schema:
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _bad(name: str, value: Any, field: Field) -> MessageError:
@@ -69,6 +82,9 @@ class Natural:
     def describe(self) -> str:
         return f"a natural number as 1 to {self.bytes_max} big-endian bytes (hex in JSON)"
 
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": "^(?:[0-9a-f]{2})+$", "maxLength": 2 * self.bytes_max}
+
 
 @dataclass(frozen=True, slots=True)
 class Octets:
@@ -91,6 +107,10 @@ class Octets:
     def describe(self) -> str:
         size = f"{self.bytes_min}" if self.bytes_min == self.bytes_max else f"{self.bytes_min} to {self.bytes_max}"
         return f"{size} bytes (hex in JSON)"
+
+    def schema(self) -> Schema:
+        size = {"minLength": 2 * self.bytes_min, "maxLength": 2 * self.bytes_max}
+        return {"type": "string", "pattern": "^(?:[0-9a-f]{2})+$", **size}
 
 
 def _octets(name: str, value: Any, binary: bool, field: Field) -> bytes:
@@ -123,6 +143,9 @@ class Integer:
     def describe(self) -> str:
         return f"an integer from {self.minimum} to {self.maximum}"
 
+    def schema(self) -> Schema:
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -147,6 +170,10 @@ class Number:
             return f"a finite number, {self.minimum:g} or more"
         return f"a number from {self.minimum:g} to {self.maximum:g}"
 
+    def schema(self) -> Schema:
+        above = {} if self.maximum == sys.float_info.max else {"maximum": self.maximum}
+        return {"type": "number", "minimum": self.minimum, **above}
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -164,6 +191,9 @@ class Flag:
 
     def describe(self) -> str:
         return "true or false"
+
+    def schema(self) -> Schema:
+        return {"type": "boolean"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +218,9 @@ class Text:
     def describe(self) -> str:
         return f"{self.length_min} to {self.length_max} printable characters"
 
+    def schema(self) -> Schema:
+        return {"type": "string", "minLength": self.length_min, "maxLength": self.length_max}
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -208,6 +241,9 @@ class Choice:
     def describe(self) -> str:
         return "one of " + ", ".join(self.words)
 
+    def schema(self) -> Schema:
+        return {"type": "string", "enum": list(self.words)}
+
 
 @dataclass(frozen=True, slots=True)
 class HexKey:
@@ -227,6 +263,9 @@ class HexKey:
 
     def describe(self) -> str:
         return f"{self.digits} lower-case hex digits"
+
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": f"^[0-9a-f]{{{self.digits}}}$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +293,10 @@ class Counts:
     def describe(self) -> str:
         return f"a map of at most {self.entries_max} names to integers from 0 to {INTEGER_MAX}"
 
+    def schema(self) -> Schema:
+        count = {"type": "integer", "minimum": 0, "maximum": INTEGER_MAX}
+        return {"type": "object", "maxProperties": self.entries_max, "additionalProperties": count}
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -273,6 +316,9 @@ class Word:
 
     def describe(self) -> str:
         return f"1 to {self.length_max} letters, digits, `_`, `.` or `-`"
+
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": f"^[A-Za-z0-9_.-]{{1,{self.length_max}}}$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +341,9 @@ class Words:
 
     def describe(self) -> str:
         return "a list of any of " + ", ".join(self.words)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "uniqueItems": True, "items": {"type": "string", "enum": list(self.words)}}
 
 
 MILLISECONDS = Integer()

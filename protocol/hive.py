@@ -161,7 +161,7 @@ class ClaimTask(Message):
 class BulkClaims(Message):
     """Bid for up to ten tasks at once; each succeeds or fails for itself."""
 
-    claims: Annotated[Sequence[BulkClaim], Records(BulkClaim, BULK_CLAIMS_MAX)]
+    claims: Annotated[Sequence[BulkClaim], Records(BulkClaim, BULK_CLAIMS_MAX, entries_min=1, null_is_absent=True)]
     idempotency_key: Annotated[str, ONCE] | None = None
 
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from protocol.errors import Code, MessageError
-from protocol.fields import Field
-from protocol.records import Record
+from protocol.fields import Field, Schema, or_null
+from protocol.records import Record, schema_of
 
 INSTANT_MAX_MS = 253_402_300_799_999
 """The last one whose year has four digits."""
@@ -20,6 +20,14 @@ INSTANT_MAX_MS = 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
 _EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+")
+
+
+# For JSON Schema, whose readers differ in what they call blank: the characters that `str.strip` cuts off, and others.
+_BLANKS = r"\t\n\u000b\u000c\r\u001c-\u001f \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_ALLOWED_IN_A_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+_ALLOWED_IN_TEXT = r"[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]"
+_NO_NUL = r"[^\u0000]"
+_LINK = r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(?::[1-9][0-9]{0,3})?(?:[/?#][!-\[\]-~]*)?$"
 
 
 def _bad(name: str, value: Any, field: Field) -> MessageError:
@@ -62,6 +70,10 @@ class Instant:
         """See `fields.Field`."""
         return "a time in ISO 8601 with its zone, such as 2030-01-31T12:00:00Z"
 
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return {"type": "string", "format": "date-time"}
+
 
 @dataclass(frozen=True, slots=True)
 class Prose:
@@ -97,6 +109,15 @@ class Prose:
         what = "on one line, " if self.is_line else ""
         return f"a text, {what}{self.length_min} to {self.length_max} characters without the blanks around it"
 
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        inner = _ALLOWED_IN_A_LINE if self.is_line else _ALLOWED_IN_TEXT
+        ends = inner.replace("[^", "[^" + _BLANKS)
+        middle = f"{{{self.length_min - 2},}}" if self.length_min > 2 else "*"
+        rest = f"(?:{inner}{middle}{ends})" + ("?" if self.length_min == 1 else "")
+        pattern = f"^[{_BLANKS}]*{ends}{rest}[{_BLANKS}]*$"
+        return {"type": "string", "minLength": self.length_min, "maxLength": self.length_max, "pattern": pattern}
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -122,6 +143,11 @@ class Work:
         """See `fields.Field`."""
         return f"a text of 1 to {self.length_max} characters, not only blanks"
 
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        pattern = f"^{_NO_NUL}*[^{_BLANKS}\\u0000]{_NO_NUL}*$"
+        return {"type": "string", "minLength": 1, "maxLength": self.length_max, "pattern": pattern}
+
 
 @dataclass(frozen=True, slots=True)
 class Email:
@@ -145,6 +171,10 @@ class Email:
     def describe(self) -> str:
         """See `fields.Field`."""
         return f"an e-mail address of at most {self.length_max} characters"
+
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return {"type": "string", "format": "email", "maxLength": self.length_max}
 
 
 class Hidden:
@@ -188,6 +218,10 @@ class Password:
         """See `fields.Field`."""
         return f"a password of {self.length_min} to {self.length_max} characters"
 
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return {"type": "string", "minLength": self.length_min, "maxLength": self.length_max}
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -220,6 +254,10 @@ class Link:
         """See `fields.Field`."""
         return f"an https URL of at most {self.length_max} characters"
 
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return {"type": "string", "pattern": _LINK, "maxLength": self.length_max}
+
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
@@ -247,6 +285,11 @@ class ListOf:
     def describe(self) -> str:
         """See `fields.Field`."""
         return f"a list of {self.entries_min} to {self.entries_max}, each once: {self.kind.describe()}"
+
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        size = {"minItems": self.entries_min, "maxItems": self.entries_max, "uniqueItems": True}
+        return {"type": "array", "items": self.kind.schema(), **size}
 
 
 class Cleared:
@@ -279,6 +322,10 @@ class OrNull:
         """See `fields.Field`."""
         return f"{self.kind.describe()}; or null, which clears it"
 
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return or_null(self.kind.schema())
+
 
 @dataclass(frozen=True, slots=True)
 class One:
@@ -309,6 +356,10 @@ class One:
         """See `fields.Field`."""
         return "a map, whose fields follow"
 
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return schema_of(self.kind)
+
 
 @dataclass(frozen=True, slots=True)
 class Several:
@@ -334,3 +385,7 @@ class Several:
     def describe(self) -> str:
         """See `fields.Field`."""
         return f"a list of at most {self.entries_max} maps, whose fields follow"
+
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return {"type": "array", "items": schema_of(self.kind), "maxItems": self.entries_max}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
 from protocol.errors import Code, MessageError
+from protocol.fields import Schema
 
 JSON_DEPTH_MAX = 32
 """Levels of lists and maps within one text, its own included."""
@@ -90,6 +91,10 @@ class JsonText:
         """See `fields.Field`."""
         what = "a JSON object" if self.only_object else "a JSON value other than null"
         return f"{what}, written as a text of at most {self.bytes_max} bytes"
+
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return {"type": "string", "maxLength": self.bytes_max, "contentMediaType": "application/json"}
 
     def _bad(self, name: str, value: Any) -> MessageError:
         return MessageError(

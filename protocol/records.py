@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from protocol.errors import Code, MessageError
-from protocol.fields import Field
+from protocol.fields import Field, Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,17 @@ def record(cls: R) -> R:
     return built  # type: ignore[return-value]
 
 
+def schema_of(kind: type[Record]) -> Schema:
+    """A record's schema, by its name: whoever writes an OpenAPI document puts it where such a document keeps it."""
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
     """A list of at most `entries_max` records of one kind.
 
     `extensible` reads over fields that the record does not have, for what a server sends: a newer one may add some.
+    `null_is_absent` takes null for an optional field that is not given, as the hive's messages do.
     """
 
     as_is: ClassVar[bool] = False
@@ -69,10 +75,12 @@ class Records:
     kind: type[Record]
     entries_max: int
     extensible: bool = False
+    entries_min: int = 0
+    null_is_absent: bool = False
 
     def parse(self, name: str, value: Any, binary: bool) -> tuple[Record, ...]:
         """See `fields.Field`."""
-        if not isinstance(value, list) or len(value) > self.entries_max:
+        if not isinstance(value, list) or not self.entries_min <= len(value) <= self.entries_max:
             raise self._bad(name, value)
         return tuple(self._read(f"{name}[{index}]", entry, binary) for index, entry in enumerate(value))
 
@@ -82,7 +90,13 @@ class Records:
 
     def describe(self) -> str:
         """See `fields.Field`."""
-        return f"a list of at most {self.entries_max} maps, whose fields follow"
+        many = f"{self.entries_min} to" if self.entries_min else "at most"
+        return f"a list of {many} {self.entries_max} maps, whose fields follow"
+
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        size = {"minItems": self.entries_min, "maxItems": self.entries_max}
+        return {"type": "array", "items": schema_of(self.kind), **size}
 
     def _read(self, name: str, entry: Any, binary: bool) -> Record:
         if not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
@@ -98,7 +112,7 @@ class Records:
     def _values(self, name: str, entry: Mapping[str, Any], binary: bool) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for spec in self.kind.FIELDS:
-            if spec.name in entry:
+            if spec.name in entry and not (self.null_is_absent and spec.optional and entry[spec.name] is None):
                 values[spec.name] = spec.field.parse(f"{name}.{spec.name}", entry[spec.name], binary)
             elif not spec.optional:
                 raise MessageError(

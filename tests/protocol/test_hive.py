@@ -301,8 +301,10 @@ def values(field: Field) -> st.SearchStrategy[Any]:
             return st.lists(values(kind), unique=True, min_size=entries_min, max_size=min(entries_max, 3)).map(tuple)
         case OrNull(kind):
             return values(kind) | st.just(CLEARED)
-        case One(kind) | Records(kind):
-            return records(kind) if isinstance(field, One) else st.lists(records(kind), max_size=2).map(tuple)
+        case One(kind):
+            return records(kind)
+        case Records(kind):
+            return st.lists(records(kind), min_size=field.entries_min, max_size=2).map(tuple)
         case Several(kind):
             return st.lists(records(kind), max_size=2).map(tuple)
         case Choice() | Flag() | Integer() | Number() | Text():

@@ -72,3 +72,15 @@ def test_an_unknown_field_is_refused_unless_a_newer_server_may_add_some() -> Non
     assert refusal.code is Code.UNKNOWN_FIELD
     assert "secret" not in str(refusal)
     assert OPEN.parse("lines", [{"number": 1, "secret": 7}], True) == (Line(number=1),)
+
+
+def test_one_entry_too_few_is_refused() -> None:
+    some = Records(Line, 2, entries_min=1)
+    assert len(some.parse("lines", [{"number": 1}], False)) == 1
+    assert "1 to 2" in refused(some, []).suggestion
+
+
+def test_null_is_absent_where_that_is_said() -> None:
+    lenient = Records(Line, 2, null_is_absent=True)
+    assert lenient.parse("lines", [{"number": 1, "big": None}], False) == (Line(number=1),)
+    assert refused(lenient, [{"number": None}]).code == Code.BAD_FIELD
