@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import structlog
 from websockets.protocol import State as WebSocketState
 
 from protocol.envelope import Envelope, Message
 from protocol.errors import Close, Code, MessageError
-from protocol.peer import State
 from protocol.sealing import Spent
 from protocol.session import Ack, Error, Exit, Ping, Pong
-from vault_server.core.operation import Caller, Door
 from vault_server.core.tally import OK
 from vault_server.exchange.admission import Allowances
 from vault_server.gateway.arrival import Arrival
+from vault_server.gateway.guest import Guest
 
 if TYPE_CHECKING:
     from vault_server.gateway.listener import Listener
@@ -48,33 +47,43 @@ class Connection(Arrival):
         super().connection_made(transport)
         self._listener.entered(self)
 
-    def _arrived(self, caller: Caller, door: Door) -> None:
-        assert self._peer is not None, "who arrives has been challenged"
-        self._granted = self._listener.admission.allowances(caller, self._now_ms())
-        logger.info("connection.opened", agent=self._peer.agent, address=self._address, **self._who())
-        if door.exclusive:
-            self._expect_soon("No first message", "Say what you offer with status_update at once.")
+    def _begin(self, guest: Guest) -> None:
+        self._granted = self._listener.admission.allowances(guest.caller, self._now_ms())
+        logger.info("connection.opened", agent=guest.program, address=self.address, **guest.names)
+        if guest.door.exclusive:
+            self._expect_soon()
         else:
-            self._join(caller, door)
+            self._join(guest)
 
-    def _join(self, caller: Caller, door: Door) -> None:
+    def _join(self, guest: Guest) -> None:
         self._has_joined = True
         if self._expectation is not None:
             self._expectation.cancel()
-        self._listener.joined(self, caller, door)
+        self._listener.joined(self, guest)
+
+    def _is_late(self) -> None:
+        if self._guest is None:
+            super()._is_late()
+            return
+        milliseconds = self._settings.handshake_ms_max
+        late = MessageError(
+            Code.HELLO_LATE,
+            f"No first message within {milliseconds} ms.",
+            "Say what you offer with status_update at once.",
+        )
+        self.turn_down(late, Close.HANDSHAKE_TIMEOUT)
 
     def _leave(self) -> None:
         """Take part no more: nothing is assigned or sent to who has been told to go."""
         if self._has_joined and not self._has_left:
-            assert self._caller is not None, "who joined is known"
-            assert self._door is not None, "a caller came through a door"
+            assert self._guest is not None, "who joined is known"
             self._has_left = True
-            self._listener.left(self, self._caller, self._door)
+            self._listener.left(self, self._guest)
 
     def _lost(self) -> None:
-        if self._caller is not None:
+        if self._guest is not None:
             self._leave()
-            logger.info("connection.closed", code=self._ws.close_code, **self._who())
+            logger.info("connection.closed", code=self._ws.close_code, **self._guest.names)
         self._listener.gone(self)
 
     def _is_slow(self) -> None:
@@ -110,32 +119,31 @@ class Connection(Arrival):
     # messages in
 
     def _take_message(self, payload: bytes) -> None:
-        if self._peer is None:
+        if self._way is None or self._speaker is None:
             return  # behind an opening that was refused
-        assert self._door is not None, "messages come through a door"
         try:
             frame = payload.decode() if self._is_text else payload
         except UnicodeDecodeError:
             self.close(1007, "text frames are UTF-8")
             return
-        if self._peer.state is not State.OPEN:
+        guest = self._guest
+        if guest is None:
             if self._ws.state is WebSocketState.OPEN:
-                self._greet(self._peer, self._door, frame)
+                self._way.hear(frame)
             return
         try:
-            envelope = self._peer.decode(frame)
+            envelope = guest.speaker.decode(frame)
         except MessageError as refusal:
-            self._answer_bad(refusal)
+            self._answer_bad(guest, refusal)
         except Spent:
             self.close(Close.RENEW, "the session's keys are spent")
         else:
-            self._take(envelope)
+            self._take(guest, envelope)
 
-    def _admits(self, message: Message | None, number: int | None) -> bool:
+    def _admits(self, guest: Guest, message: Message | None, number: int | None) -> bool:
         """Whether the message may be looked at. None is a frame that is no message: it counts all the same."""
-        assert self._caller is not None, "an open conversation has a caller"
         try:
-            return self._listener.guard.admit(self, self._caller, message, self._granted, self._now_ms())
+            return self._listener.guard.admit(self, guest.caller, message, self._granted, self._now_ms())
         except MessageError as refusal:
             if refusal.code is Code.BANNED:
                 self.banish(refusal)
@@ -146,19 +154,19 @@ class Connection(Arrival):
             return False
 
     def _take_ping(self) -> None:
-        if self._caller is not None:
-            self._admits(None, None)
+        if self._guest is not None:
+            self._admits(self._guest, None, None)
         else:
             self._take_early_ping()
 
-    def _answer_bad(self, refusal: MessageError) -> None:
+    def _answer_bad(self, guest: Guest, refusal: MessageError) -> None:
         number = getattr(refusal, "re", None)
-        if refusal.code is not Code.BAD_SEAL and not self._admits(None, number):
+        if refusal.code is not Code.BAD_SEAL and not self._admits(guest, None, number):
             return
         self._log_refused("message.refused", refusal)
         self._tally.replied[refusal.code] += 1
         if refusal.code is Code.BAD_SEAL:
-            self._fail()
+            self.failed()
             self._refuse(refusal, Close.BAD_MESSAGE)
             return
         self._send(Envelope(Error.of(refusal), re=number))
@@ -167,15 +175,13 @@ class Connection(Arrival):
             if self._bad_messages > self._settings.bad_messages_max:
                 self.close(Close.BAD_MESSAGE, "too many frames that are no message")
 
-    def _take(self, envelope: Envelope) -> None:
-        assert self._caller is not None, "an open conversation has a caller"
-        assert self._door is not None, "an open conversation came through a door"
+    def _take(self, guest: Guest, envelope: Envelope) -> None:
         message = envelope.message
         self._tally.received[message.SHAPE.wire_type] += 1
-        if not self._admits(message, envelope.id):
+        if not self._admits(guest, message, envelope.id):
             return
         if not self._has_joined:
-            self._join(self._caller, self._door)
+            self._join(guest)
         if isinstance(message, Ping):
             self._tally.replied[OK] += 1
             self._send(Envelope(Pong(server_time_ms=self._listener.clock.now_ms()), re=envelope.id))
@@ -185,14 +191,13 @@ class Connection(Arrival):
             return
         if isinstance(message, Ack):
             self._listener.pump.acknowledged(self, message.push)
-        self._order(envelope)
+        self._order(guest, envelope)
 
-    def _order(self, envelope: Envelope) -> None:
-        assert self._caller is not None, "an open conversation has a caller"
+    def _order(self, guest: Guest, envelope: Envelope) -> None:
         self._pending += 1
         try:
             self._check_queue()
-            self._listener.dispatcher.submit(self._caller, envelope.message, _Reply(self, envelope.id))
+            self._listener.dispatcher.submit(guest.caller, envelope.message, _Reply(self, envelope.id))
         except MessageError as refusal:
             self.replied(envelope.id, None, refusal)
 
@@ -230,11 +235,8 @@ class Connection(Arrival):
             level = logger.info if event == "request.refused" else logger.warning
             level(event, code=refusal.code, count=self._refused, **self._who())
 
-    def _who(self) -> dict[str, Any]:
-        caller, peer = self._caller, self._peer
-        if caller is None or peer is None:
-            return {"address": self._address}
-        return {"session": peer.session, "fingerprint": caller.fingerprint, "endpoint": caller.endpoint.value}
+    def _who(self) -> Mapping[str, str]:
+        return {"address": self.address} if self._guest is None else self._guest.names
 
 
 class _Reply:

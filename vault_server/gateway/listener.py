@@ -12,7 +12,7 @@ import structlog
 from websockets.frames import CloseCode
 
 from protocol.envelope import Message
-from protocol.errors import MessageError
+from protocol.errors import Code, MessageError
 from protocol.identity import Identity
 from vault_server.clock import Clock
 from vault_server.core.operation import Caller, Door, Relay
@@ -24,6 +24,7 @@ from vault_server.gateway.addresses import AddressBook, counted_as, plain_addres
 from vault_server.gateway.connection import Connection
 from vault_server.gateway.descriptors import TOLD_MAX, connections_that_fit
 from vault_server.gateway.guard import Guard
+from vault_server.gateway.guest import Guest
 from vault_server.gateway.handshake import FrontDoor
 from vault_server.gateway.log_quota import LogQuota
 from vault_server.gateway.proxies import Proxies
@@ -172,18 +173,34 @@ class Listener:
         if not self._connections:
             self._empty.set()
 
-    def joined(self, connection: Connection, caller: Caller, door: Door) -> None:
+    def check_guest(self, caller: Caller, door: Door) -> None:
+        """Whether there is room for somebody who has shown who he is. Raises MessageError."""
+        self.guard.check_hello(caller.subject)
+        limit = self.settings.connections_per_key_max
+        if not door.exclusive and self.roster.count(caller) >= limit:
+            raise MessageError(
+                Code.TOO_MANY_CONNECTIONS,
+                f"Your key has {limit} connections here.",
+                "Close one first, or use one connection for all your tasks.",
+            )
+
+    def frame_bytes_max(self, door: Door) -> int:
+        """Of a message that comes through this door."""
+        return max(door.frame_bytes_max or 0, self.settings.frame_bytes_max)
+
+    def joined(self, connection: Connection, guest: Guest) -> None:
         """A connection takes part: it is sent what waits for its key."""
+        caller, door = guest.caller, guest.door
         self.roster.add(caller, connection, exclusive=door.exclusive)
         if door.joined is not None:
             self.dispatcher.submit(caller, door.joined(), lambda _, refusal: self._has_joined(connection, refusal))
         self.pump.join(connection, caller.subject, caller.endpoint)
 
-    def left(self, connection: Connection, caller: Caller, door: Door) -> None:
+    def left(self, connection: Connection, guest: Guest) -> None:
         """A connection that took part is lost."""
         self.pump.leave(connection)
-        if self.roster.remove(caller, connection):
-            self._leave(caller, door)
+        if self.roster.remove(guest.caller, connection):
+            self._leave(guest.caller, guest.door)
 
     def _has_joined(self, connection: Connection, refusal: MessageError | None) -> None:
         """A key whose coming could not be written down has to come again: nobody would give it anything."""
