@@ -44,6 +44,8 @@ from protocol.hive_records import (
 from protocol.records import Records
 
 HIVE_PATH = "/hive"
+SESSION_COOKIE = "hive_session"
+"""The cookie that a person's browser shows on every door."""
 
 BULK_CLAIMS_MAX = 10
 DEPTH_MAX = 5

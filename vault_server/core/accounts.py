@@ -5,10 +5,12 @@ The doors (gateway, web) never import a system; `app.py` hands them what keeps t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from protocol.envelope import Message
+from protocol.errors import MessageError
 from protocol.hive import Register
 from protocol.hive_fields import Hidden
 from vault_server.core.operation import Caller, Reader
@@ -22,6 +24,14 @@ class Credentials:
     password_hash: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What somebody who stays has come in with: his account, and the hash of his API key or session."""
+
+    account: str
+    secret_hash: str
+
+
 class Accounts(Protocol):
     """API keys, sessions and passwords. What hashes or compares a password costs tens of milliseconds: in a thread."""
 
@@ -30,6 +40,12 @@ class Accounts(Protocol):
 
     def user(self, reader: Reader, token: str, address: str, now_ms: int) -> Caller:
         """Whose session this is. Raises Refusal(UNAUTHORIZED)."""
+
+    def hash_of(self, secret: str) -> str:
+        """What is kept of an API key or a session's token, and held of whoever stays."""
+
+    def ended(self, reader: Reader, held: Sequence[Held], now_ms: int) -> Mapping[Held, MessageError]:
+        """Those of them that let nobody in any more, and what he is to be told (UNAUTHORIZED, FORBIDDEN)."""
 
     def earlier_reply(self, reader: Reader, caller: Caller, order: Any, now_ms: int) -> Message | None:
         """What this order, which has an idempotency key, was answered before. Raises Refusal(IDEMPOTENCY_KEY_MISMATCH).

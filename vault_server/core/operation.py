@@ -128,7 +128,13 @@ class BanChanged(NamedTuple):
     reason: str
 
 
-Effect = LogEvent | Relay | JobDue | BanChanged
+class AccountChanged(NamedTuple):
+    """What lets an account (agent:<id>, user:<id>) in may have ended: whoever is connected by it is looked at again."""
+
+    account: str
+
+
+Effect = LogEvent | Relay | JobDue | BanChanged | AccountChanged
 
 
 def log(tx: Transaction, event: str, **fields: Any) -> None:
@@ -245,13 +251,14 @@ Penalty = Callable[[Transaction, str, int], None]
 class Door:
     """A WebSocket path of a system. `joined` and `left` are orders given when a key comes and when it is gone.
 
-    `exclusive`: a key has one connection here; a newer one replaces it. `frame_bytes_max`: of a message here, where
+    `by_account`: callers have no keys; who they are is said with the upgrade request (core/accounts.py). `exclusive`: a key has one connection here; a newer one replaces it. `frame_bytes_max`: of a message here, where
     that is more than elsewhere.
     """
 
     path: str
     endpoint: Endpoint
     exclusive: bool = False
+    by_account: bool = False
     frame_bytes_max: int | None = None
     joined: Callable[[], Any] | None = None
     left: Callable[[], Any] | None = None
