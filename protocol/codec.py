@@ -25,11 +25,16 @@ BUFFER_BYTES = 1024
 
 
 class DecodeError(MessageError):
-    """A frame that is no message. `re` is the request's number where it could be read."""
+    """A frame that is no message. `re` is the request's number where it could be read; `fault` what is wrong with the
+    frame, where `code` is what a door calls it.
+    """
 
-    def __init__(self, code: Code, message: str, suggestion: str, re: int | None = None) -> None:
+    def __init__(
+        self, code: Code, message: str, suggestion: str, re: int | None = None, fault: Code | None = None
+    ) -> None:
         super().__init__(code, message, suggestion)
         self.re = re
+        self.fault = code if fault is None else fault
 
 
 class Codec:

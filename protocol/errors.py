@@ -214,7 +214,7 @@ ERRORS: dict[Code, ErrorMeaning] = {
     Code.IDEMPOTENCY_KEY_IN_FLIGHT: ErrorMeaning(True, "The request with this idempotency key is being carried out."),
     Code.INTERNAL_ERROR: ErrorMeaning(True, "A defect in the server; it has been logged and nothing was stored."),
     Code.RATE_LIMITED: ErrorMeaning(
-        True, "More requests than the window allows; another one before `retry_after_ms` bans the key."
+        True, "More requests than the window allows. Another one before `retry_after_ms` bans a key; in the hive nobody."
     ),
     Code.BANNED: ErrorMeaning(True, "The key is banned until `retry_after_ms` from now."),
     Code.PATH_NOT_FOUND: ErrorMeaning(False, "The HTTP port has nothing at this path."),
@@ -236,7 +236,9 @@ class Close(IntEnum):
     HANDSHAKE_FAILED = 4401
     BANNED = 4403
     HANDSHAKE_TIMEOUT = 4408
+    CREDENTIALS_ENDED = 4410
     TOO_SLOW = 4420
+    AGENT_INACTIVE = 4423
     TOO_MANY_CONNECTIONS = 4429
 
 
@@ -247,7 +249,9 @@ CLOSES: dict[Close, str] = {
     Close.HANDSHAKE_FAILED: "The hello was refused; the error before this says why.",
     Close.BANNED: "The key is banned; the error before this says until when.",
     Close.HANDSHAKE_TIMEOUT: "No valid hello in time.",
+    Close.CREDENTIALS_ENDED: "/hive: the API key or the session has ended; it lets nobody in any more.",
     Close.TOO_SLOW: "The peer reads too slowly; nothing durable is lost, connect again.",
+    Close.AGENT_INACTIVE: "/hive: the agent is paused or suspended; its events wait until it is active again.",
     Close.TOO_MANY_CONNECTIONS: "The server, this key or this address has all its connections.",
 }
 

@@ -88,7 +88,11 @@ class DoorPeer(_Peer):
             return super().decode(frame)
         except DecodeError as error:
             told = told_as(error, asks=_asks(frame))
-            raise DecodeError(told.code, told.message, told.suggestion, error.re) from None
+            raise DecodeError(told.code, told.message, told.suggestion, error.re, error.code) from None
+
+    def told(self, refusal: MessageError, order: Message) -> MessageError:
+        """What this door calls a refusal of a request."""
+        return told(refusal, order)
 
 
 def _asks(frame: Frame) -> bool:
