@@ -6,7 +6,7 @@ import asyncio
 import importlib.metadata
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -44,10 +44,35 @@ AGENT = f"vault-client/{importlib.metadata.version('vault-server')}"
 Sealed = TypeVar("Sealed")
 
 
-class Conversation:
-    """An open conversation: `request`, `acknowledge`, and `messages` that somebody has to iterate over meanwhile."""
+class Speaker(Protocol):
+    """This end of a conversation, as `protocol.peer.DiallingPeer` describes it."""
 
-    def __init__(self, socket: ClientConnection, peer: DiallingPeer) -> None:
+    state: State
+
+    def receive(self, frame: Frame) -> Envelope | None:
+        """Take one frame; the message in it that is for us."""
+
+    def outgoing(self) -> list[Frame]:
+        """Frames to send now."""
+
+    def request(self, message: Message) -> tuple[int, Frame]:
+        """A request's number and its frame."""
+
+    def signal(self, message: Message) -> Frame:
+        """The frame of what nobody answers."""
+
+    def acknowledge(self, seq: int) -> Frame:
+        """The frame that ends a push."""
+
+
+class Conversation:
+    """An open conversation: `request`, `acknowledge`, and `messages` that somebody has to iterate over meanwhile.
+
+    `limits` is what the server says it takes; one that says nothing gives none.
+    """
+
+    def __init__(self, socket: ClientConnection, peer: Speaker, limits: Mapping[str, int]) -> None:
+        self.limits = limits
         self._socket = socket
         self._peer = peer
         # Sealed frames must leave in the order of their numbers: whoever seals also sends, one at a time.
@@ -57,12 +82,6 @@ class Conversation:
         self._kept_out: KeptOut | None = None
         self._brought: set[int] = set()
         """Pushes of this connection that have not been acknowledged."""
-
-    @property
-    def limits(self) -> Mapping[str, int]:
-        """What the server's welcome says it takes."""
-        assert self._peer.welcome is not None, "an open conversation has been welcomed"
-        return self._peer.welcome.limits
 
     async def request(self, message: Message) -> Message:
         """The reply. Raises Refused, and Broken when the connection went before the reply came."""
@@ -179,10 +198,11 @@ async def dial(
     except BaseException:
         await socket.close()
         raise
-    return Conversation(socket, peer)
+    assert peer.welcome is not None, "an open conversation has been welcomed"
+    return Conversation(socket, peer, peer.welcome.limits)
 
 
-async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | None:
+async def _receive(socket: ClientConnection, peer: Speaker) -> Envelope | None:
     try:
         return peer.receive(await socket.recv())
     except ConnectionClosed as closed:
@@ -207,7 +227,7 @@ async def _receive(socket: ClientConnection, peer: DiallingPeer) -> Envelope | N
         raise Broken(f"what came could not be read ({refusal.code})") from None
 
 
-def _closed(closed: ConnectionClosed, peer: DiallingPeer) -> Broken | ConnectionEnded:
+def _closed(closed: ConnectionClosed, peer: Speaker) -> Broken | ConnectionEnded:
     code = closed.rcvd.code if closed.rcvd is not None else None
     # Nobody seals a close code. Once a conversation was open, the next handshake tells whether the key is still taken.
     if code == Close.HANDSHAKE_FAILED and peer.state is not State.OPEN:

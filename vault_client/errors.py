@@ -73,6 +73,15 @@ class NotAdmitted(VaultClientError):
         self.code = code.value
 
 
+class KeyRefused(VaultClientError):
+    """The hive does not take this API key: it is not known or has ended (UNAUTHORIZED), or its agent may do nothing
+    for now (FORBIDDEN). `code` is a row of `protocol.errors.ERRORS`."""
+
+    def __init__(self, code: Code, message: str, suggestion: str) -> None:
+        super().__init__(message, suggestion)
+        self.code = code.value
+
+
 class Banned(VaultClientError):
     """The server keeps this key out for `seconds_left` more. What was begun is kept.
 

@@ -8,14 +8,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from protocol.address import Address
 from protocol.envelope import Envelope, Message
 from protocol.errors import Code
-from protocol.identity import Identity
 from protocol.pacing import CLIENT_LIMIT, Pacer
 from protocol.peer import Acknowledged, reconnect_delay
-from protocol.vault import CLIENT_PATH
-from vault_client.conversation import Conversation, dial
+from vault_client.conversation import Conversation
 from vault_client.errors import (
     AnotherServerKey,
     Banned,
@@ -27,7 +24,6 @@ from vault_client.errors import (
     VaultClientError,
 )
 from vault_client.losses import Broken, KeptOut
-from vault_client.pins import Pins
 
 REQUESTS_MAX = 16
 """Requests that wait for their replies at once; more wait their turn here, not in the server's queue."""
@@ -55,35 +51,36 @@ class ConnectionEvent:
     banned_seconds: float | None = None
 
 
+Dial = Callable[[Acknowledged], Awaitable[Conversation]]
+"""dial(acknowledged): a new conversation, in which pushes that have been acknowledged before are dropped."""
+
+
 class Link:
     """`request` and `acknowledge` work whatever becomes of single connections, until the link ends for good.
 
     `hear` is given every push and signal, `changed` every coming and going of the connection. Requests keep the pace
     that the server's welcome allows. A ban of up to `ban_seconds_max` is waited out; a longer one ends the link.
+    `authority` is the server's name in what is told.
     """
 
     def __init__(
         self,
-        address: Address,
-        identity: Identity,
-        pins: Pins,
+        dial: Dial,
+        authority: str,
         *,
         connect_seconds_max: float,
         reconnect_seconds_max: float | None,
         ban_seconds_max: float,
         hear: Callable[[Envelope], Awaitable[None]],
         changed: Callable[[ConnectionEvent], object],
-        path: str = CLIENT_PATH,
     ) -> None:
-        self._address = address
-        self._identity = identity
-        self._pins = pins
+        self._dial_once = dial
+        self._authority = authority
         self._connect_seconds_max = connect_seconds_max
         self._reconnect_seconds_max = reconnect_seconds_max
         self._ban_seconds_max = ban_seconds_max
         self._hear = hear
         self._changed = changed
-        self._path = path
         self._acknowledged = Acknowledged()
         self._in_flight = asyncio.Semaphore(REQUESTS_MAX)
         self._pacer = Pacer(CLIENT_LIMIT)
@@ -212,7 +209,7 @@ class Link:
                     at_once, again_seconds = False, 0.0
                     self._attempt += 1
                     try:
-                        return await dial(self._address, self._identity, self._pins, self._acknowledged, self._path)
+                        return await self._dial_once(self._acknowledged)
                     except KeptOut as kept_out:
                         refused, refusals = Banned(kept_out.seconds), refusals + 1
                         if first or refusals == REFUSALS_MAX:
@@ -233,7 +230,7 @@ class Link:
             if refused is not None:
                 raise refused from None
             raise ServerUnreachable(
-                f"Cannot reach the server at {self._address.authority}: {reason} (tried for {seconds_max:g} s).",
+                f"Cannot reach the server at {self._authority}: {reason} (tried for {seconds_max:g} s).",
                 "Check the address, and that the server runs there (`vault-server serve`).",
             ) from None
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from protocol.address import BadAddress, parse_address
 from protocol.identity import Identity
+from protocol.vault import CLIENT_PATH
+from vault_client.conversation import dial
 from vault_client.errors import ServerUnreachable
 from vault_client.link import ConnectionEvent, Link
 from vault_client.pins import Pins
@@ -48,6 +50,7 @@ async def connect(
     except BadAddress as error:
         raise ServerUnreachable(f"{error}.", "An example: ws://127.0.0.1:8765") from None
     pins = Pins(server_key, known_servers)
+    key = Identity.generate() if identity is None else identity
 
     def link(vault: Vault) -> Link:
         def changed(event: ConnectionEvent) -> None:
@@ -57,9 +60,8 @@ async def connect(
                 on_connection(event)
 
         return Link(
-            address,
-            Identity.generate() if identity is None else identity,
-            pins,
+            lambda acknowledged: dial(address, key, pins, acknowledged, CLIENT_PATH),
+            address.authority,
             connect_seconds_max=connect_seconds_max,
             reconnect_seconds_max=reconnect_seconds_max,
             ban_seconds_max=ban_seconds_max,

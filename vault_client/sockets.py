@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from websockets.asyncio.client import ClientConnection
@@ -14,7 +15,7 @@ from websockets.typing import Subprotocol as SubprotocolName
 from protocol.address import Address
 from protocol.closing import retry_after
 from protocol.peer import FRAME_BYTES_MAX, SEALED
-from vault_client.errors import ServerNotTrusted
+from vault_client.errors import ServerNotTrusted, VaultClientError
 from vault_client.losses import Broken
 
 OPEN_SECONDS_MAX = 10.0
@@ -22,26 +23,41 @@ OPEN_SECONDS_MAX = 10.0
 CLOSE_SECONDS_MAX = 2.0
 
 
-async def open_socket(address: Address, path: str) -> ClientConnection:
-    """Connect to a path as far as HTTP goes. Raises Broken, ServerNotTrusted."""
+Refusal = Callable[[int, bytes], VaultClientError | None]
+"""refusal(HTTP status, body): what an answer means that is no conversation; None is what it means to everybody."""
+
+
+async def open_socket(
+    address: Address,
+    path: str,
+    *,
+    subprotocol: str = SEALED.name,
+    headers: Mapping[str, str] | None = None,
+    refusal: Refusal = lambda _status, _body: None,
+    frame_bytes_max: int = 16 * FRAME_BYTES_MAX,
+) -> ClientConnection:
+    """Connect to a path as far as HTTP goes. Raises Broken, ServerNotTrusted, and what `refusal` makes of an answer."""
     try:
         return await dial_websocket(
             address.url(path),
-            subprotocols=[SubprotocolName(SEALED.name)],
-            compression=None,  # sealed frames do not compress
+            subprotocols=[SubprotocolName(subprotocol)],
+            additional_headers=headers,
+            compression=None,  # sealed frames do not compress, and beside a secret nothing should
             proxy=_proxy(address),
             open_timeout=OPEN_SECONDS_MAX,
             close_timeout=CLOSE_SECONDS_MAX,
-            max_size=16 * FRAME_BYTES_MAX,
+            max_size=frame_bytes_max,
         )
     except InvalidStatus as error:
         status = error.response.status_code
+        if (refused := refusal(status, bytes(error.response.body))) is not None:
+            raise refused from None
         if status >= 500 or status == 429:
             wait = retry_after(error.response.headers.get("Retry-After"))
             raise Broken(f"the server answered with HTTP status {status}", wait) from None
         raise _no_vault(address, f"it answered with HTTP status {status}") from None
     except NegotiationError:
-        raise _no_vault(address, f"it does not speak {SEALED.name}") from None
+        raise _no_vault(address, f"it does not speak {subprotocol}") from None
     except TimeoutError:
         raise Broken("the server did not answer in time") from None
     except InvalidHandshake as error:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from protocol import subnet as wire
-from protocol.envelope import Envelope, Kind, Message
+from protocol.envelope import Envelope, Message
 from protocol.errors import Code
 from protocol.json_text import NotJson, canonical
 from protocol.vault import StandingChanged
 from vault_client.checking import check_fields
 from vault_client.errors import Refused, VaultClientError
+from vault_client.inbox import Inbox
 from vault_client.link import Link
 
 STANDING = (wire.TaskAssigned, wire.VoteRequested)
 """Pushes that end with what they are about, not with an acknowledgement."""
-SEEN_MAX = 65_536
-"""Numbers of pushes that are remembered, so that none is brought twice."""
 
 SubnetEvent = (
     wire.TaskAssigned
@@ -56,10 +55,8 @@ class Subnet:
         self.hotkey = hotkey
         self._registered: wire.Register | None = None
         self._renewing: set[asyncio.Task[None]] = set()
-        self._seen: dict[int, None] = {}
-        self._news: asyncio.Queue[Envelope | None] = asyncio.Queue()
-        self._over: VaultClientError | None = None
         self._link = link(self)
+        self._inbox = Inbox(self._link.acknowledge, STANDING)
         self._ending: asyncio.Task[None] | None = None
 
     # taking part
@@ -181,14 +178,9 @@ class Subnet:
         An event is acknowledged once you come back for the next one. Tasks to answer and votes to cast come again to
         the next process with this key until they are done.
         """
-        while True:
-            envelope = await self._news.get()
-            if envelope is None:
-                self._news.put_nowait(None)  # for whoever else follows
-                raise self._over or VaultClientError("The connection has ended.", "Open a new one.")
-            yield envelope.message  # type: ignore[misc]
-            if envelope.seq is not None and not isinstance(envelope.message, STANDING):
-                await self._link.acknowledge(envelope.seq)
+        async with aclosing(self._inbox.follow()) as news:
+            async for event in news:
+                yield event  # type: ignore[misc]
 
     # contributors
 
@@ -227,12 +219,7 @@ class Subnet:
 
     async def hear(self, envelope: Envelope) -> None:
         """What the link calls for every push and signal."""
-        if envelope.seq is None or envelope.seq in self._seen or envelope.message.SHAPE.kind is not Kind.PUSH:
-            return
-        self._seen[envelope.seq] = None
-        if len(self._seen) > SEEN_MAX:
-            del self._seen[next(iter(self._seen))]
-        self._news.put_nowait(envelope)
+        await self._inbox.hear(envelope)
 
     def came_back(self) -> None:
         """What the link calls for every new connection: what this key is there for ended with the one before."""
@@ -256,5 +243,4 @@ class Subnet:
         return reply
 
     async def _end_with_link(self) -> None:
-        self._over = await self._link.ended()
-        self._news.put_nowait(None)
+        self._inbox.close(await self._link.ended())

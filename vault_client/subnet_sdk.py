@@ -16,6 +16,7 @@ from pathlib import Path
 from protocol import subnet as wire
 from protocol.address import BadAddress, parse_address
 from protocol.identity import Identity
+from vault_client.conversation import dial
 from vault_client.errors import ServerUnreachable
 from vault_client.link import ConnectionEvent, Link
 from vault_client.pins import Pins
@@ -39,6 +40,7 @@ async def connect_subnet(
         address = parse_address(server)
     except BadAddress as error:
         raise ServerUnreachable(f"{error}.", "An example: ws://127.0.0.1:8765") from None
+    pins = Pins(server_key, known_servers)
     key = Identity.generate() if identity is None else identity
 
     def link(subnet: Subnet) -> Link:
@@ -49,15 +51,13 @@ async def connect_subnet(
                 on_connection(event)
 
         return Link(
-            address,
-            key,
-            Pins(server_key, known_servers),
+            lambda acknowledged: dial(address, key, pins, acknowledged, wire.SUBNET_PATH),
+            address.authority,
             connect_seconds_max=connect_seconds_max,
             reconnect_seconds_max=reconnect_seconds_max,
             ban_seconds_max=ban_seconds_max,
             hear=subnet.hear,
             changed=changed,
-            path=wire.SUBNET_PATH,
         )
 
     subnet = Subnet(link, key.hotkey)

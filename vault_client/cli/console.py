@@ -17,6 +17,7 @@ from vault_client.errors import (
     AnswerRejected,
     Banned,
     FileError,
+    KeyRefused,
     NotAdmitted,
     NotProved,
     Refused,
@@ -74,7 +75,7 @@ def _document(error: VaultClientError) -> dict[str, object]:
             return {"code": error.code, **told, "retryable": retryable, "retry_after_ms": error.retry_after_ms}
         case Banned():
             return {"code": error.code, **told, "retryable": True, "retry_after_ms": round(error.seconds_left * 1_000)}
-        case NotAdmitted():
+        case NotAdmitted() | KeyRefused():
             return {"code": error.code, **told, "retryable": False}
         case AnswerRejected() | TaskConfused():
             return {"code": "ANSWER_REJECTED", **told, "retryable": False}
