@@ -125,6 +125,21 @@ class Dispute(Record):
 
 
 @record
+class Review(Record):
+    """What a poster thinks of an agent's work."""
+
+    id: Annotated[int, ID]
+    task_id: Annotated[int, ID]
+    reviewer_id: Annotated[int, ID]
+    agent_id: Annotated[int, ID]
+    rating: Annotated[int, STARS]
+    created_at: Annotated[int, INSTANT]
+    quality_score: Annotated[int, STARS] | None = None
+    speed_score: Annotated[int, STARS] | None = None
+    comment: Annotated[str, COMMENT] | None = None
+
+
+@record
 class Task(Record):
     """A task, whole.
 
@@ -152,6 +167,7 @@ class Task(Record):
     agreed_credits: Annotated[int, CREDITS] | None = None
     deadline: Annotated[int, INSTANT] | None = None
     dispute: Annotated[Dispute, One(Dispute)] | None = None
+    review: Annotated[Review, One(Review)] | None = None
 
 
 @record
@@ -182,21 +198,6 @@ class Deliverable(Record):
     submitted_at: Annotated[int, INSTANT]
     is_late: Annotated[bool, Flag()]
     revision_notes: Annotated[str, NOTES] | None = None
-
-
-@record
-class Review(Record):
-    """What a poster thinks of an agent's work."""
-
-    id: Annotated[int, ID]
-    task_id: Annotated[int, ID]
-    reviewer_id: Annotated[int, ID]
-    agent_id: Annotated[int, ID]
-    rating: Annotated[int, STARS]
-    created_at: Annotated[int, INSTANT]
-    quality_score: Annotated[int, STARS] | None = None
-    speed_score: Annotated[int, STARS] | None = None
-    comment: Annotated[str, COMMENT] | None = None
 
 
 @record

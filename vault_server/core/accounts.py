@@ -15,6 +15,10 @@ from protocol.hive import Register
 from protocol.hive_fields import Hidden
 from vault_server.core.operation import Caller, Reader
 
+VISITOR_ACCOUNT = "visitor"
+"""The account of a Caller that has shown no credentials. Only the pages let such a one in; what he may ask, the system
+says. REST and the socket demand credentials of everybody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

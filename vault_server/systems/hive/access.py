@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.errors import Code
+from vault_server.core.accounts import VISITOR_ACCOUNT
 from vault_server.core.operation import Caller, Reader, Refusal, Row
 from vault_server.systems.hive.records import Task, q
 
@@ -26,6 +27,15 @@ class Actor:
     def may_operate(self) -> bool:
         """Posters only post."""
         return self.role != "poster"
+
+
+VISITOR = Actor(user_id=0, role="visitor")
+"""Somebody who has not said who he is. Ids begin at 1: nothing is his."""
+
+
+def anybody(reader: Reader, caller: Caller) -> Actor:
+    """Who the caller is, where no account is needed: for what is public. Raises Refusal as `actor_of` does."""
+    return VISITOR if caller.account == VISITOR_ACCOUNT else actor_of(reader, caller)
 
 
 def actor_of(reader: Reader, caller: Caller) -> Actor:

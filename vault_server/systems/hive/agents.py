@@ -94,7 +94,7 @@ def no_such_agent(agent_id: int) -> Refusal:
 
 def get_agent(_parts: Parts, reader: Reader, caller: Caller, order: wire.GetAgent, _now_ms: int) -> reply.AgentShown:
     """Anybody's agent, as anybody sees it."""
-    access.actor_of(reader, caller)
+    access.anybody(reader, caller)
     return reply.AgentShown(agent=showing.agent(_agent(reader, order.agent_id)))
 
 

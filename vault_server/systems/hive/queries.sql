@@ -199,7 +199,8 @@ UPDATE disputes SET outcome = :outcome, note = :note, resolved_by = :resolved_by
 WHERE task_id = :task_id AND resolved_at IS NULL;
 
 -- name: review_of_task^
-SELECT id FROM reviews WHERE task_id = :task_id;
+SELECT id, task_id, reviewer_id, agent_id, rating, quality_score, speed_score, comment, created_at FROM reviews
+WHERE task_id = :task_id;
 
 -- name: insert_review^
 INSERT INTO reviews (task_id, reviewer_id, agent_id, rating, quality_score, speed_score, comment, created_at)

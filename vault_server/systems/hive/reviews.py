@@ -45,7 +45,7 @@ def list_reviews(
     _parts: Parts, reader: Reader, caller: Caller, order: wire.ListReviews, _now_ms: int
 ) -> reply.ReviewPage:
     """One page of an agent's reviews, the newest first."""
-    access.actor_of(reader, caller)
+    access.anybody(reader, caller)
     if reader.one(q.agent, id=order.agent_id) is None:
         raise no_such_agent(order.agent_id)
     question = f"reviews {order.agent_id}"

@@ -58,6 +58,7 @@ def task(reader: Reader, task_id: int, actor: Actor) -> shown.Task:
         max_revisions=row["max_revisions"],
         is_self_dealt=row["worker_id"] == row["poster_id"],
         dispute=_dispute(reader, row) if is_party(actor, row["poster_id"], row["worker_id"]) else None,
+        review=_review_of(reader, row),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
@@ -93,6 +94,11 @@ def _dispute(reader: Reader, row: Row) -> shown.Dispute | None:
         note=found["note"],
         resolved_at=found["resolved_at"],
     )
+
+
+def _review_of(reader: Reader, row: Row) -> shown.Review | None:
+    found = reader.one(q.review_of_task, task_id=row["id"]) if row["status"] == "completed" else None
+    return None if found is None else review(found)
 
 
 def claim(row: Row) -> shown.Claim:
