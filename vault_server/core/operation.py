@@ -187,9 +187,14 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Slow work outside transactions: `load` reads (None: nothing left to do), `compute` burns, the result is an order.
+    """Slow work outside transactions: `load` reads (None: nothing left to do), `compute` burns or waits for a network,
+    the result is an order. One key waits once, and is worked on once at a time.
 
-    `pending` finds the keys that a server which was killed left undone.
+    `pending` finds the keys that a server which was killed left undone; it is asked at the start and, where that is
+    given, every `pending_seconds`.
+
+    `begin`, when given, is an order made of what was read and carried out before anything is computed: its reply is
+    what is computed with (None: it is not to be done here). `threads`: how many at once, if not `judge_threads`.
     """
 
     name: str
@@ -197,6 +202,9 @@ class Job:
     compute: Callable[[Any], Any]
     conclude: Callable[[str, Any], Any]
     pending: Callable[[Reader], Iterable[str]]
+    begin: Callable[[Any], Any] | None = None
+    threads: int | None = None
+    pending_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

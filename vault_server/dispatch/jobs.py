@@ -25,50 +25,79 @@ RETRY_SECONDS = 1.0
 
 
 class _Line:
-    """What waits of one kind of job."""
+    """What waits of one kind of job, each key once. What comes for a key that is worked on waits until that is over."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, threads: int) -> None:
         self.job = job
+        self.threads = threads
         self._waiting: Turns[JobDue] = Turns()
+        self._keys: set[str] = set()
+        self._in_work: dict[str, JobDue | None] = {}
         self._count = asyncio.Semaphore(0)
 
     def add(self, due: JobDue) -> None:
-        self._waiting.add(due.owner, due)
-        self._count.release()
+        if due.key in self._in_work:
+            self._in_work[due.key] = due
+        elif due.key not in self._keys:
+            self._keys.add(due.key)
+            self._waiting.add(due.owner, due)
+            self._count.release()
 
     async def next(self) -> JobDue:
         await self._count.acquire()
-        return self._waiting.next()
+        due = self._waiting.next()
+        self._keys.remove(due.key)
+        self._in_work[due.key] = None
+        return due
+
+    def over(self, due: JobDue) -> None:
+        again = self._in_work.pop(due.key)
+        if again is not None:
+            self.add(again)
 
 
 class Jobs:
-    """Runs `judge_threads` jobs of each kind at once: no kind holds up another, and owners take turns."""
+    """Runs so many jobs of each kind at once: no kind holds up another, and owners take turns."""
 
     def __init__(self, settings: Settings, database: Database, dispatcher: Dispatcher, jobs: Sequence[Job]) -> None:
-        self._threads_max = settings.judge_threads
+        self._stop_seconds_max = settings.drain_ms_max / 1000
         self._database = database
         self._dispatcher = dispatcher
-        self._lines = {job.name: _Line(job) for job in jobs}
+        self._lines = {job.name: _Line(job, job.threads or settings.judge_threads) for job in jobs}
         self._threads: ThreadPoolExecutor | None = None
         self._runners: list[asyncio.Task[None]] = []
+        self._busy: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
 
     async def start(self) -> None:
         """Take up what was left undone."""
         if self._runners:
             return
-        threads = max(1, self._threads_max * len(self._lines))
+        self._is_stopping = False
+        threads = max(1, sum(line.threads for line in self._lines.values()))
         self._threads = ThreadPoolExecutor(threads, "judge", initializer=release_the_gil_in_gmpy2)
-        for name, line in self._lines.items():
-            for key in await self._database.read(partial(_pending, job=line.job)):
-                self.add(JobDue(name, key))
+        for line in self._lines.values():
+            await self._take_up(line)
         self._runners = [
             asyncio.create_task(self._run(line), name=f"{name}-{number}")
             for name, line in self._lines.items()
-            for number in range(self._threads_max)
+            for number in range(line.threads)
+        ]
+        self._runners += [
+            asyncio.create_task(self._look_again(line, line.job.pending_seconds), name=f"{name}-pending")
+            for name, line in self._lines.items()
+            if line.job.pending_seconds is not None
         ]
 
     async def stop(self) -> None:
-        """Finish what is being computed; the rest is found in the rows at the next start."""
+        """Conclude what is being computed, if that takes no longer than `drain_ms_max`; the rest is found in the rows
+        at the next start."""
+        self._is_stopping = True
+        for runner in self._runners:
+            if runner not in self._busy:
+                runner.cancel()
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=self._stop_seconds_max)
         for runner in self._runners:
             runner.cancel()
         await asyncio.gather(*self._runners, return_exceptions=True)
@@ -78,23 +107,49 @@ class Jobs:
             self._threads = None
 
     def add(self, due: JobDue) -> None:
-        """Queue one."""
+        """Queue one, unless its key waits already."""
         self._lines[due.job].add(due)
 
-    async def _run(self, line: _Line) -> None:
+    async def _take_up(self, line: _Line) -> None:
+        for key in await self._database.read(partial(_pending, job=line.job)):
+            line.add(JobDue(line.job.name, key))
+
+    async def _look_again(self, line: _Line, seconds: float) -> None:
         while True:
-            due = await line.next()
+            await asyncio.sleep(seconds)
             try:
-                await self._do(line.job, due.key)
-            except (StorageError, MessageError) as error:
-                logger.error("job.postponed", job=due.job, key=due.key, reason=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-                self.add(due)
+                await self._take_up(line)
+            except StorageError as error:
+                logger.error("storage.failed", order=line.job.name, reason=str(error))
             except Exception:
-                logger.exception("job.failed", job=due.job, key=due.key)
+                logger.exception("job.failed", job=line.job.name, key="")
+
+    async def _run(self, line: _Line) -> None:
+        runner = asyncio.current_task()
+        assert runner is not None, "this runs as a task"
+        while not self._is_stopping:
+            due = await line.next()
+            self._busy.add(runner)
+            try:
+                await self._do_or_log(line.job, due)
+            finally:
+                line.over(due)
+                self._busy.discard(runner)
+
+    async def _do_or_log(self, job: Job, due: JobDue) -> None:
+        try:
+            await self._do(job, due.key)
+        except (StorageError, MessageError) as error:
+            logger.error("job.postponed", job=due.job, key=due.key, reason=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+            self.add(due)
+        except Exception:
+            logger.exception("job.failed", job=due.job, key=due.key)
 
     async def _do(self, job: Job, key: str) -> None:
         work = await self._database.read(lambda reader: job.load(reader, key))
+        if work is not None and job.begin is not None:
+            work = await self._dispatcher.call(SERVER, job.begin(work))
         if work is None:
             return
         assert self._threads is not None, "start() comes first"

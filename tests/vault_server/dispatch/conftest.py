@@ -38,6 +38,13 @@ class WriteNote:
 
 
 @dataclass(frozen=True)
+class BeginNote:
+    """Store a number, of a job that begins; replied with one more, but with nothing where it is odd."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Refuse:
     """Write, then refuse."""
 
@@ -68,6 +75,11 @@ def write_note(tx: Transaction, _caller: Caller, order: Any, now_ms: int) -> Mes
     return reply(order.number)
 
 
+def begin_note(tx: Transaction, _caller: Caller, order: BeginNote, _now_ms: int) -> int | None:
+    tx.run(NOTE, number=order.number, body=b"")
+    return None if order.number % 2 else order.number + 1
+
+
 def refuse(tx: Transaction, _caller: Caller, _order: Refuse, _now_ms: int) -> None:
     tx.run(NOTE, number=500, body=b"")
     tx.after(LogEvent("note.written", {"number": 500}))
@@ -88,6 +100,7 @@ def check_first(order: CheckFirst) -> None:
 
 OPERATIONS = [
     Operation(WriteNote, ANYBODY, write_note),
+    Operation(BeginNote, ANYBODY, begin_note),
     Operation(Refuse, ANYBODY, refuse),
     Operation(Stumble, ANYBODY, stumble),
     Operation(CheckFirst, ANYBODY, write_note, check=check_first, checked=lambda order: order.number == 0),

@@ -6,11 +6,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.vault_server.dispatch.conftest import WriteNote, allow_writing, eventually, forbid_writing
+from tests.vault_server.dispatch.conftest import BeginNote, WriteNote, allow_writing, eventually, forbid_writing
 from tests.vault_server.storage.rows import committed, note, numbers, sql
 from vault_server.core.operation import Job, JobDue, Reader
 from vault_server.dispatch import jobs as module
@@ -136,3 +137,75 @@ async def test_so_many_are_computed_at_once(dispatcher: Dispatcher, notes: Datab
         await committed(notes, note(number))
     async with working(notes, dispatcher, doubling(compute), threads=2):
         await eventually(lambda: have(notes, [0, 1, 100, 101]))
+
+
+async def test_a_key_that_waits_or_is_worked_on_is_taken_once_more_at_most(
+    dispatcher: Dispatcher, notes: Database
+) -> None:
+    began, may_end, computed = threading.Event(), threading.Event(), []
+
+    def compute(number: int) -> int:
+        computed.append(number)
+        began.set()
+        assert may_end.wait(10)
+        return 100 + len(computed)
+
+    await committed(notes, note(1))
+    async with working(notes, dispatcher, doubling(compute), threads=3) as jobs:
+        assert await asyncio.to_thread(began.wait, 10)
+        for _ in range(5):
+            jobs.add(JobDue("double", "1"))
+        may_end.set()
+        await eventually(lambda: have(notes, [1, 101, 102]))
+    assert computed == [1, 1]
+
+
+async def test_a_job_begins_with_an_order_that_may_say_that_it_is_not_to_be_done(
+    dispatcher: Dispatcher, notes: Database
+) -> None:
+    computed: list[int] = []
+
+    def compute(number: int) -> int:
+        computed.append(number)
+        return 100 + number
+
+    job = replace(doubling(compute), begin=lambda number: BeginNote(10 + number))
+    for number in (1, 2):
+        await committed(notes, note(number))
+    async with working(notes, dispatcher, job):
+        await eventually(lambda: have(notes, [1, 2, 11, 12, 113]))
+    assert computed == [13]
+
+
+async def test_what_was_left_undone_is_looked_for_again(dispatcher: Dispatcher, notes: Database) -> None:
+    async with working(notes, dispatcher, replace(doubling(), pending_seconds=0.01)):
+        await committed(notes, note(4))
+        await eventually(lambda: have(notes, [4, 104]))
+
+
+async def test_a_kind_has_threads_of_its_own(dispatcher: Dispatcher, notes: Database) -> None:
+    together = threading.Barrier(3)
+
+    def compute(number: int) -> int:
+        together.wait(10)
+        return 100 + number
+
+    for number in range(3):
+        await committed(notes, note(number))
+    async with working(notes, dispatcher, replace(doubling(compute), threads=3)):
+        await eventually(lambda: have(notes, [0, 1, 2, 100, 101, 102]))
+
+
+async def test_stop_concludes_what_is_being_computed(dispatcher: Dispatcher, notes: Database) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def compute(number: int) -> int:
+        began.set()
+        assert may_end.wait(10)
+        return 100 + number
+
+    await committed(notes, note(1))
+    async with working(notes, dispatcher, doubling(compute)):
+        assert await asyncio.to_thread(began.wait, 10)
+        threading.Timer(0.02, may_end.set).start()
+    assert await numbers(notes) == [1, 101]
