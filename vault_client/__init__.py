@@ -10,6 +10,7 @@ from vault_client.errors import (
     Banned,
     ConnectionEnded,
     FileError,
+    KeyRefused,
     NotAdmitted,
     NotProved,
     Refused,
@@ -22,6 +23,10 @@ from vault_client.errors import (
     VaultClientError,
 )
 from vault_client.events import Event, TaskAnswered
+from vault_client.hive import Hive
+from vault_client.hive_connection import HiveEvent
+from vault_client.hive_key import NoKey
+from vault_client.hive_sdk import connect_hive
 from vault_client.keyfile import load_or_make_key
 from vault_client.link import ConnectionEvent
 from vault_client.sdk import connect
@@ -34,8 +39,11 @@ from vault_client.vault import Vault
 __all__ = [
     "connect",
     "connect_subnet",
+    "connect_hive",
     "Subnet",
     "SubnetEvent",
+    "Hive",
+    "HiveEvent",
     "Vault",
     "Task",
     "Puzzle",
@@ -58,6 +66,8 @@ __all__ = [
     "VaultClientError",
     "Refused",
     "NotAdmitted",
+    "KeyRefused",
+    "NoKey",
     "Banned",
     "ServerUnreachable",
     "ServerNotTrusted",
