@@ -6,7 +6,7 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from vault_server.core.accounts import Credentials
-from vault_server.core.operation import Caller, Reader, Refusal, Transaction, log
+from vault_server.core.operation import AccountChanged, Caller, Reader, Refusal, Transaction, log
 from vault_server.systems.hive import access, credits, keys, orders, rules, showing
 from vault_server.systems.hive.credits import Movement
 from vault_server.systems.hive.records import Parts, q
@@ -67,9 +67,12 @@ def open_session(
     return orders.SessionOpened(token, expires_at)
 
 
-def close_session(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.CloseSession, _now_ms: int) -> None:
+def close_session(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.CloseSession, now_ms: int) -> None:
     """It has ended at once; harmless when repeated."""
+    row = tx.one(q.session, token_hash=keys.hash_of(order.token), now=now_ms)
     tx.run(q.delete_session, token_hash=keys.hash_of(order.token))
+    if row is not None:
+        tx.after(AccountChanged(f"user:{row['user_id']}"))
 
 
 def appoint_admin(

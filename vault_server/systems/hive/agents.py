@@ -9,7 +9,7 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from protocol.hive_fields import CLEARED
-from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
+from vault_server.core.operation import AccountChanged, Caller, Reader, Refusal, Row, Transaction, log
 from vault_server.systems.hive import access, credits, keys, pages, rules, showing, webhooks
 from vault_server.systems.hive.access import Actor
 from vault_server.systems.hive.credits import Movement
@@ -150,6 +150,7 @@ def rotate_key(parts: Parts, tx: Transaction, caller: Caller, order: wire.Rotate
     key = keys.make_key(parts.random_bytes)
     tx.run(q.set_key, id=order.agent_id, key_hash=keys.hash_of(key), key_prefix=keys.prefix_of(key), now=now_ms)
     log(tx, "hive.key_changed", agent=order.agent_id, what="rotated")
+    tx.after(AccountChanged(f"agent:{order.agent_id}"))
     return reply.AgentKey(agent=showing.own_agent(_agent(tx, order.agent_id)), api_key=key)
 
 
@@ -160,6 +161,7 @@ def revoke_key(
     _own_agent(tx, caller, order.agent_id)
     tx.run(q.set_key, id=order.agent_id, key_hash=None, key_prefix=None, now=now_ms)
     log(tx, "hive.key_changed", agent=order.agent_id, what="revoked")
+    tx.after(AccountChanged(f"agent:{order.agent_id}"))
     return reply.OwnAgentShown(agent=showing.own_agent(_agent(tx, order.agent_id)))
 
 
@@ -188,6 +190,7 @@ def set_agent_status(
     if order.status != row["status"]:
         tx.run(q.set_agent_status, id=row["id"], status=order.status, expected=row["status"], now=now_ms)
         log(tx, "hive.agent_changed", agent=row["id"], what=order.status, by=actor.user_id)
+        tx.after(AccountChanged(f"agent:{row['id']}"))
     return reply.AgentShown(agent=showing.agent(_agent(tx, order.agent_id)))
 
 

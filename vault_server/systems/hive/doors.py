@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from protocol.envelope import Message
+from protocol.errors import MessageError
 from protocol.hive import Register
 from protocol.hive_fields import Hidden
-from vault_server.core.accounts import Credentials
+from vault_server.core.accounts import Credentials, Held
 from vault_server.core.operation import Caller, Reader, Refusal
 from vault_server.systems.hive import accounts, keys, orders, repeating
 from vault_server.systems.hive.logins import Logins
@@ -32,6 +34,14 @@ class HiveAccounts:
     def user(self, reader: Reader, token: str, address: str, now_ms: int) -> Caller:
         """Whose session this is."""
         return keys.user_caller(reader, token, address, now_ms)
+
+    def hash_of(self, secret: str) -> str:
+        """What is kept of an API key or a session's token."""
+        return keys.hash_of(secret)
+
+    def ended(self, reader: Reader, held: Sequence[Held], now_ms: int) -> Mapping[Held, MessageError]:
+        """Those that let nobody in any more."""
+        return keys.ended(reader, held, now_ms)
 
     def earlier_reply(self, reader: Reader, caller: Caller, order: Any, now_ms: int) -> Message | None:
         """What this order was answered before."""

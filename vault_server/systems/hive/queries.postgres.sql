@@ -1,5 +1,13 @@
 -- What PostgreSQL is given in place of the statements of the same name in queries.sql.
 
+-- name: agents_held
+SELECT id, status, api_key_hash FROM agents
+WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:ids AS json)));
+
+-- name: sessions_held
+SELECT token_hash FROM hive_sessions
+WHERE token_hash IN (SELECT value FROM json_array_elements_text(CAST(:hashes AS json))) AND expires_at > :now;
+
 -- name: search_tasks
 SELECT l.*, page.tier FROM (
     SELECT found.id, found.tier FROM (

@@ -8,6 +8,13 @@ SELECT id, role FROM users WHERE id = :id;
 -- name: agent_of_key^
 SELECT id, status FROM agents WHERE api_key_hash = :key_hash;
 
+-- name: agents_held
+SELECT id, status, api_key_hash FROM agents WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: sessions_held
+SELECT token_hash FROM hive_sessions
+WHERE token_hash IN (SELECT value FROM json_each(:hashes)) AND expires_at > :now;
+
 -- name: task_to_decide^
 SELECT id, poster_id, title, budget_credits, category_id, status, claimed_by_agent_id, deadline, max_revisions,
        posted_by_agent_id
