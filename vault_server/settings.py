@@ -251,6 +251,9 @@ class Settings(BaseSettings):
         default=(),
         description="scheme://host:port of the hive's pages as browsers see them, comma-separated; loopback is known",
     )
+    hive_recheck_ms: int = Field(
+        default=3000, ge=100, le=HOUR_MS, description="time between two looks at the keys and sessions open on /hive"
+    )
     hive_socket_url: str | None = Field(
         default=None,
         pattern=r"^wss?://[A-Za-z0-9.\-\[\]:]+/hive$",

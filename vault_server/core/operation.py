@@ -259,8 +259,9 @@ Penalty = Callable[[Transaction, str, int], None]
 class Door:
     """A WebSocket path of a system. `joined` and `left` are orders given when a key comes and when it is gone.
 
-    `by_account`: callers have no keys; who they are is said with the upgrade request (core/accounts.py). `exclusive`: a key has one connection here; a newer one replaces it. `frame_bytes_max`: of a message here, where
-    that is more than elsewhere.
+    `by_account`: callers have no keys; who they are is said with the upgrade request (core/accounts.py). `exclusive`: a
+    key has one connection here; a newer one replaces it. `frame_bytes_max`: of a message here, where that is more than
+    elsewhere.
     """
 
     path: str
