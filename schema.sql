@@ -264,6 +264,7 @@ CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays 
 );
 
 CREATE INDEX outbox_of_receiver ON outbox (receiver, endpoint, seq);
+CREATE INDEX outbox_of_webhooks ON outbox (receiver) WHERE endpoint = 'webhook';
 CREATE INDEX outbox_standing ON outbox (kind, subject) WHERE standing = 1;
 CREATE INDEX outbox_checkpoints ON outbox (subject) WHERE kind = 'checkpoint_offered';
 
@@ -573,6 +574,9 @@ CREATE TABLE webhooks (
     previous_until    BIGINT,
     is_profile        INTEGER NOT NULL DEFAULT 0 CHECK (is_profile IN (0, 1)), -- 1: the one of agents.webhook_url
     created_at        BIGINT NOT NULL DEFAULT (unixepoch() * 1000),
+    delivering        BIGINT,                                               -- outbox.seq of what is being tried: next, until it is over
+    attempts          BIGINT NOT NULL DEFAULT 0 CHECK (attempts >= 0),      -- of that one, failed so far
+    is_slow           INTEGER NOT NULL DEFAULT 0 CHECK (is_slow IN (0, 1)), -- 1: its last attempt failed, or took long
     CHECK (owner = 'agent:' || agent_id),
     CHECK ((previous_secret IS NULL) = (previous_until IS NULL))
 );

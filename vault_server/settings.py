@@ -270,6 +270,19 @@ class Settings(BaseSettings):
     hive_webhook_allow_private: bool = Field(
         default=False, description="whether webhooks may use http and private addresses: for tests"
     )
+    hive_webhook_threads: int = Field(
+        default=16, ge=1, le=256, description="webhooks that are sent to at once, of those whose last answer was swift"
+    )
+    hive_webhook_slow_threads: int = Field(
+        default=8, ge=1, le=256, description="webhooks that are sent to at once, of those that failed or took long"
+    )
+    hive_webhook_timeout_ms: int = Field(
+        default=5000, ge=50, le=60_000, description="time for one attempt, from looking the name up to the answer"
+    )
+    hive_webhook_retry_ms: Annotated[tuple[Annotated[int, Field(ge=0, le=DAY_MS)], ...], NoDecode] = Field(
+        default=(5000, 30_000, 120_000),
+        description="waits between the attempts of one delivery, comma-separated, give or take a fifth; none: one try",
+    )
     hive_matches_max: int = Field(default=500, ge=0, description="agents that are told of one new task, best first")
     hive_login_failures_max: int = Field(
         default=10, ge=1, le=1000, description="failed logins of one e-mail address in hive_login_window_ms"
@@ -286,7 +299,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_names(cls, values: dict[str, object]) -> dict[str, object]:
-        for setting in ("public_names", "trusted_proxies", "hive_origins"):
+        for setting in ("public_names", "trusted_proxies", "hive_origins", "hive_webhook_retry_ms"):
             names = values.get(setting)
             if isinstance(names, str):
                 values[setting] = tuple(name.strip() for name in names.split(",") if name.strip())

@@ -80,6 +80,9 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "hive_auto_accept_hours": (0, 8760),
     "hive_agents_max": (1, None),
     "hive_webhooks_max": (1, 100),
+    "hive_webhook_threads": (1, 256),
+    "hive_webhook_slow_threads": (1, 256),
+    "hive_webhook_timeout_ms": (50, 60_000),
     "hive_matches_max": (0, None),
     "hive_login_failures_max": (1, 1000),
     "hive_login_window_ms": (1000, None),
@@ -167,6 +170,18 @@ def test_several_versions_of_the_master_key() -> None:
 
 def test_a_master_key_is_not_shown() -> None:
     assert "ab" * 32 not in repr(made(master_key="ab" * 32))
+
+
+@pytest.mark.parametrize("waits", [(), (0,), (5000, 30_000, 120_000), (86_400_000,)])
+def test_the_waits_between_attempts_at_a_webhook(waits: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made(hive_webhook_retry_ms=waits).hive_webhook_retry_ms == waits
+    monkeypatch.setenv("VAULT_HIVE_WEBHOOK_RETRY_MS", ", ".join(map(str, waits)))
+    assert made().hive_webhook_retry_ms == waits
+
+
+@pytest.mark.parametrize("waits", [(-1,), (86_400_001,), "5000,soon", "5.5", None])
+def test_waits_between_attempts_that_are_none(waits: object) -> None:
+    assert "hive_webhook_retry_ms" in refusal(hive_webhook_retry_ms=waits)
 
 
 # what goes together

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.vault_server.conftest import CONNECTIONS, NewDatabase
 from tests.vault_server.storage.rows import committed, sql
+from vault_server.core.location import PostgresUrl
 from vault_server.storage import postgres_schema, sqlite, upgrades
 from vault_server.storage.database import Database, StorageError
 from vault_server.storage.postgres import PostgresDatabase
@@ -75,6 +79,55 @@ async def test_a_script_that_fails_undoes_those_before_it(older: NewDatabase, mo
     with pytest.raises(StorageError):
         await older().start()
     await assert_untouched(older, monkeypatch)
+
+
+UNDONE_5 = """
+DROP INDEX outbox_of_webhooks;
+ALTER TABLE webhooks DROP COLUMN delivering;
+ALTER TABLE webhooks DROP COLUMN attempts;
+ALTER TABLE webhooks DROP COLUMN is_slow
+"""
+
+
+def columns_in(path: Path) -> list[object]:
+    with closing(sqlite3.connect(path)) as raw:
+        indexes = raw.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name").fetchall()
+        return [raw.execute("PRAGMA table_info(webhooks)").fetchall(), indexes]
+
+
+def columns_at(url: PostgresUrl) -> list[object]:
+    told = "SELECT * FROM information_schema.columns WHERE table_name = 'webhooks' ORDER BY column_name"
+    with psycopg.connect(url.secret) as raw:
+        columns = [row[3:4] + row[5:8] for row in raw.execute(told.encode()).fetchall()]
+        indexes = raw.execute("SELECT indexdef FROM pg_indexes ORDER BY indexname").fetchall()
+        checks = raw.execute("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' ORDER BY 1")
+        return [columns, indexes, checks.fetchall()]
+
+
+async def test_version_4_of_a_file_becomes_what_a_new_one_is(tmp_path: Path) -> None:
+    path = tmp_path / "vault.db"
+    await started_and_stopped(SqliteDatabase(path))
+    new = columns_in(path)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(UNDONE_5 + "; PRAGMA user_version = 4")
+    assert columns_in(path) != new
+    await started_and_stopped(SqliteDatabase(path))
+    assert columns_in(path) == new
+
+
+async def test_version_4_of_a_postgresql_database_becomes_what_a_new_one_is(own_postgres_url: PostgresUrl) -> None:
+    await started_and_stopped(PostgresDatabase(own_postgres_url, CONNECTIONS))
+    new = columns_at(own_postgres_url)
+    with psycopg.connect(own_postgres_url.secret) as raw:
+        raw.execute(f"{UNDONE_5}; UPDATE meta SET value = '4' WHERE name = 'schema_version'".encode())
+    assert columns_at(own_postgres_url) != new
+    await started_and_stopped(PostgresDatabase(own_postgres_url, CONNECTIONS))
+    assert columns_at(own_postgres_url) == new
+
+
+async def started_and_stopped(database: Database) -> None:
+    await database.start()
+    await database.stop()
 
 
 async def assert_untouched(older: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
