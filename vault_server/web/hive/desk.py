@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.requests import HTTPConnection
 
 from protocol.envelope import Message
 from protocol.errors import MessageError
+from protocol.hive import told_as
 from protocol.hive_peer import told
 from vault_server.clock import Clock
-from vault_server.core.accounts import Accounts
-from vault_server.core.operation import Caller
+from vault_server.core.accounts import VISITOR_ACCOUNT, Accounts
+from vault_server.core.operation import SERVER, Caller, Endpoint, Reader
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.exchange.quota import Quota, Spent
 from vault_server.settings import Settings
+
+T = TypeVar("T")
 
 Origin = Callable[[str, Iterable[str]], str]
 """origin(peer's address, X-Forwarded-For headers): where a request comes from, as limits count it."""
@@ -62,6 +65,10 @@ class Desk:
         now_ms = self.clock.now_ms()
         return await self._dispatcher.look(lambda reader: self.accounts.user(reader, token, place, now_ms))
 
+    def visitor(self, place: str) -> Caller:
+        """Somebody who has shown no credentials: for pages that anybody may read."""
+        return Caller("", "", Endpoint.HIVE, place, VISITOR_ACCOUNT)
+
     def spend(self, subject: str) -> Spent:
         """Count a request of agent:<id>, user:<id> or address:<place>. One too many has `wait_ms`, and is to be
         refused with `refusal`."""
@@ -81,6 +88,17 @@ class Desk:
             return Given(await self._dispatcher.call(caller, order), is_repeated=False)
         except MessageError as refusal:
             raise told(refusal, order) from None
+
+    async def order(self, order: Any) -> Any:
+        """Have an order of the server itself carried out, one of those that `accounts` makes."""
+        try:
+            return await self._dispatcher.call(SERVER, order)
+        except MessageError as refusal:
+            raise told_as(refusal, asks=False) from None
+
+    async def look(self, function: Callable[[Reader], T]) -> T:
+        """Read what `accounts` needs before there is a caller."""
+        return await self._dispatcher.look(function)
 
     async def _earlier(self, caller: Caller, order: Message) -> Message | None:
         now_ms = self.clock.now_ms()
