@@ -18,7 +18,7 @@ from protocol.errors import Code, MessageError
 from protocol.hive import QUESTIONS, told_as
 from protocol.hive_json import from_json, to_json
 from protocol.hive_records import LINES_MAX
-from vault_client.errors import Refused, VaultClientError
+from vault_client.errors import KeyRefused, Refused, VaultClientError
 from vault_client.inbox import Inbox
 from vault_client.link import Link
 
@@ -106,6 +106,8 @@ class HiveConnection:
             try:
                 return await self._link.request(message)
             except Refused as refusal:
+                if refusal.code == Code.UNAUTHORIZED:
+                    raise KeyRefused(Code.UNAUTHORIZED, refusal.message, refusal.suggestion) from None
                 tries -= 1
                 if refusal.code != Code.IDEMPOTENCY_KEY_IN_FLIGHT or not tries:
                     raise
