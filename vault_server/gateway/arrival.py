@@ -20,6 +20,7 @@ from protocol.sealing import Spent
 from protocol.session import Error
 from vault_server.core.operation import Door
 from vault_server.gateway.addresses import Verdict, Visit, plain_address
+from vault_server.gateway.by_account import ByAccount
 from vault_server.gateway.by_key import ByKey
 from vault_server.gateway.guest import Guest, Speaker, Way
 from vault_server.gateway.websocket import WebSocket
@@ -50,6 +51,7 @@ class Arrival(WebSocket):
         self._guest: Guest | None = None
         self._visit: Visit | None = None
         self._expectation: asyncio.TimerHandle | None = None
+        self._is_thinking = False
         self._has_joined = False
         self._early_pings = 0
 
@@ -69,11 +71,30 @@ class Arrival(WebSocket):
         if not self._listener.proxies.trusts(self.address):
             self._enter()
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        if self._is_thinking:
+            self._is_impatient()
+        else:
+            super().data_received(data)
+
+    def eof_received(self) -> bool:
+        """The peer has sent its last byte."""
+        if self._is_thinking:
+            self.abort()
+            return False
+        return super().eof_received()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         super().connection_lost(exc)
         if self._visit is not None:
             self._visit.left(self._now_ms())
+
+    def _is_impatient(self) -> None:
+        """Frames before the answer to the upgrade."""
+        self.failed()
+        self.abort()
 
     def _enter(self) -> None:
         """Count the connection for the address it comes from."""
@@ -104,7 +125,7 @@ class Arrival(WebSocket):
             return
         door = self._door = self._listener.front_door.doors.get(request.path)
         if door is not None:
-            self._way = ByKey(self, self._listener, door)
+            self._way = (ByAccount if door.by_account else ByKey)(self, self._listener, door)
         if self._visit.verdict is not Verdict.WELCOME:
             self.answer(self._rejection(HTTPStatus.TOO_MANY_REQUESTS, _too_much(self._visit)))
         elif self._way is None:
@@ -116,7 +137,7 @@ class Arrival(WebSocket):
             if welcome.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
                 self._way.open(request, welcome)
             else:
-                self.answer(welcome)
+                self.answer(self._way.malformed(welcome))
 
     def _rejection(self, status: HTTPStatus, refusal: MessageError) -> Response:
         if self._way is not None:
@@ -137,8 +158,25 @@ class Arrival(WebSocket):
         """An answer to the upgrade request that ends it."""
         return self._ws.reject(status, text)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it still waits for the answer to its upgrade request."""
+        return self._is_thinking and self._transport is not None and not self._transport.is_closing()
+
+    def think(self) -> None:
+        """The answer takes a while; whoever goes on without it is no WebSocket client."""
+        self._is_thinking = True
+        if self._events:
+            self._is_impatient()
+
+    def refuse(self, status: HTTPStatus, refusal: MessageError) -> None:
+        """Answer the upgrade request with a refusal."""
+        self._log_turned_down(refusal)
+        self.answer(self._rejection(status, refusal))
+
     def answer(self, response: Response) -> None:
         """Answer the upgrade request."""
+        self._is_thinking = False
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             self._tally.connections_refused[str(response.status_code)] += 1
         self._ws.send_response(response)

@@ -111,10 +111,15 @@ class Connection(Arrival):
         """Say until when the key is banned, and close."""
         self._refuse(refusal, Close.BANNED)
 
+    def dismiss(self, refusal: MessageError, code: Close) -> None:
+        """What it came in with lets nobody in any more."""
+        self._log_refused("connection.dismissed", refusal)
+        self._refuse(refusal, code)
+
     @property
     def is_idle(self) -> bool:
-        """Whether every request has its reply."""
-        return self._pending == 0
+        """Whether every request has its reply, that for an upgrade included."""
+        return self._pending == 0 and not self._is_thinking
 
     # messages in
 
@@ -170,7 +175,7 @@ class Connection(Arrival):
             self._refuse(refusal, Close.BAD_MESSAGE)
             return
         self._send(Envelope(Error.of(refusal), re=number))
-        if refusal.code in NO_MESSAGE:
+        if getattr(refusal, "fault", refusal.code) in NO_MESSAGE:
             self._bad_messages += 1
             if self._bad_messages > self._settings.bad_messages_max:
                 self.close(Close.BAD_MESSAGE, "too many frames that are no message")
@@ -197,9 +202,9 @@ class Connection(Arrival):
         self._pending += 1
         try:
             self._check_queue()
-            self._listener.dispatcher.submit(guest.caller, envelope.message, _Reply(self, envelope.id))
+            self._listener.dispatcher.submit(guest.caller, envelope.message, _Reply(self, envelope))
         except MessageError as refusal:
-            self.replied(envelope.id, None, refusal)
+            self.replied(envelope, None, refusal)
 
     def _check_queue(self) -> None:
         if self._listener.is_draining:
@@ -217,16 +222,18 @@ class Connection(Arrival):
 
     # replies out
 
-    def replied(self, number: int | None, reply: Message | None, refusal: MessageError | None) -> None:
+    def replied(self, asked: Envelope, reply: Message | None, refusal: MessageError | None) -> None:
         """An order that was under way has its reply, or was refused."""
         self._pending -= 1
         if refusal is not None:
+            assert self._guest is not None, "a guest has asked"
+            refusal = self._guest.speaker.told(refusal, asked.message)
             self._log_refused("request.refused", refusal)
             self._tally.replied[refusal.code] += 1
-            self._send(Envelope(Error.of(refusal), re=number))
+            self._send(Envelope(Error.of(refusal), re=asked.id))
         elif reply is not None:
             self._tally.replied[OK] += 1
-            self._send(Envelope(reply, re=number))
+            self._send(Envelope(reply, re=asked.id))
 
     def _log_refused(self, event: str, refusal: MessageError) -> None:
         """Each of the first refusals, then the 32nd, 64th, 128th …: a peer must not be able to fill the log."""
@@ -242,11 +249,11 @@ class Connection(Arrival):
 class _Reply:
     """Where the reply to one request goes."""
 
-    __slots__ = ("_connection", "_number")
+    __slots__ = ("_asked", "_connection")
 
-    def __init__(self, connection: Connection, number: int | None) -> None:
+    def __init__(self, connection: Connection, asked: Envelope) -> None:
         self._connection = connection
-        self._number = number
+        self._asked = asked
 
     def __call__(self, reply: Message | None, refusal: MessageError | None) -> None:
-        self._connection.replied(self._number, reply, refusal)
+        self._connection.replied(self._asked, reply, refusal)

@@ -16,6 +16,7 @@ from websockets.http11 import Request, Response
 from protocol.envelope import Envelope, Message
 from protocol.errors import Close, MessageError
 from protocol.peer import Frame
+from vault_server.core.accounts import Held
 from vault_server.core.operation import Caller, Door
 
 
@@ -45,6 +46,8 @@ class Guest:
     """What every line of the log calls him."""
     seconds_max: float | None = None
     """How long the conversation may last before it has to be begun anew."""
+    held: Held | None = None
+    """What he came in with, where that may end while he is here."""
 
 
 class Arriving(Protocol):
@@ -58,8 +61,18 @@ class Arriving(Protocol):
     def offered(self) -> Sequence[str]:
         """The subprotocols that the peer has offered, in its order."""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it still waits for the answer to its upgrade request."""
+
     def reject(self, status: HTTPStatus, text: str) -> Response:
         """An answer to the upgrade request that ends it. To be sent with `answer`."""
+
+    def refuse(self, status: HTTPStatus, refusal: MessageError) -> None:
+        """Answer the upgrade request with a refusal."""
+
+    def think(self) -> None:
+        """The answer takes a while: until then nothing may come, and the server waits for it when it stops."""
 
     def answer(self, response: Response) -> None:
         """Answer the upgrade request."""
@@ -90,6 +103,10 @@ class Way(ABC):
     @abstractmethod
     def refused(self, status: HTTPStatus, refusal: MessageError) -> Response:
         """How this door answers an upgrade request that it refuses."""
+
+    def malformed(self, answer: Response) -> Response:
+        """How this door answers what is no upgrade request; `answer` is what the library says."""
+        return answer
 
     @abstractmethod
     def open(self, request: Request, welcome: Response) -> None:

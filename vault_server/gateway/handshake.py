@@ -16,9 +16,13 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 class FrontDoor:
     """The listener's rules for a handshake; `port` is the one that is bound."""
 
-    def __init__(self, settings: Settings, doors: Sequence[Door], port: int) -> None:
+    def __init__(self, settings: Settings, doors: Sequence[Door], port: int, http_port: int = 0) -> None:
         self.doors: Mapping[str, Door] = {door.path: door for door in doors}
         self._plain_frames = settings.plain_frames
+        self._is_tls = settings.tls_certificate is not None
+        own = (f"http://{canonical_authority(host, http_port)}" for host in LOOPBACK_NAMES if http_port)
+        self.origins = frozenset({*own, *(origin.lower() for origin in settings.hive_origins)})
+        """Pages whose connections may come with a session: this server's own, and those the operator names."""
         # Unsealed peers from elsewhere sign the name alone: what they signed for their own machine must not count here.
         hosts = {settings.host, *LOOPBACK_NAMES}
         if settings.plain_frames == "always":
@@ -33,6 +37,10 @@ class FrontDoor:
             if name in SUBPROTOCOLS and (SUBPROTOCOLS[name].sealed or self._may_be_plain(address)):
                 return name
         return None
+
+    def may_be_unsealed(self, address: str) -> bool:
+        """Whether what only TLS protects may travel: it does, or needs no protection."""
+        return self._is_tls or self._may_be_plain(address)
 
     def _may_be_plain(self, address: str) -> bool:
         if self._plain_frames == "loopback":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,6 +20,7 @@ from vault_server.core.tally import Tally
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.pump import Pump
 from vault_server.exchange.admission import Admission
+from vault_server.gateway.account_watch import AccountWatch
 from vault_server.gateway.addresses import AddressBook, counted_as, plain_address
 from vault_server.gateway.connection import Connection
 from vault_server.gateway.descriptors import TOLD_MAX, connections_that_fit
@@ -60,6 +61,9 @@ class Listener:
     pump: Pump
     admission: Admission
     tally: Tally = field(default_factory=Tally)
+    accounts: AccountWatch | None = None
+    http_port: Callable[[], int] = int
+    """Where the pages are that sessions come from; 0: nowhere."""
 
     def __post_init__(self) -> None:
         self.roster = Roster()
@@ -102,7 +106,9 @@ class Listener:
         except OSError as error:
             raise CannotListen.at(s.host, s.port, error) from error
         self.port = self._server.sockets[0].getsockname()[1]
-        self.front_door = FrontDoor(s, self.doors, self.port)
+        self.front_door = FrontDoor(s, self.doors, self.port, self.http_port())
+        if self.accounts is not None:
+            await self.accounts.start()
         self._keeper = asyncio.create_task(self._keep_alive(), name="listener")
 
     async def stop(self) -> None:
@@ -122,6 +128,8 @@ class Listener:
                 await self._empty.wait()
         for connection in list(self._connections):
             connection.abort()
+        if self.accounts is not None:
+            await self.accounts.stop()
         self._server = None
 
     async def _until_all_idle(self) -> None:
@@ -195,10 +203,14 @@ class Listener:
         if door.joined is not None:
             self.dispatcher.submit(caller, door.joined(), lambda _, refusal: self._has_joined(connection, refusal))
         self.pump.join(connection, caller.subject, caller.endpoint)
+        if guest.held is not None and self.accounts is not None:
+            self.accounts.enter(connection, guest.held)
 
     def left(self, connection: Connection, guest: Guest) -> None:
         """A connection that took part is lost."""
         self.pump.leave(connection)
+        if guest.held is not None and self.accounts is not None:
+            self.accounts.leave(connection, guest.held)
         if self.roster.remove(guest.caller, connection):
             self._leave(guest.caller, guest.door)
 
