@@ -14,6 +14,7 @@ from vault_server import logs
 from vault_server.clock import Clock
 from vault_server.core.operation import (
     SERVER,
+    AccountChanged,
     BanChanged,
     Caller,
     Effect,
@@ -37,6 +38,8 @@ from vault_server.exchange.admission import Admission
 from vault_server.exchange.cipher import Cipher
 from vault_server.exchange.master_keys import KeyStore, agree_on_master_keys
 from vault_server.exchange.server_identity import agree_on_identity
+from vault_server.gateway import account_watch
+from vault_server.gateway.account_watch import AccountWatch
 from vault_server.gateway.control import Control
 from vault_server.gateway.distant import DistantRelays
 from vault_server.gateway.listener import Listener
@@ -94,19 +97,29 @@ class App:
         self._starting = [order for system in systems for order in system.starting]
         doors = [door for system in systems for door in system.doors]
         admission = Admission(settings, operations)
+        [accounts] = [system.accounts for system in systems if system.accounts is not None]
+        self._accounts = AccountWatch(self._dispatcher, self._clock, accounts, settings.hive_recheck_ms)
         self.listener = Listener(
-            settings, self._clock, identity, doors, self._dispatcher, self.pump, admission, self._tally
+            settings,
+            self._clock,
+            identity,
+            doors,
+            self._dispatcher,
+            self.pump,
+            admission,
+            self._tally,
+            self._accounts,
+            lambda: self.web.port,
         )
         self._distant = DistantRelays(
             self._cipher, settings.progress_ms_min, _monotonic_ms, self._database.hint, self.listener.relay
         )
-        self._heartbeat.other_hints = self._distant.received
+        self._heartbeat.other_hints = self._hinted
         self._pace = Pace(time.monotonic)
         questions = questions_of([r for s in systems for r in s.reports], self._database, self._clock)
         questions["live"] = live(settings, self._clock, self.listener, self._pace)
         desk = OperatorDesk(questions, orders_of(operations), self._dispatcher)
         self.control = Control(settings, desk, logs.recent)
-        [accounts] = [system.accounts for system in systems if system.accounts is not None]
         self._desk = Desk(settings, self._clock, self._dispatcher, accounts, admission.accounts, self.listener.place)
         self.web = self._web([gauge for system in systems for gauge in system.gauges])
 
@@ -174,7 +187,17 @@ class App:
                 self._jobs.add(effect)
             elif isinstance(effect, BanChanged) and self.listener.guard.ban_changed(effect):
                 self._database.hint(BAN)
+            elif isinstance(effect, AccountChanged):
+                self._accounts.changed(effect.account)
+                self._database.hint(account_watch.HINT + effect.account)
         self.pump.wake()
+
+    def _hinted(self, hint: str) -> None:
+        """What another node says that is neither of pushes nor of bans."""
+        if hint.startswith(account_watch.HINT):
+            self._accounts.changed(hint.removeprefix(account_watch.HINT))
+        else:
+            self._distant.received(hint)
 
     def _relay(self, relay: Relay) -> None:
         self.listener.relay(relay)

@@ -121,7 +121,7 @@ def _numbers(seen: Snapshot) -> Table:
     tasks = "tasks" if age < 2 * REFRESH_SECONDS else f"{age:.0f} s ago"
     solvers = counts["solvers"]
     subnet = counts["subnet"]
-    here = {"clients": "client", "solvers": "solver", "subnet": "subnet", "unproved": "none"}
+    here = {"clients": "client", "solvers": "solver", "subnet": "subnet", "hive": "hive", "unproved": "none"}
     of_solvers = {name: solvers[name.replace(" ", "_")] for name in ("known", "online", "capacity", "in hand")}
     _add(made, "connections", {name: connections.get(endpoint, 0) for name, endpoint in here.items()})
     _add(made, tasks, {state: counts["tasks"].get(state, 0) for state in STATES})

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from protocol import hive as wire
-from vault_server.core.operation import Endpoint, Operation, System
+from vault_server.core.operation import Door, Endpoint, Operation, System
 from vault_server.systems.hive import (
     accounts,
     agents,
@@ -99,7 +99,14 @@ def hive(parts: Parts) -> System:
 
     return System(
         name="hive",
-        doors=[],
+        doors=[
+            Door(
+                wire.HIVE_PATH,
+                Endpoint.HIVE,
+                by_account=True,
+                frame_bytes_max=parts.settings.hive_body_bytes_max,
+            )
+        ],
         operations=[
             *(asked(order, handler) for order, handler in HANDLERS.items()),
             ordered(orders.RegisterUser, accounts.register_user),
