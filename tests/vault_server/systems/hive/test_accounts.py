@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from protocol import hive as wire
 from protocol import hive_replies as reply
@@ -24,7 +26,7 @@ from vault_server.systems.hive.orders import (
     SessionOpened,
     StartHive,
 )
-from vault_server.systems.hive.passwords import Passwords
+from vault_server.systems.hive.passwords import Passwords, hash_of_nothing
 
 KEY = re.compile(r"th_agent_[0-9a-f]{64}")
 
@@ -261,6 +263,15 @@ def test_passwords() -> None:
     assert not passwords.fits(kept, wrong)
     assert not passwords.fits(None, Hidden("nobody has this password"))
     assert not passwords.fits("no hash", right)
+
+
+def test_comparing_with_nobodys_hash_costs_what_any_other_costs() -> None:
+    hasher = PasswordHasher()
+    nobodys = hash_of_nothing(hasher)
+    assert extract_parameters(nobodys) == extract_parameters(hasher.hash("a password"))
+    with pytest.raises(VerifyMismatchError):  # computed to the end, not refused as no hash
+        hasher.verify(nobodys, "a password")
+    assert nobodys != hash_of_nothing(hasher)
 
 
 def test_failed_logins_are_counted_by_address_and_by_place() -> None:
