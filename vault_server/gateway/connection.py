@@ -16,6 +16,7 @@ from protocol.session import Ack, Error, Exit, Ping, Pong
 from vault_server.core.tally import OK
 from vault_server.exchange.admission import Allowances
 from vault_server.gateway.arrival import Arrival
+from vault_server.gateway.excess import HOLD_SECONDS, Excess
 from vault_server.gateway.guest import Guest
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Connection(Arrival):
         self._pending = 0
         self._bad_messages = 0
         self._granted = Allowances(0)
+        self._frame_bytes = 0
+        self._excess: Excess | None = None
 
     # coming and going
 
@@ -49,6 +52,7 @@ class Connection(Arrival):
 
     def _begin(self, guest: Guest) -> None:
         self._granted = self._listener.admission.allowances(guest.caller, self._now_ms())
+        self._excess = Excess() if guest.door.by_account else None
         logger.info("connection.opened", agent=guest.program, address=self.address, **guest.names)
         if guest.door.exclusive:
             self._expect_soon()
@@ -136,6 +140,7 @@ class Connection(Arrival):
             if self._ws.state is WebSocketState.OPEN:
                 self._way.hear(frame)
             return
+        self._frame_bytes = len(payload)
         try:
             envelope = guest.speaker.decode(frame)
         except MessageError as refusal:
@@ -156,17 +161,24 @@ class Connection(Arrival):
             self._log_refused("request.limited", refusal)
             self._tally.replied[refusal.code] += 1
             self._send(Envelope(Error.of(refusal), re=number))
+            if self._excess is not None and self._excess.exceeded(self._frame_bytes):
+                self.hold(HOLD_SECONDS)
             return False
 
     def _take_ping(self) -> None:
-        if self._guest is not None:
-            self._admits(self._guest, None, None)
-        else:
+        if self._guest is None:
             self._take_early_ping()
+        elif self._excess is None:
+            self._admits(self._guest, None, None)
+        elif self._excess.pinged(self._now_ms()):
+            self.hold(HOLD_SECONDS)
 
     def _answer_bad(self, guest: Guest, refusal: MessageError) -> None:
         number = getattr(refusal, "re", None)
+        fault = getattr(refusal, "fault", refusal.code)
         if refusal.code is not Code.BAD_SEAL and not self._admits(guest, None, number):
+            if self._excess is not None:
+                self._count_bad(fault)
             return
         self._log_refused("message.refused", refusal)
         self._tally.replied[refusal.code] += 1
@@ -175,7 +187,10 @@ class Connection(Arrival):
             self._refuse(refusal, Close.BAD_MESSAGE)
             return
         self._send(Envelope(Error.of(refusal), re=number))
-        if getattr(refusal, "fault", refusal.code) in NO_MESSAGE:
+        self._count_bad(fault)
+
+    def _count_bad(self, fault: Code) -> None:
+        if fault in NO_MESSAGE:
             self._bad_messages += 1
             if self._bad_messages > self._settings.bad_messages_max:
                 self.close(Close.BAD_MESSAGE, "too many frames that are no message")

@@ -51,6 +51,7 @@ class WebSocket(asyncio.Protocol, ABC):
         self._events: deque[Request | Frame | object] = deque()
         self._is_working = False
         self._is_paused = False
+        self._holding: asyncio.TimerHandle | None = None
         self._fragments: list[bytes] = []
         self._is_text = False
         self._pongs_due = 0
@@ -106,6 +107,8 @@ class WebSocket(asyncio.Protocol, ABC):
         """Take what has been read, some frames a turn: one peer's thousands of tiny frames must not hold up others."""
         self._is_working = False
         for _ in range(min(FRAMES_A_TURN, len(self._events))):
+            if self._holding is not None:
+                break
             event = self._events.popleft()
             if isinstance(event, Request):
                 self._open(event)
@@ -114,10 +117,11 @@ class WebSocket(asyncio.Protocol, ABC):
         self._flush()
         if self._transport is None:
             return
-        if self._events:
+        is_held = self._holding is not None
+        if self._events and not is_held:
             self._is_working = True
             self._loop.call_soon(self._work)
-        if bool(self._events) is not self._is_paused and not self._transport.is_closing():
+        if (is_held or bool(self._events)) is not self._is_paused and not self._transport.is_closing():
             self._is_paused = not self._is_paused
             if self._is_paused:
                 self._transport.pause_reading()
@@ -137,9 +141,21 @@ class WebSocket(asyncio.Protocol, ABC):
         self._events.clear()
         for timer in self._timers:
             timer.cancel()
+        if self._holding is not None:
+            self._holding.cancel()
         if self._ws.state is not WebSocketState.CLOSED:
             self._ws.receive_eof()
         self._lost()
+
+    def hold(self, seconds: float) -> None:
+        """Take nothing of the peer for a while: what it goes on sending fills its own buffers, and no memory here."""
+        if self._holding is None:
+            self._holding = self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._holding = None
+        if not self._is_working:
+            self._work()
 
     def _now_ms(self) -> int:
         """A time that never goes back, for counting."""
