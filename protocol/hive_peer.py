@@ -41,7 +41,8 @@ class HiveCodec(Codec):
             **{name: number for name, number in numbers.items() if number is not None},
             **to_json(message),
         }
-        return json.dumps(raw, separators=(",", ":")).encode()
+        # A page of tasks in another script than Latin would be three times as long with every letter escaped.
+        return json.dumps(raw, separators=(",", ":"), ensure_ascii=False).encode()
 
     def _values(self, shape: Shape, raw: dict[str, Any]) -> dict[str, Any]:
         clears = {spec.name for spec in shape.fields if isinstance(spec.field, OrNull)}
