@@ -124,7 +124,7 @@ class ErrorMeaning:
 
 ERRORS: dict[Code, ErrorMeaning] = {
     Code.MALFORMED: ErrorMeaning(False, "The frame is not one message in the chosen format."),
-    Code.TOO_LARGE: ErrorMeaning(False, "The frame has more bytes than `frame_bytes_max`."),
+    Code.TOO_LARGE: ErrorMeaning(False, "The frame, or a request's body, has more bytes than it may have."),
     Code.TOO_DEEP: ErrorMeaning(False, "The message nests deeper than messages do."),
     Code.WRONG_FRAME: ErrorMeaning(False, "A text frame where a binary one is due, or the other way round."),
     Code.UNSUPPORTED_TYPE: ErrorMeaning(False, "No message of this type exists in this direction."),
@@ -214,7 +214,8 @@ ERRORS: dict[Code, ErrorMeaning] = {
     Code.IDEMPOTENCY_KEY_IN_FLIGHT: ErrorMeaning(True, "The request with this idempotency key is being carried out."),
     Code.INTERNAL_ERROR: ErrorMeaning(True, "A defect in the server; it has been logged and nothing was stored."),
     Code.RATE_LIMITED: ErrorMeaning(
-        True, "More requests than the window allows. Another one before `retry_after_ms` bans a key; in the hive nobody."
+        True,
+        "More requests than the window allows. Another one before `retry_after_ms` bans a key; in the hive nobody.",
     ),
     Code.BANNED: ErrorMeaning(True, "The key is banned until `retry_after_ms` from now."),
     Code.PATH_NOT_FOUND: ErrorMeaning(False, "The HTTP port has nothing at this path."),

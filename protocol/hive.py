@@ -532,6 +532,6 @@ HTTP_STATUSES: Mapping[Code, int] = {
     Code.VALIDATION_ERROR: 422, Code.INVALID_CREDITS: 422, Code.IDEMPOTENCY_KEY_MISMATCH: 422,
     Code.RATE_LIMITED: 429,
     Code.INTERNAL_ERROR: 500,
-    Code.QUEUE_FULL: 503, Code.DRAINING: 503, Code.UNAVAILABLE: 503,
+    Code.QUEUE_FULL: 503, Code.DRAINING: 503, Code.UNAVAILABLE: 503, Code.TOO_MANY_CONNECTIONS: 503,
 }  # fmt: skip
 """How REST says a code. What is not here no request to the hive can meet."""

@@ -58,6 +58,8 @@ from vault_server.systems.vault.records import Parts
 from vault_server.systems.vault.system import vault
 from vault_server.web.health import Health
 from vault_server.web.hive.desk import Desk
+from vault_server.web.hive.rest import Rest
+from vault_server.web.hive.routes import BASE
 from vault_server.web.scrape import Scrape
 from vault_server.web.server import WebServer
 
@@ -155,12 +157,15 @@ class App:
 
     def _web(self, gauges: Sequence[Gauge]) -> WebServer:
         metrics = Metrics(self._tally, Live(self.listener.open_connections, logs.lines_dropped))
+        rest = Rest(self._desk)
         return WebServer(
             self.settings,
             [
                 Health(self._clock, self.listener, self._database),
                 Scrape(self._clock, self._database, metrics, gauges),
+                rest,
             ],
+            {BASE: rest.refuse},
         )
 
     async def _agree_with_the_database(self) -> None:

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="address of the HTTP port; loopback unless told otherwise")
     http_port: int = Field(default=8766, ge=0, le=65535, description="port of HTTP; 0 picks a free one")
     http_connections_max: int = Field(
-        default=64, ge=1, description="HTTP connections whose requests are answered; twice as many are not accepted"
+        default=512, ge=1, description="HTTP connections whose requests are answered; twice as many are not accepted"
     )
     http_request_ms_max: int = Field(
         default=10_000, ge=50, description="time for a whole HTTP request, and for taking what is answered"

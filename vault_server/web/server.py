@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,6 +39,10 @@ TICK_SECONDS = 1.0
 RETRY_AFTER_MS = 1000
 
 
+Refuse = Callable[[Request, HTTPStatus, MessageError, Mapping[str, str]], Awaitable[Response]]
+"""refuse(request, status, refusal, headers): a refusal in a page's own words."""
+
+
 class CannotServeHttp(Exception):
     """The address is taken, or is not this machine's."""
 
@@ -51,11 +56,15 @@ class CannotServeHttp(Exception):
 
 
 class WebServer:
-    """`start` returns when requests are answered; `port` is then the one that is bound."""
+    """`start` returns when requests are answered; `port` is then the one that is bound.
 
-    def __init__(self, settings: Settings, pages: Sequence[Page]) -> None:
+    `refusing`: who words what is refused before any page is asked, by the beginning of the path.
+    """
+
+    def __init__(self, settings: Settings, pages: Sequence[Page], refusing: Mapping[str, Refuse] | None = None) -> None:
         self._settings = settings
         self._pages = pages
+        self._refusing = refusing or {}
         self.port = 0
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -125,13 +134,24 @@ class WebServer:
 
         async def bounded_app(scope: Scope, receive: Receive, send: Send) -> None:
             if self._server is not None and self._server.connections > self._settings.http_connections_max:
-                await _too_many(scope, receive, send)
+                status, refusal = HTTPStatus.SERVICE_UNAVAILABLE, _too_many()
             elif _head_bytes(scope) > head_bytes_max:
-                await _too_long(head_bytes_max)(scope, receive, send)
+                status, refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _too_long(head_bytes_max)
             else:
                 await app(scope, receive, send)
+                return
+            response = await self._refusal(Request(scope, receive), status, refusal)
+            await response(scope, receive, send)
 
         return bounded_app
+
+    async def _refusal(self, request: Request, status: HTTPStatus, refusal: MessageError) -> Response:
+        """The connection ends with it."""
+        headers = {"Connection": "close"}
+        for beginning, refuse in self._refusing.items():
+            if request.url.path.startswith(beginning):
+                return await refuse(request, status, refusal, headers)
+        return refusals.refuse(status, refusal, headers)
 
     def _has_ended(self, serving: asyncio.Task[None]) -> None:
         error = None if serving.cancelled() else serving.exception()
@@ -184,12 +204,10 @@ async def _bind(host: str, port: int) -> socket.socket:
         raise CannotServeHttp.at(host, port, error) from error
 
 
-async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
-    refusal = MessageError(
+def _too_many() -> MessageError:
+    return MessageError(
         Code.TOO_MANY_CONNECTIONS, "All connections are taken.", "Try again later.", retry_after_ms=RETRY_AFTER_MS
     )
-    response = refusals.refuse(HTTPStatus.SERVICE_UNAVAILABLE, refusal, {"Connection": "close"})
-    await response(scope, receive, send)
 
 
 def _head_bytes(scope: Scope) -> int:
@@ -199,10 +217,9 @@ def _head_bytes(scope: Scope) -> int:
     return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"]) + len("\r\n")
 
 
-def _too_long(head_bytes_max: int) -> Response:
-    refusal = MessageError(
+def _too_long(head_bytes_max: int) -> MessageError:
+    return MessageError(
         Code.TOO_LARGE,
         f"The request's first line and headers have more than {head_bytes_max} bytes.",
         "Send fewer headers (http_header_bytes_max).",
     )
-    return refusals.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal, {"Connection": "close"})
