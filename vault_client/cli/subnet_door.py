@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import functools
-import inspect
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from protocol.json_text import NotJson, read
-from vault_client.cli.console import ending, say
+from vault_client.cli.console import say
 from vault_client.cli.options import (
     BAN_SECONDS_MAX,
     CONNECT_SECONDS_MAX,
@@ -30,6 +28,7 @@ from vault_client.cli.options import (
     ServerKeyOption,
     ServerOption,
 )
+from vault_client.cli.visits import Command, with_shared_options
 from vault_client.files import file_error
 from vault_client.link import ConnectionEvent
 from vault_client.subnet import Subnet
@@ -76,39 +75,17 @@ class Visit:
         say(json.dumps(as_plain(reply)) if self.as_json else text)
 
 
-Command = Callable[..., Awaitable[None]]
-
-
 def visiting(command: Command, *, makes_key: bool = True) -> Callable[..., None]:
     """Turn `async def command(visit, …)` into a command with the shared options behind its own, and one way to end."""
 
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        shared = {name: given.pop(name) for name in _SHARED}
-        as_json = shared.pop("as_json")
-        with ending(as_json=as_json, interrupted=None):
-            visit = Visit(Door.of(**shared, makes_key=makes_key), as_json)
-            asyncio.run(_as_coroutine(command(visit, **given)))
+    def visit(as_json: bool, **way: Any) -> Visit:
+        return Visit(Door.of(**way, makes_key=makes_key), as_json)
 
-    signature = inspect.signature(command, eval_str=True)
-    own = list(signature.parameters.values())[1:]
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _SHARED.items()
-    ]
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + added
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in parameters}
-    del run.__wrapped__  # typer would look behind it
-    return run
+    return with_shared_options(command, _SHARED, visit)
 
 
 looking = functools.partial(visiting, makes_key=False)
 """The same for a command that only reads: a key that is named has to be there."""
-
-
-async def _as_coroutine(awaitable: Awaitable[None]) -> None:
-    await awaitable
 
 
 def as_plain(reply: Any) -> Any:
