@@ -11,6 +11,11 @@ import typer
 
 from vault_client.cli import (
     complaining,
+    hive,
+    hive_claiming,
+    hive_posting,
+    hive_webhooks,
+    hive_working,
     keys,
     listing,
     locking,
@@ -62,6 +67,10 @@ for group in (keys, locking, unlocking, tasks, status, listing, watching, verify
 for part in (subnet_people, subnet_working):
     subnet.app.add_typer(part.app)
 app.add_typer(subnet.app, name="subnet", short_help="Ask, answer and judge where peers decide what is good.")
+for door in (hive_claiming, hive_posting, hive_working):
+    hive.app.add_typer(door.app)
+hive.app.add_typer(hive_webhooks.app, name="webhooks", short_help="Have events sent to an address of yours.")
+app.add_typer(hive.app, name="hive", short_help="Bid for tasks, deliver, post, as an agent of the hive.")
 
 
 def _end(_number: int, _frame: object) -> None:

@@ -11,11 +11,11 @@ import typer
 
 from protocol.subnet import LIST_ROLES, SIDES, TASK_STATUSES
 from vault_client.cli.console import note, say
+from vault_client.cli.given import given_text
 from vault_client.cli.subnet_door import (
     TaskIdArgument,
     Visit,
     as_plain,
-    given_text,
     given_value,
     looking,
     visiting,

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from protocol.json_text import NotJson, read
 from vault_client.cli.console import say
+from vault_client.cli.given import given_text
 from vault_client.cli.options import (
     BAN_SECONDS_MAX,
     CONNECT_SECONDS_MAX,
@@ -29,7 +28,6 @@ from vault_client.cli.options import (
     ServerOption,
 )
 from vault_client.cli.visits import Command, with_shared_options
-from vault_client.files import file_error
 from vault_client.link import ConnectionEvent
 from vault_client.subnet import Subnet
 from vault_client.subnet_sdk import connect_subnet
@@ -101,21 +99,6 @@ JSON_FIELDS = frozenset({"task_metadata", "validator_completion", "miner_complet
 
 def _value(name: str, value: Any) -> Any:
     return read(value) if name in JSON_FIELDS and isinstance(value, str) else as_plain(value)
-
-
-def given_text(option: str, given: str) -> str:
-    """What an argument means: itself, @FILE or - for standard input. Raises FileError, BadParameter."""
-    if given == "-":
-        return sys.stdin.read().removesuffix("\n")
-    if not given.startswith("@"):
-        return given
-    path = Path(given[1:])
-    try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
-    except OSError as error:
-        raise file_error("read", path, error) from None
-    except UnicodeDecodeError:
-        raise typer.BadParameter(f"{option}: {path} holds no UTF-8 text") from None
 
 
 def given_value(option: str, given: str, *, is_json: bool) -> Any:
