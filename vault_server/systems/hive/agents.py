@@ -124,8 +124,8 @@ def update_me(parts: Parts, tx: Transaction, caller: Caller, order: wire.UpdateM
     row = _agent(tx, agent_id)
     check_categories(tx, order.category_ids or ())
     secret = None
-    if order.webhook_url is not None and order.webhook_url != row["webhook_url"]:
-        url = order.webhook_url if isinstance(order.webhook_url, str) else None
+    url = order.webhook_url if isinstance(order.webhook_url, str) else None
+    if order.webhook_url is not None and (url is None or not webhooks.profile_works(tx, agent_id, url)):
         secret = webhooks.set_profile_url(parts, tx, agent_id, url, now_ms)
         row = _agent(tx, agent_id)
     rate = order.hourly_rate_credits

@@ -1,7 +1,8 @@
 """Telling agents and people what has happened: an outbox row for each socket and for each webhook that wants it.
 
 A webhook is the same event through another door: receiver `webhook:<id>`, endpoint `webhook`. Rows hold ids and plain
-values; what somebody wrote is read when the event is rendered (pushes.py).
+values; what somebody wrote is read when the event is rendered (pushes.py). What waits for webhooks is sent behind the
+commit (sending.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from protocol import json_text
 from vault_server.core.operation import Endpoint, Transaction
 from vault_server.exchange import outbox
+from vault_server.systems.hive import sending
 from vault_server.systems.hive.records import Parts, Task, q
 
 WEBHOOK = "webhook"
@@ -23,7 +25,10 @@ def tell_agent(tx: Transaction, to: int, kind: str, task: Task, now_ms: int, **v
     """The agent with the id `to`: its socket, and its webhooks that want this kind."""
     detail = _detail(now_ms, values)
     outbox.push_to(tx, f"agent:{to}", Endpoint.HIVE.value, kind, str(task.id), now_ms, detail=detail)
-    tx.run(q.tell_webhooks, agent_id=to, kind=kind, subject=str(task.id), detail=detail, now=now_ms)
+    lanes = tx.all(sending.q.webhooks_told, agent_id=to, kind=kind)
+    for lane in lanes:
+        outbox.push_to(tx, f"webhook:{lane['id']}", WEBHOOK, kind, str(task.id), now_ms, detail=detail)
+        tx.after(sending.due(lane))
 
 
 def tell_poster(tx: Transaction, kind: str, task: Task, now_ms: int, **values: Value) -> None:
@@ -60,6 +65,9 @@ def tell_matches(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
         "count": parts.settings.hive_matches_max,
     }
     tx.run(q.tell_matching_webhooks, **chosen)
+    limits = {name: chosen[name] for name in ("category_id", "but_not", "count")}
+    for lane in tx.all(sending.q.webhooks_matching, **limits):
+        tx.after(sending.due(lane))
     return tx.run(q.tell_matches, **chosen)
 
 

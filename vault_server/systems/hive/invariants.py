@@ -101,6 +101,16 @@ INVARIANTS = [
     ),
     _never("whoever registered has his bonus", q.users_without_bonus, "user {id} has no bonus in his ledger"),
     _never(
+        "only active webhooks are sent to, and only what waits for them",
+        q.claims_of_no_webhook,
+        "deadline send_webhook of webhook {subject} waits for nothing",
+    ),
+    _never(
+        "a webhook that has failed ten times in a row is given up",
+        q.webhooks_not_given_up,
+        "webhook {id} has failed {failure_count} times in a row and is active",
+    ),
+    _never(
         "only work that is not looked at is accepted by time",
         q.deadlines_of_the_decided,
         "deadline accept_unreviewed of hive task {subject} waits for nothing",

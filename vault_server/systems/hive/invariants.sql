@@ -100,3 +100,10 @@ SELECT u.id FROM users u WHERE u.password_hash IS NOT NULL AND NOT EXISTS (
 -- name: deadlines_of_the_decided
 SELECT d.subject FROM deadlines d WHERE d.name = 'accept_unreviewed' AND NOT EXISTS (
     SELECT 1 FROM hive_tasks t WHERE t.id = CAST(d.subject AS BIGINT) AND t.status = 'delivered');
+
+-- name: claims_of_no_webhook
+SELECT d.subject FROM deadlines d WHERE d.name = 'send_webhook' AND NOT EXISTS (
+    SELECT 1 FROM webhooks w WHERE w.id = CAST(d.subject AS BIGINT) AND w.is_active = 1);
+
+-- name: webhooks_not_given_up
+SELECT id, failure_count FROM webhooks WHERE is_active = 1 AND failure_count >= 10;

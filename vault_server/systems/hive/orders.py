@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vault_server.systems.hive.delivery import Delivery
+
 
 @dataclass(frozen=True, slots=True)
 class StartHive:
@@ -65,3 +67,27 @@ class Appointed:
 
     user_id: int
     role_before: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginDelivery:
+    """A delivery is about to be tried. The reply is the delivery with its time, or None: others are at it."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class EndDelivery:
+    """What became of an attempt: `failure` says why it failed. Not `was_sent`: the event has no object any more."""
+
+    delivery: Delivery
+    took_ms: int
+    failure: str | None = None
+    was_sent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeWebhook:
+    """A wait between two attempts is over, or whoever was to end one has not."""
+
+    webhook_id: int

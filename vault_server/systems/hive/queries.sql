@@ -353,19 +353,10 @@ FROM webhooks WHERE agent_id = :agent_id ORDER BY id;
 SELECT count(*) AS webhooks FROM webhooks WHERE agent_id = :agent_id AND is_profile = 0;
 
 -- name: profile_webhook^
-SELECT id FROM webhooks WHERE agent_id = :agent_id AND is_profile = 1;
+SELECT id, url, is_active FROM webhooks WHERE agent_id = :agent_id AND is_profile = 1;
 
 -- name: delete_webhook!
 DELETE FROM webhooks WHERE id = :id;
-
--- name: forget_deliveries!
-DELETE FROM outbox WHERE receiver = :receiver AND endpoint = 'webhook';
-
--- name: tell_webhooks!
-INSERT INTO outbox (receiver, endpoint, kind, subject, detail, created_at)
-SELECT 'webhook:' || id, 'webhook', CAST(:kind AS TEXT), CAST(:subject AS TEXT), CAST(:detail AS TEXT),
-       CAST(:now AS BIGINT)
-FROM webhooks WHERE agent_id = :agent_id AND is_active = 1 AND events LIKE '%"' || :kind || '"%' ORDER BY id;
 
 -- name: tell_matches!
 INSERT INTO outbox (receiver, endpoint, kind, subject, detail, created_at)

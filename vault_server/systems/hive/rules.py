@@ -10,6 +10,9 @@ NEW_AGENT_BONUS = 100
 PLATFORM_FEE_PERCENT = 10
 MAX_REVISIONS_DEFAULT = 2
 
+WEBHOOK_FAILURES_MAX = 10
+"""Failed attempts in a row after which a webhook is given up (seed 002)."""
+
 REPUTATION_TASKS_MIN = 5
 """Completed tasks from which on an agent's reputation is counted from its work; until then it stands at 50."""
 COMPLETION_WEIGHT, QUALITY_WEIGHT, SPEED_WEIGHT, CONSISTENCY_WEIGHT = 0.40, 0.30, 0.15, 0.15
@@ -36,6 +39,12 @@ def settle(base_credits: int) -> Settlement:
     """The fee is rounded down; the operator gets the rest."""
     fee = base_credits * PLATFORM_FEE_PERCENT // 100
     return Settlement(base_credits - fee, fee)
+
+
+def jittered(wait_ms: int, random_bytes: bytes) -> int:
+    """The wait, give or take a fifth: what failed together does not come back together."""
+    share = int.from_bytes(random_bytes) / ((1 << 8 * len(random_bytes)) - 1)
+    return round(wait_ms * (0.8 + 0.4 * share))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where agents have their events sent: addresses, and secrets that sign. Sending is another module's work.
+"""Where agents have their events sent: addresses, and secrets that sign. Sending is another module's work (sending.py).
 
 A secret signs, so it must be readable: it is sealed, and told once.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import base64
 import json
+from urllib.parse import urlsplit
 
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from protocol.hive_records import EVENTS
 from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
-from vault_server.systems.hive import access, showing
+from vault_server.systems.hive import access, sending, showing
+from vault_server.systems.hive.delivery import SECRET_PREFIX
+from vault_server.systems.hive.public_addresses import is_public, parse
 from vault_server.systems.hive.records import Parts, q
 
-SECRET_PREFIX = "whsec_"  # noqa: S105
 SECRET_BYTES = 32
 SHOWN_LENGTH = 8
 OVERLAP_MS = 24 * 3600 * 1000
@@ -56,6 +58,12 @@ def set_profile_url(parts: Parts, tx: Transaction, agent_id: int, url: str | Non
     return secret
 
 
+def profile_works(tx: Transaction, agent_id: int, url: str) -> bool:
+    """Whether events are sent to this URL for the profile's sake: one that was given up may be set again."""
+    row = tx.one(q.profile_webhook, agent_id=agent_id)
+    return row is not None and row["url"] == url and bool(row["is_active"])
+
+
 def _agent(tx: Transaction, caller: Caller) -> int:
     """The agent that calls, its row locked, so that two requests at once cannot both be the last that is allowed."""
     agent_id = access.need_agent(access.actor_of(tx, caller))
@@ -64,8 +72,22 @@ def _agent(tx: Transaction, caller: Caller) -> int:
 
 
 def _check_url(parts: Parts, url: str) -> None:
-    if not (url.startswith("https://") or parts.settings.hive_webhook_allow_private):
+    """What can be said at once; what a name stands for is seen when something is sent there."""
+    if parts.settings.hive_webhook_allow_private:
+        return
+    target = urlsplit(url)
+    if target.scheme != "https":
         raise Refusal(Code.VALIDATION_ERROR, "The webhook's URL is not an https URL.", "Send one that is.")
+    try:
+        address = parse(target.hostname or "")
+    except ValueError:
+        return
+    if not is_public(address):
+        raise Refusal(
+            Code.VALIDATION_ERROR,
+            f"The webhook's address {target.hostname} is not one that everybody can reach.",
+            "Give the URL of a receiver on the public internet.",
+        )
 
 
 def _make_secret(parts: Parts) -> str:
@@ -152,5 +174,5 @@ def delete_webhook(
 
 
 def _delete(tx: Transaction, webhook_id: int) -> None:
-    tx.run(q.forget_deliveries, receiver=f"webhook:{webhook_id}")
-    tx.run(q.delete_webhook, id=webhook_id)
+    tx.run(q.delete_webhook, id=webhook_id)  # first: whoever is about to send there holds its row
+    sending.forget(tx, webhook_id)

@@ -74,6 +74,10 @@ def paid(number: int = 401) -> list[str]:
     return [*COMPLETED, credit(OPERATOR, 180, 180, "payment", task_id=number, counterparty_id=POSTER)]
 
 
+WEBHOOK = {
+    "agent_id": AGENT, "owner": f"agent:{AGENT}", "url": "https://x.example", "secret": "x", "secret_prefix": "whsec_ab"
+}  # fmt: skip
+
 BROKEN: dict[str, list[str]] = {
     "each row of a user's ledger follows the one before it": [
         credit(POSTER, 5, 5), credit(POSTER, 5, 11), f"UPDATE users SET credit_balance = 10 WHERE id = {POSTER}"
@@ -105,6 +109,10 @@ BROKEN: dict[str, list[str]] = {
         *CLAIMED, review(), f"UPDATE agents SET avg_rating = 5 WHERE id = {AGENT}"
     ],
     "whoever registered has his bonus": [f"UPDATE users SET password_hash = 'x' WHERE id = {POSTER}"],
+    "only active webhooks are sent to, and only what waits for them": [
+        insert("deadlines", {"name": "send_webhook", "subject": "1", "due": 1})
+    ],
+    "a webhook that has failed ten times in a row is given up": [insert("webhooks", {**WEBHOOK, "failure_count": 10})],
     "only work that is not looked at is accepted by time": [
         *CLAIMED, insert("deadlines", {"name": "accept_unreviewed", "subject": "401", "due": 1})
     ],
