@@ -58,6 +58,8 @@ from vault_server.systems.vault.records import Parts
 from vault_server.systems.vault.system import vault
 from vault_server.web.health import Health
 from vault_server.web.hive.desk import Desk
+from vault_server.web.hive.pages.sections import SECTIONS
+from vault_server.web.hive.pages.site import Site
 from vault_server.web.hive.rest import Rest
 from vault_server.web.hive.routes import BASE
 from vault_server.web.scrape import Scrape
@@ -164,6 +166,7 @@ class App:
                 Health(self._clock, self.listener, self._database),
                 Scrape(self._clock, self._database, metrics, gauges),
                 rest,
+                Site(self._desk, lambda: self.listener.port, SECTIONS),  # the last one: it takes what is left
             ],
             {BASE: rest.refuse},
         )
