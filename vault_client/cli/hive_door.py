@@ -30,7 +30,7 @@ from vault_client.errors import FileError, VaultClientError
 from vault_client.files import file_error
 from vault_client.hive import Hive
 from vault_client.hive_key import KEY_FILE_VARIABLE, find_key
-from vault_client.hive_sdk import connect_hive
+from vault_client.hive_sdk import PAUSED_SECONDS, connect_hive
 from vault_client.link import ConnectionEvent
 
 LINES = 20
@@ -72,7 +72,11 @@ class Visit:
     as_json: bool
 
     def open(
-        self, *, waiting: bool = False, on_connection: Callable[[ConnectionEvent], object] | None = None
+        self,
+        *,
+        waiting: bool = False,
+        paused_seconds: float = PAUSED_SECONDS,
+        on_connection: Callable[[ConnectionEvent], object] | None = None,
     ) -> AbstractAsyncContextManager[Hive]:
         """Connect; whoever is `waiting` does so for as long as it takes, also while the agent is paused."""
         return connect_hive(
@@ -81,6 +85,7 @@ class Visit:
             connect_seconds_max=CONNECT_SECONDS_MAX,
             reconnect_seconds_max=None if waiting else RECONNECT_SECONDS_MAX,
             waits_while_paused=waiting,
+            paused_seconds=paused_seconds,
             on_connection=ConnectionNotes().changed if on_connection is None else on_connection,
         )
 

@@ -19,6 +19,7 @@ from vault_client.cli.subnet_working import LimitOption, ProgramOption, WorkersO
 from vault_client.durations import parse_duration
 from vault_client.hive_bidding import Rules, price_of
 from vault_client.hive_patience import Tell
+from vault_client.hive_sdk import PAUSED_SECONDS
 from vault_client.hive_work import Program
 from vault_client.hive_worker import LOOK_SECONDS, HiveWorker
 from vault_client.link import ConnectionEvent
@@ -86,6 +87,9 @@ async def work(
         str,
         typer.Option("--look", callback=_span, metavar="SPAN", help="How often to look for tasks nobody told us of."),
     ] = f"{LOOK_SECONDS:.0f}s",
+    pause_look: Annotated[
+        str, typer.Option("--pause-look", callback=_span, metavar="SPAN", help="How often to look when paused.")
+    ] = f"{PAUSED_SECONDS:.0f}s",
     limit: LimitOption = None,
 ) -> None:
     """Bid for tasks, have PROGRAM do those that are won, deliver what it prints, and revise when asked.
@@ -108,7 +112,8 @@ async def work(
         vault-client hive work --exec ./agent.sh --category writing --bid 90%
     """
     tell = _teller(visit)
-    async with visit.open(waiting=True, on_connection=_Connection(tell).changed) as hive:
+    paused = parse_duration(pause_look)
+    async with visit.open(waiting=True, paused_seconds=paused, on_connection=_Connection(tell).changed) as hive:
         rules = Rules(
             categories=frozenset([await category_of(hive, word) for word in category or ()]),
             min_budget=min_budget,
@@ -118,7 +123,9 @@ async def work(
             max_open=max_open,
         )
         doing = Program(shlex.split(program), parse_duration(within), tries)
-        worker = HiveWorker(hive, rules, doing, tell, workers=workers, look_seconds=parse_duration(look))
+        worker = HiveWorker(
+            hive, rules, doing, tell, workers=workers, look_seconds=parse_duration(look), paused_seconds=paused
+        )
         await _until_told(worker, limit)
 
 
