@@ -15,7 +15,7 @@ from protocol.fields import INTEGER_MAX
 from protocol.json_text import JSON_DEPTH_MAX
 from protocol.records import FieldSpec, Records
 from protocol.vault import MODULUS_BYTES_MAX
-from tests.protocol import reference_subnet, vectors
+from tests.protocol import reference_hive, reference_subnet, vectors
 from vault_server.core.states import Transitions
 from vault_server.settings import LIMITS, Settings
 from vault_server.systems.subnet.states import TASK as SUBNET_TASK
@@ -272,6 +272,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "vectors-messages": _text(vectors.messages),
     "vectors-puzzles": _text(vectors.puzzles),
     "vectors-proofs": _text(vectors.proofs),
+    **reference_hive.BLOCKS,
 }
 
 
