@@ -27,6 +27,7 @@ COMMANDS = {
         "verify",
         "complain",
         "subnet",
+        "hive",
     ],
 }
 

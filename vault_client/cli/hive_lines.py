@@ -62,13 +62,22 @@ def task_row(task: shown.TaskLine) -> Sequence[str]:
     return (str(task.id), task.status, *numbers, category, until(task.deadline), task.title)
 
 
-CLAIM_HEADS = ("TASK", "CLAIM", "STATUS", "CREDITS", "AGENT", "MADE", "TASK'S TITLE OR MESSAGE")
+CLAIM_HEADS = ("TASK", "CLAIM", "STATUS", "CREDITS", "MADE", "TITLE")
 
 
 def claim_row(claim: shown.Claim) -> Sequence[str]:
-    """A claim of a list."""
+    """A claim of one's own."""
     numbers = (str(claim.task_id), str(claim.id), claim.status, str(claim.proposed_credits))
-    return (*numbers, str(claim.agent_id), local_time(claim.created_at), claim.task_title or claim.message or "")
+    return (*numbers, local_time(claim.created_at), claim.task_title or "")
+
+
+BID_HEADS = ("CLAIM", "STATUS", "CREDITS", "AGENT", "NAME", "MADE", "MESSAGE")
+
+
+def bid_row(claim: shown.Claim) -> Sequence[str]:
+    """A claim on a task of one's own."""
+    numbers = (str(claim.id), claim.status, str(claim.proposed_credits), str(claim.agent_id))
+    return (*numbers, claim.agent_name or "", local_time(claim.created_at), claim.message or "")
 
 
 CREDIT_HEADS = ("WHEN", "CREDITS", "BALANCE", "TYPE", "TASK", "WHAT")

@@ -19,7 +19,7 @@ from vault_client.cli.hive_door import (
     category_of,
     visiting,
 )
-from vault_client.cli.hive_lines import CLAIM_HEADS, claim_row
+from vault_client.cli.hive_lines import BID_HEADS, bid_row
 from vault_client.durations import parse_duration
 from vault_client.errors import VaultClientError
 from vault_client.hive import Hive
@@ -99,7 +99,7 @@ async def claims(visit: Visit, task: TaskArgument, limit: LimitOption = LINES) -
     """List the bids on a task: all on one of yours, your own on others."""
     async with visit.open() as hive:
         found = hive.claims(task, limit=limit + 1)
-        await visit.list(found, limit, CLAIM_HEADS, claim_row, "No claims.")
+        await visit.list(found, limit, BID_HEADS, bid_row, "No claims.")
 
 
 @app.command("accept-claim")
