@@ -6,7 +6,7 @@ needs to go on and to prove the whole; the last residue alone would leave it una
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -120,49 +120,58 @@ class Check:
     and with probability 1/m where m is small. Plain Gerbicz has no exponents: two crafted errors d and 1/d pass it.
     A wrong sign (m = 1) always passes and does no harm: the next squaring removes it, and proofs do not see signs.
     A residue that shares a factor with N would make both sides 0 modulo it, so they are asked to be coprime to N.
+
+    It can be pickled between two turns, and gone on with in another process.
     """
 
     def __init__(self, chain: Chain, randomness: bytes) -> None:
         assert len(randomness) == EXPONENT_BYTES * len(chain.residues), "one exponent a residue"
-        exponents = (randomness[at : at + EXPONENT_BYTES] for at in range(0, len(randomness), EXPONENT_BYTES))
-        self._exponents = [int.from_bytes(exponent, "big") for exponent in exponents]
-        self._chain = chain
-        self._work = self._equation()
+        drawn = (randomness[at : at + EXPONENT_BYTES] for at in range(0, len(randomness), EXPONENT_BYTES))
+        exponents = (int.from_bytes(exponent, "big") for exponent in drawn)
+        self._claims = list(zip(chain.residues, chain.gaps, exponents, strict=True))[::-1]
+        self._before = mpz(chain.start)
+        self._modulus = mpz(chain.modulus)
+        self._reached = mpz(1)
+        self._products: dict[int, mpz] = {}
+        """What is still to be squared, and multiplied then, by how often; by 0 what is squared to the end."""
         self._holds: bool | None = None
 
     def advance(self) -> bool | None:
-        """Compute for `TURN_SECONDS`: whether the chain holds, None while that is not known. Not in two threads."""
+        """Compute for `TURN_SECONDS`: whether the chain holds, None while that is not known."""
         if self._holds is None:
-            try:
-                next(self._work)
-            except StopIteration as end:
-                self._holds = bool(end.value)
+            room = max(1, int(TURN_SECONDS / effort_seconds(1, self._modulus.bit_length())))
+            room = self._take_in(room)
+            if not self._claims and self._square(room):
+                self._holds = self._is_equal()
         return self._holds
 
-    def _equation(self) -> Generator[None, None, bool]:
-        n = mpz(self._chain.modulus)
-        turn = max(1, int(TURN_SECONDS / effort_seconds(1, n.bit_length())))
-        reached, products = yield from self._products(n, turn)
-        lengths, folded, room = sorted(products, reverse=True), mpz(1), turn
-        for length, shorter in pairwise([*lengths, 0]):
-            folded, left = folded * products[length] % n, length - shorter
-            while left:
-                if room == 0:
-                    yield
-                    room = turn
-                step = min(left, room)
-                folded, left, room = gmpy2.powmod(folded, mpz(1) << step, n), left - step, room - step
-        return bool(representative(reached, n) == representative(folded, n) and gmpy2.gcd(reached, n) == 1)
+    def _take_in(self, room: int) -> int:
+        """Multiply residues into both sides, one at least; how many squarings are left of the turn."""
+        n = self._modulus
+        while self._claims:
+            residue, gap, exponent = self._claims.pop()
+            self._reached = self._reached * gmpy2.powmod(residue, exponent, n) % n
+            self._multiply(gap, gmpy2.powmod(self._before, exponent, n))
+            self._before = mpz(residue)
+            room -= 2 * POWER_SQUARINGS
+            if room <= 0:
+                break
+        return room
 
-    def _products(self, n: mpz, turn: int) -> Generator[None, None, tuple[mpz, dict[int, mpz]]]:
-        """The left side, and for each length of a gap the product that the right side squares so often."""
-        in_one_turn = max(1, turn // (2 * POWER_SQUARINGS))
-        reached, products, before = mpz(1), dict[int, mpz](), mpz(self._chain.start)
-        claims = zip(self._chain.residues, self._chain.gaps, self._exponents, strict=True)
-        for number, (residue, gap, exponent) in enumerate(claims):
-            if number and number % in_one_turn == 0:
-                yield
-            reached = reached * gmpy2.powmod(residue, exponent, n) % n
-            products[gap] = products.get(gap, mpz(1)) * gmpy2.powmod(before, exponent, n) % n
-            before = mpz(residue)
-        return reached, products
+    def _square(self, room: int) -> bool:
+        """The right side's squarings, the longest gap first; whether that was all of them."""
+        while (longest := max(self._products, default=0)) and room > 0:
+            shorter = max((gap for gap in self._products if gap < longest), default=0)
+            step = min(longest - shorter, room)
+            squared = gmpy2.powmod(self._products.pop(longest), mpz(1) << step, self._modulus)
+            self._multiply(longest - step, squared)
+            room -= step
+        return longest == 0
+
+    def _multiply(self, squarings: int, factor: mpz) -> None:
+        self._products[squarings] = self._products.get(squarings, mpz(1)) * factor % self._modulus
+
+    def _is_equal(self) -> bool:
+        n, right = self._modulus, self._products.get(0, mpz(1))
+        is_same = representative(self._reached, n) == representative(right, n)
+        return is_same and bool(gmpy2.gcd(self._reached, n) == 1)
