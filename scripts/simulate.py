@@ -57,9 +57,9 @@ at least 99 % of the tasks were answered rightly; 1 when not; 130 when it was in
 
 
 VERIFIERS = """
-Measures how long a puzzle takes from its submission to its solver, while the threads that check proofs have nothing to
-do and while more proofs wait than they can check; the two take turns in one run. The aim: with all verifiers busy, 99
-of 100 puzzles are at most twice as late as 99 of 100 are otherwise.
+Measures how long a puzzle takes from its submission to its solver, while the processes that check proofs have nothing
+to do and while more proofs wait than they can check; the two take turns in one run. The aim: with all verifiers busy,
+99 of 100 puzzles are at most twice as late as 99 of 100 are otherwise.
 
 example:
   scripts/simulate verifiers --seconds 5 --turns 3              half a minute, on a machine that does nothing else

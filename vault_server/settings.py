@@ -149,11 +149,11 @@ class Settings(BaseSettings):
     check_threads: int = Field(default=2, ge=1, le=64, description="threads that check puzzles before they are stored")
     checks_waiting_max: int = Field(default=1024, ge=1, description="puzzles waiting to be checked, in all")
     checks_waiting_per_key_max: int = Field(default=64, ge=1, description="puzzles of one key waiting to be checked")
-    judge_threads: int = Field(
+    judge_processes: int = Field(
         default=1,
         ge=1,
         le=64,
-        description="threads for each kind of judging: computing answers, checking proofs, comparing with factors",
+        description="processes for each kind of judging: computing answers, checking proofs, comparing with factors",
     )
     proofs_waiting_max: int = Field(default=256, ge=1, description="proofs of one solver that wait to be checked")
 

@@ -19,8 +19,8 @@ from tests.simulation.conduct import Assignment, Claim, HandBack, Honest, Shared
 from tests.simulation.lies import ALONE, KINDS, TRUSTED_AFTER, Copying, Slow
 from tests.simulation.shape import SQUARINGS_MIN, Shape, conducts
 from tests.simulation.workshop import Checkpoint, Workshop
-from vault_server.systems.vault.proofs import Claim as Judged
-from vault_server.systems.vault.proofs import holds
+from vault_server.systems.vault.arithmetic import Claim as Judged
+from vault_server.systems.vault.arithmetic import holds
 
 SOLVER, OTHER, TASK = "ab" * 16, "cd" * 16, "ef" * 16
 KINDS_THAT_CLAIM = ("garbage", "negating", "breaking", "colluding")

@@ -46,7 +46,7 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "check_threads": (1, 64),
     "checks_waiting_max": (1, None),
     "checks_waiting_per_key_max": (1, None),
-    "judge_threads": (1, 64),
+    "judge_processes": (1, 64),
     "proofs_waiting_max": (1, None),
     "relay_interval_ms": (0, None),
     "relay_bytes_max": (0, 2**18),

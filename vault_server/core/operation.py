@@ -194,7 +194,10 @@ class Job:
     given, every `pending_seconds`.
 
     `begin`, when given, is an order made of what was read and carried out before anything is computed: its reply is
-    what is computed with (None: it is not to be done here). `threads`: how many at once, if not `judge_threads`.
+    what is computed with (None: it is not to be done here). `threads`: how many at once, if not `judge_processes`.
+
+    `by_worker`: computed in a worker process. `compute` is a function of a module that imports protocol/ alone, and is
+    found by its name there; what it takes and returns is pickled, so nothing that it changes is seen here.
     """
 
     name: str
@@ -205,6 +208,7 @@ class Job:
     begin: Callable[[Any], Any] | None = None
     threads: int | None = None
     pending_seconds: float | None = None
+    by_worker: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Slow work that rows ask for: read, compute in threads of its own, give the result back as an order.
+"""Slow work that rows ask for: read, compute in worker processes or threads, give the result back as an order.
 
 What a server left undone when it was killed is found in the rows at the next start.
 """
@@ -9,13 +9,16 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import structlog
 
 from protocol.errors import MessageError
 from vault_server.core.operation import SERVER, Job, JobDue, Reader
 from vault_server.dispatch.dispatcher import Dispatcher, release_the_gil_in_gmpy2
+from vault_server.dispatch.seat import WorkerUnstartable
 from vault_server.dispatch.turns import Turns
+from vault_server.dispatch.workers import Workers
 from vault_server.settings import Settings
 from vault_server.storage.database import Database, StorageError
 
@@ -63,7 +66,8 @@ class Jobs:
         self._stop_seconds_max = settings.drain_ms_max / 1000
         self._database = database
         self._dispatcher = dispatcher
-        self._lines = {job.name: _Line(job, job.threads or settings.judge_threads) for job in jobs}
+        self._lines = {job.name: _Line(job, job.threads or settings.judge_processes) for job in jobs}
+        self._workers = Workers()
         self._threads: ThreadPoolExecutor | None = None
         self._runners: list[asyncio.Task[None]] = []
         self._busy: set[asyncio.Task[None]] = set()
@@ -102,6 +106,7 @@ class Jobs:
             runner.cancel()
         await asyncio.gather(*self._runners, return_exceptions=True)
         self._runners = []
+        await self._workers.stop()
         if self._threads is not None:
             await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
             self._threads = None
@@ -139,7 +144,7 @@ class Jobs:
     async def _do_or_log(self, job: Job, due: JobDue) -> None:
         try:
             await self._do(job, due.key)
-        except (StorageError, MessageError) as error:
+        except (StorageError, MessageError, WorkerUnstartable) as error:
             logger.error("job.postponed", job=due.job, key=due.key, reason=str(error))
             await asyncio.sleep(RETRY_SECONDS)
             self.add(due)
@@ -152,9 +157,13 @@ class Jobs:
             work = await self._dispatcher.call(SERVER, job.begin(work))
         if work is None:
             return
+        await self._dispatcher.call(SERVER, job.conclude(key, await self._compute(job, work)))
+
+    async def _compute(self, job: Job, work: Any) -> Any:
+        if job.by_worker:
+            return await self._workers.compute(job.compute, work)
         assert self._threads is not None, "start() comes first"
-        result = await asyncio.get_running_loop().run_in_executor(self._threads, job.compute, work)
-        await self._dispatcher.call(SERVER, job.conclude(key, result))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, job.compute, work)
 
 
 def _pending(reader: Reader, job: Job) -> list[str]:

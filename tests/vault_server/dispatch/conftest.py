@@ -14,6 +14,7 @@ import structlog
 from protocol.envelope import Message
 from protocol.errors import Code
 from protocol.vault import TaskCancelled
+from tests.house.tree import ROOT
 from tests.vault_server.conftest import make_read_only
 from tests.vault_server.people import client
 from tests.vault_server.storage.rows import NOTE, make_notes
@@ -175,3 +176,9 @@ async def eventually(happens: Any, seconds: float = 10) -> None:
             if result:
                 return
             await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def importing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes find the tests' modules, too."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))

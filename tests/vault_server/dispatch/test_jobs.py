@@ -7,20 +7,29 @@ import threading
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.vault_server.dispatch.computations import (
+    die,
+    double_in_the_second_life,
+    double_when_allowed,
+    write_down,
+)
 from tests.vault_server.dispatch.conftest import BeginNote, WriteNote, allow_writing, eventually, forbid_writing
 from tests.vault_server.storage.rows import committed, note, numbers, sql
 from vault_server.core.operation import Job, JobDue, Reader
 from vault_server.dispatch import jobs as module
+from vault_server.dispatch import seat
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.dispatch.jobs import Jobs
 from vault_server.settings import Settings
 from vault_server.storage.database import Database
 
 Log = list[MutableMapping[str, Any]]
+Compute = Callable[[Any], Any]
 
 
 def doubling(compute: Callable[[int], int] = lambda number: 100 + number) -> Job:
@@ -39,8 +48,8 @@ def doubling(compute: Callable[[int], int] = lambda number: 100 + number) -> Job
 
 
 @asynccontextmanager
-async def working(notes: Database, dispatcher: Dispatcher, job: Job, threads: int = 1) -> AsyncIterator[Jobs]:
-    jobs = Jobs(Settings(judge_threads=threads), notes, dispatcher, [job])
+async def working(notes: Database, dispatcher: Dispatcher, *jobs_: Job, threads: int = 1) -> AsyncIterator[Jobs]:
+    jobs = Jobs(Settings(judge_processes=threads), notes, dispatcher, jobs_)
     await jobs.start()
     await jobs.start()
     try:
@@ -209,3 +218,108 @@ async def test_stop_concludes_what_is_being_computed(dispatcher: Dispatcher, not
         assert await asyncio.to_thread(began.wait, 10)
         threading.Timer(0.02, may_end.set).start()
     assert await numbers(notes) == [1, 101]
+
+
+# in worker processes
+
+
+def by_worker(compute: Compute, path: Path, name: str = "double") -> Job:
+    """As `doubling`, over there; the computation is given the number and a path."""
+    job = doubling()
+
+    def load(reader: Reader, key: str) -> tuple[int, Path] | None:
+        number = job.load(reader, key)
+        return None if number is None else (number, path)
+
+    return replace(job, name=name, load=load, compute=compute, by_worker=True)
+
+
+async def test_a_worker_that_is_killed_in_the_middle_costs_nothing(
+    dispatcher: Dispatcher, notes: Database, tmp_path: Path, log: Log, importing: None
+) -> None:
+    await committed(notes, note(1))
+    async with working(notes, dispatcher, by_worker(double_in_the_second_life, tmp_path / "trace")):
+        await eventually(lambda: have(notes, [1, 101]))
+    assert [line["event"] for line in log if line["event"] != "workers.starved"] == ["worker.died"]
+
+
+async def test_what_kills_its_workers_is_an_error_and_no_verdict(
+    dispatcher: Dispatcher, notes: Database, tmp_path: Path, log: Log, importing: None
+) -> None:
+    await committed(notes, note(1))
+    other = by_worker(write_down, tmp_path / "order", name="other")
+    async with working(notes, dispatcher, by_worker(die, tmp_path), replace(other, pending=lambda _: [])) as jobs:
+        await eventually(lambda: has_logged(log, "job.failed"))
+        assert await numbers(notes) == [1]
+        jobs.add(JobDue("other", "1"))
+        await eventually(lambda: have(notes, [1, 101]))
+    assert [line["event"] for line in log if line["event"].startswith("worker.")] == ["worker.died"] * 2
+    [failed] = [line for line in log if line["event"] == "job.failed"]
+    assert (failed["job"], failed["key"]) == ("double", "1")
+
+
+async def is_there(path: Path) -> bool:
+    return await asyncio.to_thread(path.exists)
+
+
+async def has_logged(log: Log, event: str) -> bool:
+    return any(line["event"] == event for line in log)
+
+
+async def test_owners_take_turns_at_a_worker(
+    dispatcher: Dispatcher, notes: Database, tmp_path: Path, importing: None
+) -> None:
+    for number in (1, 2, 3, 4, 5):
+        await committed(notes, note(number))
+    order = tmp_path / "order"
+    job = replace(by_worker(write_down, order), pending=lambda _: [])
+    async with working(notes, dispatcher, job) as jobs:
+        for number, owner in ((1, "ann"), (2, "ann"), (3, "ann"), (4, "bob"), (5, "cy")):
+            jobs.add(JobDue("double", str(number), owner))
+        await eventually(lambda: have(notes, [1, 2, 3, 4, 5, 101, 102, 103, 104, 105]))
+    assert order.read_text().split() == ["1", "4", "5", "2", "3"]
+
+
+async def test_a_kind_of_which_much_waits_holds_up_no_other(
+    dispatcher: Dispatcher, notes: Database, tmp_path: Path, importing: None
+) -> None:
+    for number in range(1, 5):
+        await committed(notes, note(number))
+    permission = tmp_path / "permission"
+    slow = replace(by_worker(double_when_allowed, permission, name="slow"), pending=lambda _: ["1", "2", "3"])
+    quick = replace(by_worker(write_down, tmp_path / "order"), pending=lambda _: ["4"])
+    async with working(notes, dispatcher, slow, quick):
+        await eventually(lambda: have(notes, [1, 2, 3, 4, 104]))
+        permission.touch()
+        await eventually(lambda: have(notes, [1, 2, 3, 4, 101, 102, 103, 104]))
+
+
+async def test_where_no_worker_can_be_started_it_is_tried_again(
+    dispatcher: Dispatcher,
+    notes: Database,
+    tmp_path: Path,
+    log: Log,
+    importing: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
+    await committed(notes, note(1))
+    with monkeypatch.context() as missing:
+        missing.setattr(seat, "WORKER", ("/nowhere/python",))
+        async with working(notes, dispatcher, by_worker(write_down, tmp_path / "order")):
+            await eventually(lambda: has_logged(log, "job.postponed"))
+            missing.undo()
+            await eventually(lambda: have(notes, [1, 101]))
+
+
+async def test_stop_waits_for_a_worker_as_long_as_draining_may_take(
+    dispatcher: Dispatcher, notes: Database, tmp_path: Path, importing: None
+) -> None:
+    await committed(notes, note(1))
+    jobs = Jobs(Settings(drain_ms_max=0), notes, dispatcher, [by_worker(double_when_allowed, tmp_path / "never")])
+    await jobs.start()
+    await eventually(lambda: is_there(tmp_path / "never.begun"))
+    await jobs.stop()
+    assert await numbers(notes) == [1]
+    async with working(notes, dispatcher, by_worker(write_down, tmp_path / "order")):
+        await eventually(lambda: have(notes, [1, 101]))

@@ -1,4 +1,4 @@
-"""Checking relayed checkpoints in the judges' threads, in turns of half a second: only this blames who sent one.
+"""Checking relayed checkpoints in worker processes, in turns of half a second: only this blames who sent one.
 
 Exponents are drawn from the server's randomness after the residues are stored. What a server that was killed had begun
 to check is begun again, with others.
@@ -6,13 +6,11 @@ to check is begun again, with others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from threading import Lock
-
 from protocol import relay
 from vault_server.core.operation import Caller, Endpoint, Job, JobDue, Reader, Row, Transaction, log
 from vault_server.exchange import outbox
 from vault_server.systems.vault import orders
+from vault_server.systems.vault.arithmetic import Checked, Checking, advance
 from vault_server.systems.vault.evidence import against_solver
 from vault_server.systems.vault.records import Parts, Task, open_puzzle, open_residues, q, seal_residues
 from vault_server.systems.vault.rules import Evidence
@@ -22,36 +20,8 @@ from vault_server.systems.vault.succession import CHECK, OFFERED, hand_on, look_
 CHECKING = RELAY.after(RELAY.first, "check")
 
 
-@dataclass(frozen=True, slots=True)
-class Checking:
-    """A check under way, of the residues `first` to `end` - 1 of a checkpoint."""
-
-    check: relay.Check = field(repr=False)
-    depth: int
-    first: int
-    end: int
-    turn: Lock = field(default_factory=Lock, repr=False, compare=False)
-
-    def advance(self) -> Checked:
-        """One turn. The same check may be due twice: when another node has gone, all that it may have done is."""
-        with self.turn:
-            return Checked(self, self.check.advance())
-
-    def is_of(self, kept: Row) -> bool:
-        """Whether nothing else has taken the place of what is being checked."""
-        return bool(self.depth == kept["depth"] and self.first == kept["checked"])
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """Where a check stands after a turn; `holds` is None as long as it goes on."""
-
-    checking: Checking
-    holds: bool | None
-
-
 def checking_job(parts: Parts) -> Job:
-    """One turn of a check; who has many or long ones waits for its next turn like everybody else."""
+    """One turn of a check after the other. What a turn gives back is what the next one goes on from."""
     under_way: dict[str, Checking] = {}
 
     def load(reader: Reader, key: str) -> Checking | None:
@@ -59,12 +29,13 @@ def checking_job(parts: Parts) -> Job:
         if kept is None or kept["status"] != CHECKING:
             under_way.pop(key, None)  # its task has ended
             return None
-        if key not in under_way or not under_way[key].is_of(kept):
+        if key not in under_way or not _is_of(under_way[key], kept):
             under_way[key] = _begin(parts, reader, kept)
         return under_way[key]
 
     def conclude(key: str, checked: Checked) -> orders.GoOnChecking | orders.RecordCheck:
         if checked.holds is None:
+            under_way[key] = checked.checking
             return orders.GoOnChecking(int(key))
         under_way.pop(key, None)
         done = checked.checking
@@ -73,7 +44,12 @@ def checking_job(parts: Parts) -> Job:
     def pending(reader: Reader) -> list[str]:
         return [str(row["assignment_id"]) for row in reader.all(q.relays_being_checked)]
 
-    return Job(CHECK, load, Checking.advance, conclude, pending)
+    return Job(CHECK, load, advance, conclude, pending, by_worker=True)
+
+
+def _is_of(checking: Checking, kept: Row) -> bool:
+    """Whether nothing else has taken the place of what is being checked."""
+    return bool(checking.depth == kept["depth"] and checking.first == kept["checked"])
 
 
 def _begin(parts: Parts, reader: Reader, kept: Row) -> Checking:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 
-from protocol.puzzle import Puzzle, answer_bytes, commit, square_repeatedly
+from protocol.puzzle import Puzzle, commit
 from vault_server.core.operation import Job, JobDue, Reader, Row, Transaction, log
 from vault_server.systems.vault import rules, timing
+from vault_server.systems.vault.arithmetic import Given, is_right
 from vault_server.systems.vault.assigning import end_assignment
 from vault_server.systems.vault.evidence import against_solver, count_valid_answer
 from vault_server.systems.vault.orders import RecordJudgement
@@ -69,7 +70,7 @@ def _verdict_at_once(task: Task, puzzle: Puzzle, raw: bytes, *, has_proof: bool)
     if task.judging is Judgement.COMPUTED:
         if not rules.is_computed_inline(puzzle.squarings, task.modulus_bits):
             return None
-        return CONFIRM if raw == _computed(puzzle) else REFUTE
+        return CONFIRM if is_right(Given(puzzle, raw)) else REFUTE
     if task.judging is Judgement.KNOWN:
         return CONFIRM if _is_committed(task, puzzle, raw) else REFUTE
     if task.judging is Judgement.COMMITMENT and _is_committed(task, puzzle, raw):
@@ -82,10 +83,6 @@ def _verdict_at_once(task: Task, puzzle: Puzzle, raw: bytes, *, has_proof: bool)
 def _is_committed(task: Task, puzzle: Puzzle, raw: bytes) -> bool:
     assert task.commitment is not None, "judged by commitment only when there is one"
     return hmac.compare_digest(commit(int.from_bytes(raw, "big"), puzzle.modulus), task.commitment)
-
-
-def _computed(puzzle: Puzzle) -> bytes:
-    return answer_bytes(square_repeatedly(puzzle.base, puzzle.squarings, puzzle.modulus), puzzle.modulus)
 
 
 def _deliver(parts: Parts, tx: Transaction, row: Row, task: Task, raw: bytes, status: str, now_ms: int) -> None:
@@ -238,25 +235,21 @@ def log_verdict(tx: Transaction, task: Task, assignment: Row, verdict: str) -> N
 
 
 def judge_job(parts: Parts) -> Job:
-    """Computing small puzzles that are too large for a transaction, in the judges' threads."""
+    """Computing small puzzles that are too large for a transaction."""
 
-    def load(reader: Reader, key: str) -> tuple[Puzzle, bytes] | None:
+    def load(reader: Reader, key: str) -> Given | None:
         row = reader.one(q.assignment, db_key=int(key))
         if row is None or row["assignment_status"] != "delivered":
             return None
         if Task.of(row, parts.cipher).judging is not Judgement.COMPUTED:
             return None
         raw = open_assignment_answer(parts.cipher, row["assignment_answer"], int(key), row["solver_id"])
-        return open_puzzle(parts.cipher, row), raw
+        return Given(open_puzzle(parts.cipher, row), raw)
 
-    def compute(work: tuple[Puzzle, bytes]) -> bool:
-        puzzle, raw = work
-        return raw == _computed(puzzle)
-
-    def conclude_job(key: str, is_right: bool) -> RecordJudgement:
-        return RecordJudgement(int(key), is_right)
+    def conclude_job(key: str, is_valid: bool) -> RecordJudgement:
+        return RecordJudgement(int(key), is_valid)
 
     def pending(reader: Reader) -> list[str]:
         return [str(row["db_key"]) for row in reader.all(q.delivered_assignments)]
 
-    return Job(JUDGE, load, compute, conclude_job, pending)
+    return Job(JUDGE, load, is_right, conclude_job, pending, by_worker=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protocol.puzzle import Puzzle
-from vault_server.systems.vault.rules import Comparison
+from vault_server.systems.vault.arithmetic import Comparison
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
-"""The proofs that solvers send (design §7): taken at the door, checked in threads of their own, in no transaction."""
+"""The proofs that solvers send (design §7): taken at the door, checked by worker processes, in no transaction."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from protocol.errors import Code
-from protocol.proof import BadProof, Proof, Statement, verify
+from protocol.proof import BadProof, Proof, Statement
 from protocol.puzzle import Puzzle
 from vault_server.core.operation import Job, JobDue, Reader, Refusal, Transaction
+from vault_server.systems.vault.arithmetic import Claim, holds
 from vault_server.systems.vault.orders import RecordProof
 from vault_server.systems.vault.records import (
     Parts,
@@ -64,23 +63,6 @@ def keep_proof(parts: Parts, tx: Transaction, key: int, solver_id: str, raw: byt
     tx.after(JobDue(VERIFY, str(key), solver_id))
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A statement, the bytes that are said to prove it, and the answer that came with them."""
-
-    statement: Statement = field(repr=False)
-    proof: bytes = field(repr=False)
-    answer: int = field(repr=False)
-
-
-def holds(claim: Claim) -> bool:
-    """Whether the proof holds, and for this answer."""
-    try:
-        return verify(claim.statement, Proof.decode(claim.proof, claim.statement.puzzle)) == claim.answer
-    except BadProof:
-        return False
-
-
 def verifying_job(parts: Parts) -> Job:
     """Checking proofs: some milliseconds each, bounded whatever they hold."""
 
@@ -101,4 +83,4 @@ def verifying_job(parts: Parts) -> Job:
     def pending(reader: Reader) -> list[str]:
         return [str(row["assignment_id"]) for row in reader.all(q.waiting_proofs)]
 
-    return Job(VERIFY, load, holds, conclude, pending)
+    return Job(VERIFY, load, holds, conclude, pending, by_worker=True)

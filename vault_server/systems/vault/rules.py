@@ -25,7 +25,7 @@ TRUSTED_MAX = 1024
 SLOTS = 2
 
 INLINE_EFFORT_SECONDS = 1e-4
-"""An answer that costs less than this to compute is judged where it arrives; above, in the judges' threads."""
+"""An answer that costs less than this to compute is judged where it arrives; above, by a worker process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +180,6 @@ def rule_by_record(
         return "reject", "the answer came before the promised time"
     when = "and there is none yet" if answered_ms is None else f"by {(answered_ms - promised_by_ms) / 1000:.0f} s"
     return "uphold", f"the promised time was missed {when}"
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a factor of N says of the answers: which are wrong and which agree, by assignment. `is_whole`: N was split
-    into two primes, so that agreeing is being right."""
-
-    wrong: tuple[int, ...]
-    right: tuple[int, ...]
-    is_whole: bool
 
 
 # standing

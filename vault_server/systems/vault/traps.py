@@ -8,12 +8,11 @@ proof will be asked for, and nothing where one will.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from protocol.puzzle import Puzzle, commit, effort_seconds, make_locked
+from protocol.puzzle import effort_seconds
 from vault_server.core.operation import Caller, Job, JobDue, Reader, Row, Transaction, log
 from vault_server.exchange import deadlines, participants
 from vault_server.systems.vault import rules
+from vault_server.systems.vault.arithmetic import Model, Trap, make
 from vault_server.systems.vault.assigning import assign
 from vault_server.systems.vault.orders import IssueTrap, LookForTraps
 from vault_server.systems.vault.records import Parts, open_modulus, open_squarings, q
@@ -87,30 +86,6 @@ def _model(parts: Parts, tx: Transaction) -> Row | None:
     return tx.one(q.recent_task, recent=RECENT_TASKS, skipped=skipped)
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What a trap has in common with a real task."""
-
-    squarings: int = field(repr=False)
-    modulus_bits: int
-    wants_proof: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Trap:
-    """A fresh puzzle and the hash of its answer."""
-
-    puzzle: Puzzle = field(repr=False)
-    commitment: bytes = field(repr=False)
-    wants_proof: bool
-
-
-def make(model: Model) -> Trap:
-    """A trap: a tenth of a second for its primes, whatever t is."""
-    puzzle, answer, _ = make_locked(model.squarings, model.modulus_bits + model.modulus_bits % 2)
-    return Trap(puzzle, commit(answer, puzzle.modulus), model.wants_proof)
-
-
 def making_job(parts: Parts) -> Job:
     """Making traps, off the loop. What a killed server left unmade is not missed: there is another look soon."""
 
@@ -127,7 +102,7 @@ def making_job(parts: Parts) -> Job:
     def conclude(_task: str, trap: Trap) -> IssueTrap:
         return IssueTrap(trap.puzzle, trap.commitment, trap.wants_proof)
 
-    return Job(MAKE, load, make, conclude, lambda _reader: [])
+    return Job(MAKE, load, make, conclude, lambda _reader: [], by_worker=True)
 
 
 def _is_shared(parts: Parts, reader: Reader, row: Row) -> bool:

@@ -127,7 +127,7 @@ def settle_task(_parts: Parts, tx: Transaction, _caller: Caller, order: orders.S
 def record_judgement(
     parts: Parts, tx: Transaction, _caller: Caller, order: orders.RecordJudgement, now_ms: int
 ) -> None:
-    """A judge's thread has computed the answer: write the verdict, and tell the solver that was told "pending"."""
+    """A worker process has computed the answer: write the verdict, and tell the solver that was told "pending"."""
     row = tx.one(q.assignment, db_key=order.assignment)
     if row is None or row["assignment_status"] != "delivered":
         return

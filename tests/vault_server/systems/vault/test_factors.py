@@ -26,10 +26,9 @@ from tests.vault_server.systems.vault.grievances import (
 from tests.vault_server.systems.vault.harness import AGREED, COMMITTED, HOUR_MS, MODULUS, P, Q, R, Vault, answer_to
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, start
 from vault_server.core.operation import SERVER
+from vault_server.systems.vault.arithmetic import Answers, Comparison, compare
 from vault_server.systems.vault.orders import RecordComparison
 from vault_server.systems.vault.records import open_factor
-from vault_server.systems.vault.rules import Comparison
-from vault_server.systems.vault.rulings import Answers, compare
 
 RIGHT = answer_to(AGREED)
 BOTH_RIGHT, BOTH_WRONG = (RIGHT, RIGHT), (WRONG, WRONG)

@@ -12,11 +12,12 @@ from tests.vault_server.systems.vault.grievances import score
 from tests.vault_server.systems.vault.harness import AGREED, COMPUTED, OTHER_MODULUS, OWN, PROVED, Vault, answer_to
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, start
 from vault_server.core.operation import SERVER, JobDue
+from vault_server.systems.vault.arithmetic import Model, make
 from vault_server.systems.vault.orders import IssueTrap, LookForTraps
 from vault_server.systems.vault.records import open_puzzle, open_squarings
 from vault_server.systems.vault.records import q as records_q
 from vault_server.systems.vault.rules import trap_budget
-from vault_server.systems.vault.traps import LOOK_MS, MAKING_MS_MAX, OPEN_TRAPS_MAX, Model, make
+from vault_server.systems.vault.traps import LOOK_MS, MAKING_MS_MAX, OPEN_TRAPS_MAX
 
 
 async def traps(vault: Vault) -> list[dict[str, object]]:
