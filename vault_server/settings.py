@@ -271,10 +271,10 @@ class Settings(BaseSettings):
         default=False, description="whether webhooks may use http and private addresses: for tests"
     )
     hive_webhook_threads: int = Field(
-        default=16, ge=1, le=256, description="webhooks that are sent to at once, of those whose last answer was swift"
+        default=64, ge=1, le=256, description="webhooks that are sent to at once, of those whose last answer was swift"
     )
     hive_webhook_slow_threads: int = Field(
-        default=8, ge=1, le=256, description="webhooks that are sent to at once, of those that failed or took long"
+        default=16, ge=1, le=256, description="webhooks that are sent to at once, of those that failed or took long"
     )
     hive_webhook_timeout_ms: int = Field(
         default=5000, ge=50, le=60_000, description="time for one attempt, from looking the name up to the answer"

@@ -37,8 +37,8 @@ CLAIM = "send_webhook"
 
 SLOW_MS = 1000
 """A receiver that takes longer to answer is sent to by the threads for the slow ones."""
-LOOK_AGAIN_SECONDS = 10.0
-"""Deliveries whose node stopped before it began them are found by the others after this."""
+LOOK_AGAIN_SECONDS = 2.0
+"""What a node left that stopped before it began, or that two nodes each took to be the other's, is found after this."""
 
 _RENDERERS = {push.kind: push.render for push in PUSHES}
 

@@ -18,6 +18,7 @@ from tests.vault_server.systems.hive.harness import CODING, Hive
 from tests.vault_server.systems.hive.postman import ALL, Postman, hooked, row, wait_ms, waiting
 from vault_server.core.operation import SERVER, Caller, JobDue, Query
 from vault_server.systems.hive import rules
+from vault_server.systems.hive.gauges import deliveries_waiting, webhooks_by_state
 from vault_server.systems.hive.orders import EndDelivery
 from vault_server.systems.hive.webhooks import OVERLAP_MS
 
@@ -416,6 +417,20 @@ async def test_an_address_that_is_written_down_is_refused_at_once(hive: Hive, ho
     assert await hive.refused(robot, wire.UpdateMe(webhook_url=f"https://{host}/hook")) == Code.VALIDATION_ERROR
     for good in ("https://1.1.1.1/hook", "https://[2606:4700:4700::1111]:8443/hook", "https://example.org:65535/"):
         await hive.give(robot, wire.AddWebhook(url=good, events=ALL))
+
+
+async def test_gauges_count_what_waits_and_how_webhooks_stand(
+    open_hive: Hive, ann: Caller, robot: Caller, receiver: Receiver
+) -> None:
+    receiver.answer = status(500)
+    await hooked(open_hive, robot, receiver, ("claim.accepted",))
+    await hooked(open_hive, robot, receiver, ("review.created",))
+    for _ in range(2):
+        await open_hive.claimed(ann, robot)
+    await Postman(open_hive).work()
+    by_state = await open_hive.database.read(lambda reader: webhooks_by_state(reader, 0))
+    assert by_state == {"active": 1, "failing": 1, "inactive": 0}
+    assert await open_hive.database.read(lambda reader: deliveries_waiting(reader, 0)) == {"": 2}
 
 
 async def test_everything_matching_is_sent_to_each_webhook(
