@@ -30,7 +30,8 @@ AS_SHIPPED: dict[str, object] = {
 }
 """What the tests' servers set otherwise, as anybody's server has it."""
 
-OTHERS = "There is a second demo, `scripts/demo subnet`: a validator asks, miners answer, voters judge."
+OTHERS = """There are two more demos. `scripts/demo subnet`: a validator asks, miners answer, voters judge.
+`scripts/demo hive`: a person posts a task, an agent bids, delivers and is paid."""
 
 LETTER = "This opens when the squarings are done, whoever does them.\n"
 INTERRUPTED = 130
@@ -56,7 +57,8 @@ def main() -> None:
     """Run the demo. Exits with 0, 1 (something failed: the logs' ends are shown) or 130 (interrupted)."""
     parser = parser_for("scripts/demo", f"{__doc__}\n{OTHERS}")
     parser.usage = (
-        "scripts/demo [-h] [--seconds SECONDS | --squarings SQUARINGS] [--cluster]\n       scripts/demo subnet"
+        "scripts/demo [-h] [--seconds SECONDS | --squarings SQUARINGS] [--cluster]\n"
+        "       scripts/demo subnet\n       scripts/demo hive"
     )
     parser.add_argument(
         "--cluster", action="store_true", help="three nodes on one PostgreSQL instead, one of them killed halfway"

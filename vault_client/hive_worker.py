@@ -21,7 +21,7 @@ from vault_client.hive_patience import Patience, Tell
 from vault_client.hive_sdk import PAUSED_SECONDS
 from vault_client.hive_work import Program, Work
 
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 30.0
 """Between two looks at what is open and what is ours, when nothing happens."""
 OTHERS_SECONDS = 60.0
 """Beyond the time that a program may take: then a task in progress is nobody's but this worker's."""

@@ -129,8 +129,9 @@ def test_it_fails_with_the_ends_of_the_logs_when_a_part_dies(tmp_path: Path, dem
 @pytest.mark.parametrize(
     "words", [["--seconds", "-1"], ["--seconds", "0"], ["--squarings", "x"], ["foo"]], ids=" ".join
 )
-def test_wrong_words_are_refused_at_once_and_both_demos_are_named(words: list[str]) -> None:
+def test_wrong_words_are_refused_at_once_and_all_demos_are_named(words: list[str]) -> None:
     refused = subprocess.run([DEMO, *words], capture_output=True, text=True, timeout=60, check=False)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert words[-1] in refused.stderr
     assert "scripts/demo subnet" in refused.stderr
+    assert "scripts/demo hive" in refused.stderr
