@@ -13,10 +13,9 @@ from functools import partial
 from http import HTTPStatus
 
 import structlog
-from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from protocol.envelope import Message
@@ -67,21 +66,13 @@ class Rest:
         self._envelopes = Envelopes(desk.clock)
         self._under_way: set[tuple[str, str]] = set()
         """Idempotency keys whose requests are being carried out, each with whose it is."""
-        application = self._application()
         nowhere = _Place(self, {})
-        self.routes: Sequence[BaseRoute] = [Route(routes.BASE, nowhere), Mount(routes.BASE, application)]
+        places = [Route(path, _Place(self, offers)) for path, offers in {**_documents(), **routes.by_path()}.items()]
+        inside = Router(places, redirect_slashes=False, default=nowhere)
+        self.routes: Sequence[BaseRoute] = [Route(routes.BASE, nowhere), Mount(routes.BASE, inside)]
 
     async def stop(self) -> None:
         """Nothing goes on behind the routes."""
-
-    def _application(self) -> FastAPI:
-        api = FastAPI(title=openapi.TITLE, openapi_url=None, docs_url=None, redoc_url=None)
-        api.openapi = openapi.document  # type: ignore[method-assign]
-        api.router.redirect_slashes = False
-        api.router.default = _Place(self, {})
-        for path, offers in {**_documents(), **routes.by_path()}.items():
-            api.router.routes.append(Route(path, _Place(self, offers)))
-        return api
 
     async def refuse(
         self, request: Request, status: HTTPStatus, refusal: MessageError, headers: Mapping[str, str]
