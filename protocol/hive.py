@@ -12,7 +12,7 @@ from typing import Annotated
 from protocol.envelope import Kind, Message, message
 from protocol.errors import Code, MessageError
 from protocol.fields import Choice, Integer, Text
-from protocol.hive_fields import Cleared, Email, Hidden, Link, OrNull, Password, Prose
+from protocol.hive_fields import Cleared, Cursor, Email, Hidden, Link, OrNull, Password, Prose
 from protocol.hive_records import (
     AGENT_DESCRIPTION,
     BIO,
@@ -57,7 +57,7 @@ KEY_PREFIX_LENGTH = 14
 
 BROWSED_STATUSES = ("open", "claimed", "in_progress", "delivered", "completed")
 SORTS = ("newest", "oldest", "budget_high", "budget_low")
-CURSOR = Text(400, 1)
+CURSOR = Cursor()
 LIMIT = Integer(1, LINES_MAX)
 ONCE = Text(IDEMPOTENCY_KEY_LENGTH_MAX, 1)
 """An idempotency key: the same request again gets the same reply, another one is refused."""

@@ -19,6 +19,7 @@ INSTANT_MAX_MS = 253_402_300_799_999
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
+_CURSOR = re.compile(r"[A-Za-z0-9_=-]+")
 _EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+")
 
 
@@ -290,6 +291,33 @@ class ListOf:
         """See `fields.Field`."""
         size = {"minItems": self.entries_min, "maxItems": self.entries_max, "uniqueItems": True}
         return {"type": "array", "items": self.kind.schema(), **size}
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page ended: only who made it can read it. Letters, digits, `-`, `_` and `=`, 1 to `length_max`."""
+
+    as_is: ClassVar[bool] = True
+
+    length_max: int = 400
+
+    def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        if not isinstance(value, str) or len(value) > self.length_max or not _CURSOR.fullmatch(value):
+            raise _bad(name, value, self)
+        return value
+
+    def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
+        """See `fields.Field`."""
+        return value
+
+    def describe(self) -> str:
+        """See `fields.Field`."""
+        return "the cursor of the page before, as it came"
+
+    def schema(self) -> Schema:
+        """See `fields.Field`."""
+        return {"type": "string", "pattern": f"^{_CURSOR.pattern}$", "maxLength": self.length_max}
 
 
 class Cleared:

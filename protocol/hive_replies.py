@@ -7,7 +7,7 @@ from typing import Annotated
 
 from protocol.envelope import Kind, Message, message
 from protocol.fields import Choice, Flag, Integer, Text
-from protocol.hive_fields import One, Several
+from protocol.hive_fields import Cursor, One, Several
 from protocol.hive_records import (
     BALANCE,
     BUDGET,
@@ -36,7 +36,7 @@ from protocol.hive_records import (
     Webhook,
 )
 
-NEXT = Text(400, 1)
+NEXT = Cursor()
 REASONS = ("another_claim_accepted", "rejected", "task_cancelled", "rolled_back", "deadline_passed")
 """Why a claim came to nothing."""
 

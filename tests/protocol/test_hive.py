@@ -15,7 +15,20 @@ from protocol.codec import Codec
 from protocol.envelope import Envelope, Kind, Message
 from protocol.errors import ERRORS, Code, MessageError
 from protocol.fields import Choice, Field, Flag, Integer, Number, Text
-from protocol.hive_fields import CLEARED, Email, Instant, Link, ListOf, One, OrNull, Prose, Several, Work, instant_text
+from protocol.hive_fields import (
+    CLEARED,
+    Cursor,
+    Email,
+    Instant,
+    Link,
+    ListOf,
+    One,
+    OrNull,
+    Prose,
+    Several,
+    Work,
+    instant_text,
+)
 from protocol.hive_json import from_json, to_json
 from protocol.hive_replies import FROM_SERVER
 from protocol.records import Record, Records
@@ -293,6 +306,8 @@ def values(field: Field) -> st.SearchStrategy[Any]:
             )
         case Work():
             return st.text("ab \n", min_size=1, max_size=9).map(lambda text: text + "x")
+        case Cursor():
+            return st.from_regex("[A-Za-z0-9_=-]{1,9}", fullmatch=True)
         case Email():
             return st.sampled_from(["ann@example.org", "a.b@c.example"])
         case Link():

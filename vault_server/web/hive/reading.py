@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
-from protocol.fields import Integer
+from protocol.fields import INTEGER_MAX, Integer
 from protocol.hive import IDEMPOTENCY_KEY_LENGTH_MAX, told_as
 from protocol.hive_json import from_json
 from protocol.records import FieldSpec
@@ -125,7 +125,9 @@ def _check_media_type(request: Request) -> None:
 
 def _object(content: bytes) -> Mapping[str, Any]:
     try:
-        body = json.loads(content.decode(), object_pairs_hook=_each_once, parse_constant=_no_constant)
+        body = json.loads(
+            content.decode(), object_pairs_hook=_each_once, parse_float=_number, parse_constant=_no_constant
+        )
     except UnicodeDecodeError:
         raise _invalid("The body is not UTF-8.", "Send JSON in UTF-8.") from None
     except RecursionError:
@@ -144,6 +146,12 @@ def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise _invalid(f"The field {twice[:NAME_SHOWN]!a} is given twice.", "Give it once.")
     return held
+
+
+def _number(text: str) -> int | float:
+    """10.0 is the integer 10, as JSON Schema has it and some languages write it."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) <= INTEGER_MAX else number
 
 
 def _no_constant(constant: str) -> NoReturn:
