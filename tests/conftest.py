@@ -26,6 +26,20 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+FOLDERS_THAT_WAIT = ("house", "cluster", "acceptance", "simulation", "vault_solver", "vault_client")
+"""Their tests wait for processes: begun first, none of their files is what the end of a run waits for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order of files when several workers share them out: those that take long first."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.nodeid.removeprefix("tests/").partition("/")[0]
+        return FOLDERS_THAT_WAIT.index(folder) if folder in FOLDERS_THAT_WAIT else len(FOLDERS_THAT_WAIT)
+
+    items.sort(key=place)
+
+
 class StartServer(Protocol):
     """`await start_server(open_tasks_max=3)`: a server that is ready; settings without VAULT_."""
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,16 +17,17 @@ from tests.house.tree import ROOT, copy_to
 
 MAKING = "making .venv"
 READY = ".venv is ready"
+WITHOUT_UV = "uv could not; trying again without it"
 SETUP_SECONDS_MAX = 240
 
 
-def run(script: Path, *arguments: str, path: str | None = None, cwd: str = "/") -> subprocess.CompletedProcess[str]:
+def run(script: Path, *arguments: str, path: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a script of a clone from another directory, without the variables of the environment these tests run in."""
     left_out = ("VIRTUAL_ENV", "PYTHONPATH")
-    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    environment = {name: value for name, value in os.environ.items() if name not in left_out} | variables
     environment["PATH"] = path or without_this_venv(environment["PATH"])
     return subprocess.run(
-        [script, *arguments], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        [script, *arguments], cwd="/", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=SETUP_SECONDS_MAX, check=False,
     )  # fmt: skip
 
@@ -69,7 +71,8 @@ def test_a_fresh_clone_with_a_space_in_its_path_sets_itself_up_once(clone: Path)
     assert first.returncode == 0, first.stderr
     assert MAKING in first.stderr
     assert READY in first.stderr
-    assert len(first.stderr.splitlines()) == 2
+    said = [line for line in first.stderr.splitlines() if line != WITHOUT_UV]  # where only pip reaches the packages
+    assert len(said) == 2
     assert "pytest" in first.stdout
 
     again = run(clone / "scripts" / "test", "--version")
@@ -80,62 +83,81 @@ def test_a_fresh_clone_with_a_space_in_its_path_sets_itself_up_once(clone: Path)
         assert shown.returncode == 0, shown.stderr
 
 
+BUILD = ("editables", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
+SMALL = ("pytest", "iniconfig", "pygments", *BUILD)
+
+
 @pytest.fixture
 def small_clone(clone: Path) -> Path:
     """A clone that locks only what building the project needs and one more: its set-up takes seconds with pip too."""
-    build = ("editables", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
-    (clone / "requirements.lock").write_text(lock_of("pytest", "iniconfig", "pygments", *build))
+    (clone / "requirements.lock").write_text(lock_of(*SMALL))
     return clone
 
 
 @pytest.fixture
-def plain_path(tmp_path: Path) -> str:
+def path(tmp_path: Path) -> str:
+    """A PATH where Python and the locked uv are, and no compiler."""
+    uv = Path(sysconfig.get_path("scripts")) / "uv"
+    return only(tmp_path / "bin", python3=Path(sys.executable).resolve(), uv=uv)
+
+
+@pytest.fixture
+def path_without_uv(tmp_path: Path) -> str:
     """A PATH where Python is, and uv is not."""
-    return only(tmp_path / "bin", python3=Path(sys.executable).resolve())
+    return only(tmp_path / "bin without uv", python3=Path(sys.executable).resolve())
 
 
-def test_without_uv_it_uses_venv_and_pip(small_clone: Path, plain_path: str) -> None:
-    made = run(small_clone / "scripts" / "test", "--version", path=plain_path)
+def test_without_uv_pip_fetches_it_and_goes_on_where_it_fails(clone: Path, path_without_uv: str) -> None:
+    (clone / "requirements.lock").write_text(lock_of("uv", *SMALL))
+    made = run(clone / "scripts" / "test", "--version", path=path_without_uv, UV_OFFLINE="1", UV_NO_CACHE="1")
     assert made.returncode == 0, made.stderr
     assert "and pip from" in made.stderr
+    assert WITHOUT_UV in made.stderr
 
 
-def test_where_uv_fails_pip_makes_a_half_made_environment_again(small_clone: Path, plain_path: str) -> None:
+def test_where_uv_fails_pip_makes_a_half_made_environment_again(small_clone: Path, path_without_uv: str) -> None:
     (small_clone / ".venv" / "bin").mkdir(parents=True)  # as after a run that was cut short
     (small_clone / ".venv" / "bin" / "left over").touch()
-    failing_uv = Path(plain_path) / "uv"
+    failing_uv = Path(path_without_uv) / "uv"
     failing_uv.write_text('#!/bin/sh\n[ "$1" = --version ]\n')
     failing_uv.chmod(0o755)
-    made = run(small_clone / "scripts" / "test", "--version", path=plain_path)
+    made = run(small_clone / "scripts" / "test", "--version", path=path_without_uv)
     assert made.returncode == 0, made.stderr
-    assert "uv could not; trying again without it" in made.stderr
+    assert WITHOUT_UV in made.stderr
     assert not (small_clone / ".venv" / "bin" / "left over").exists()
 
 
-def test_a_moved_clone_and_a_changed_project_are_noticed(small_clone: Path) -> None:
-    assert run(small_clone / "scripts" / "test", "--version").returncode == 0
+def test_a_moved_clone_and_a_changed_project_are_noticed(small_clone: Path, path: str) -> None:
+    assert run(small_clone / "scripts" / "test", "--version", path=path).returncode == 0
     with (small_clone / "pyproject.toml").open("a") as project:
         project.write("\n# another line\n")
-    changed = run(small_clone / "scripts" / "test", "--version")
+    changed = run(small_clone / "scripts" / "test", "--version", path=path)
     assert (changed.returncode, MAKING in changed.stderr, READY in changed.stderr) == (0, False, True)
 
     moved = small_clone.rename(small_clone.with_name("elsewhere"))
-    after = run(moved / "scripts" / "test", "--version")
+    after = run(moved / "scripts" / "test", "--version", path=path)
     assert (after.returncode, MAKING in after.stderr) == (0, True)
 
 
-def test_two_runs_at_once_make_one_environment(small_clone: Path) -> None:
+def test_two_runs_at_once_make_one_environment(small_clone: Path, path: str) -> None:
     command: list[str | Path] = [small_clone / "scripts" / "test", "--version"]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    environment = os.environ | {"PATH": path}
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     printed = [process.communicate(timeout=SETUP_SECONDS_MAX) for process in both]
     assert [process.returncode for process in both] == [0, 0], printed
     assert sum(MAKING in errors for _, errors in printed) == 1
 
 
-def test_a_package_that_is_not_the_locked_one_is_refused(small_clone: Path) -> None:
+@pytest.mark.parametrize("tool", ["path", "path_without_uv"])
+def test_a_package_that_is_not_the_locked_one_is_refused(
+    small_clone: Path, tool: str, request: pytest.FixtureRequest
+) -> None:
     text = (small_clone / "requirements.lock").read_text()
     (small_clone / "requirements.lock").write_text(re.sub("sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, text))
-    refused = run(small_clone / "scripts" / "test", "--version")
+    refused = run(small_clone / "scripts" / "test", "--version", path=request.getfixturevalue(tool))
     assert refused.returncode == 1
     assert "requirements.lock names; do not use it" in refused.stderr
     assert not (small_clone / ".venv" / "packages.stamp").exists()
