@@ -18,6 +18,8 @@ REASONS: Mapping[int, str] = {
     Close.HANDSHAKE_FAILED: "the server refused the handshake",
     Close.BANNED: "the key is banned for a time",
     Close.HANDSHAKE_TIMEOUT: "the handshake took too long",
+    Close.CREDENTIALS_ENDED: "the API key or the session has ended",
+    Close.AGENT_INACTIVE: "the agent is paused or suspended",
     Close.TOO_SLOW: "this end read too slowly; nothing durable is lost",
     Close.TOO_MANY_CONNECTIONS: "the server, this key or this address has all its connections",
 }

@@ -54,12 +54,13 @@ class Bidder:
         credits = self._rules.bid_on(task)
         if credits is None:
             return
+        self.bids.add(task.id)  # before it is made: several may be considered at the same moment
         try:
             await self._patiently(lambda: self._hive.claim(task.id, credits, self._rules.message))
         except Refused as refusal:
+            self.bids.discard(task.id)
             self._tell("no_bid", task.id, f"{refusal.code}: {refusal.message}")
             return
-        self.bids.add(task.id)
         self._tell("bid", task.id, f"{credits} of {task.budget_credits} credits: {task.title}")
 
     def over(self, task_id: int) -> None:
