@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sqlite3
+import sys
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -20,6 +22,7 @@ from protocol.hive_records import EVENTS, Webhook
 from tests.acceptance.hive_people import Agent, People, claimed, posted
 from tests.conftest import StartServer
 from tests.hive_dialling import HiveSocket
+from tests.house.tree import ROOT
 from tests.processes import Server
 from tests.receivers import Received, Receiver, in_turn, raw, status
 
@@ -151,6 +154,42 @@ async def test_receivers_that_hang_or_never_end_hold_up_nobody_else(people: Peop
             assert line["reason"] == "no answer within 0.5 s"
             await robot.ask(wire.DeleteWebhook(webhook_id=hung), reply.WebhookDeleted)
             assert waiting(people.server, hung) == 0
+
+
+async def test_the_receiver_of_the_documentation(people: People, tmp_path: Path) -> None:
+    [program] = re.findall(r"```python\n(from http.server.*?)```", (ROOT / "docs" / "hive.md").read_text(), re.DOTALL)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    robot_ = await people.agent()
+    async with await people.ann() as ann, await people.at_work(robot_) as robot:
+        webhook, secret = await hooked(robot, f"http://127.0.0.1:{port}/")
+        filled = program.replace("whsec_…", secret).replace("8000", str(port))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", filled, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            await listens(port)
+            [claim] = await refuse(ann, robot, await posted(ann))
+            assert process.stdout is not None
+            printed = await asyncio.wait_for(process.stdout.readline(), 15)
+            assert printed.startswith(b"claim.rejected {'agent_id': %d, 'claim_id': %d," % (robot_.id, claim))
+            await people.server.event("webhook.sent", webhook=webhook)
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def listens(port: int) -> None:
+    """Wait until somebody takes connections there."""
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
 
 
 async def test_metrics_say_what_waits(people: People) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
-from standardwebhooks.webhooks import WebhookVerificationError
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from protocol import hive as wire
+from protocol import hive_json
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from protocol.hive_json import to_json
+from tests.house.tree import ROOT
 from tests.receivers import Receiver, in_turn, status
 from tests.vault_server.systems.hive.conftest import MakeHive
 from tests.vault_server.systems.hive.harness import CODING, Hive
 from tests.vault_server.systems.hive.postman import ALL, Postman, hooked, row, wait_ms, waiting
 from vault_server.core.operation import SERVER, Caller, JobDue, Query
 from vault_server.systems.hive import rules
+from vault_server.systems.hive.delivery import body_of
 from vault_server.systems.hive.gauges import deliveries_waiting, webhooks_by_state
 from vault_server.systems.hive.orders import EndDelivery
 from vault_server.systems.hive.webhooks import OVERLAP_MS
@@ -72,6 +78,17 @@ async def test_what_a_receiver_gets_is_what_a_socket_is_pushed_and_verifies(
     assert len(open_hive.logged("webhook.sent")) == 3
     with pytest.raises(WebhookVerificationError):
         receiver.received[0].opened("whsec_" + "A" * 43 + "=")
+
+
+def test_the_documentations_example_is_signed_as_it_says() -> None:
+    text = (ROOT / "docs" / "hive.md").read_text()
+    [(message_id, seconds, signature, body)] = re.findall(
+        r"webhook-id: (.*)\nwebhook-timestamp: (.*)\nwebhook-signature: (.*)\n\n(.*)\n", text
+    )
+    [secret] = re.findall(r"The one above is by `(.*)`", text)
+    assert Webhook(secret).sign(message_id, datetime.fromtimestamp(int(seconds), UTC), body) == signature
+    event = hive_json.from_json(reply.ClaimLost, json.loads(body)["data"])
+    assert body_of("claim.rejected", event).decode() == body
 
 
 async def test_two_webhooks_have_ids_of_their_own_for_one_event(
