@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -52,7 +53,7 @@ class Entrance:
 
     async def _open(self, user_id: int) -> Session:
         opened = await self._desk.order(self._desk.accounts.opening(user_id))
-        return Session(opened.token, (opened.expires_at - self._desk.clock.now_ms()) // 1000)
+        return Session(opened.token, math.ceil((opened.expires_at - self._desk.clock.now_ms()) / 1000))
 
 
 def _monotonic_ms() -> int:

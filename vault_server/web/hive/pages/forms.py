@@ -12,6 +12,7 @@ from starlette.requests import Request
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
 from protocol.fields import Field, Integer
+from protocol.hive import QUESTIONS, told_as
 from protocol.hive_fields import Instant, Link, ListOf, OrNull
 from protocol.hive_json import from_json
 from protocol.records import FieldSpec
@@ -81,12 +82,12 @@ def order_of(cls: type[M], typed: Typed, path: Mapping[str, int]) -> M:
             first = first or refusal
     if first is not None:
         names = ", ".join(name.replace("_", " ") for name in wrong)
-        raise BadForm(MessageError(Code.VALIDATION_ERROR, f"Not yet right: {names}.", "See beside each field."), wrong)
+        refusal = MessageError(first.code, f"Not yet right: {names}.", "See beside each field.")
+        raise BadForm(told_as(refusal, asks=cls in QUESTIONS), wrong)
     try:
         return from_json(cls, body)
     except MessageError as refusal:
-        told = MessageError(Code.VALIDATION_ERROR, refusal.message, refusal.suggestion)
-        raise BadForm(told, {}) from None
+        raise BadForm(told_as(refusal, asks=cls in QUESTIONS), {}) from None
 
 
 def _given(spec: FieldSpec, typed: Typed) -> dict[str, Any]:
@@ -129,7 +130,11 @@ def _try(spec: FieldSpec, body: Mapping[str, Any]) -> None:
 
 def _needs(spec: FieldSpec) -> str:
     field = spec.field.kind if isinstance(spec.field, OrNull) else spec.field
-    what = "a date and a time (UTC)" if isinstance(field, Instant) else field.describe()
+    what = field.describe()
+    if isinstance(field, Instant):
+        what = "a date and a time (UTC)"
+    elif isinstance(field, Integer):
+        what = f"a whole number from {field.minimum} to {field.maximum}"
     return f"Needs {what}{', or nothing' if spec.optional else ''}."
 
 

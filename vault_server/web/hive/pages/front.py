@@ -7,6 +7,7 @@ from starlette.responses import Response
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import MessageError
+from protocol.hive import SESSION_COOKIE
 from vault_server.web.hive.pages import forms, security
 from vault_server.web.hive.pages.site import Entry, Site
 from vault_server.web.hive.pages.visit import Visit
@@ -71,7 +72,7 @@ async def log_out(site: Site, visit: Visit) -> Response:
     await site.entrance.leave(visit.token)
     response = site.go("/", "logged-out")
     secure = security.is_https(site.desk.settings, visit.request)
-    security.drop_cookie(response, security.SESSION_COOKIE, secure=secure)
+    security.drop_cookie(response, SESSION_COOKIE, secure=secure)
     return response
 
 

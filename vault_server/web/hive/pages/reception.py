@@ -10,11 +10,12 @@ from starlette.responses import Response
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code, MessageError
+from protocol.hive import SESSION_COOKIE
 from protocol.hive_records import Account
 from vault_server.core.operation import Caller
 from vault_server.web.hive.desk import Desk
 from vault_server.web.hive.pages import forms, security
-from vault_server.web.hive.pages.security import SESSION_COOKIE, VISITOR_COOKIE, VISITOR_SECONDS
+from vault_server.web.hive.pages.security import VISITOR_COOKIE, VISITOR_SECONDS
 from vault_server.web.hive.pages.visit import Typed, Visit
 
 VISITOR_BYTES = 32

@@ -39,8 +39,9 @@ def prose(text: str) -> Markup:
 
 def when(ms: int) -> Markup:
     """A moment, in UTC."""
-    shown = datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-    return Markup('<time datetime="{}">{} UTC</time>').format(instant_text(ms), shown)
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    shown = Markup("<span>{}</span> <span>{} UTC</span>").format(f"{moment:%Y-%m-%d}", f"{moment:%H:%M}")
+    return Markup('<time datetime="{}">{}</time>').format(instant_text(ms), shown)
 
 
 def number(value: int) -> str:

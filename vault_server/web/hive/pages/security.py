@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from protocol.errors import Code, MessageError
+from protocol.hive import HIVE_PATH
 from vault_server.settings import Settings
 
-SESSION_COOKIE = "hive_session"
 VISITOR_COOKIE = "hive_visitor"
 """Binds the forms of somebody who is not logged in to his browser; it says nothing of him."""
 VISITOR_SECONDS = 86_400
@@ -40,7 +40,7 @@ HEADERS: Mapping[str, str] = {
 
 def policy(socket_url: str | None) -> str:
     """The Content-Security-Policy: our own files, no inline code, one socket, nobody's frame."""
-    origin = "" if socket_url is None else " " + socket_url.removesuffix("/hive")
+    origin = "" if socket_url is None else " " + socket_url.removesuffix(HIVE_PATH)
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         f"connect-src 'self'{origin}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -103,7 +103,7 @@ def socket_url(settings: Settings, request: Request, port: int) -> str | None:
     speaks_tls = settings.tls_certificate is not None
     if is_https(settings, request) and not speaks_tls:
         return None  # browsers refuse an open socket on a protected page
-    return f"{'wss' if speaks_tls else 'ws'}://{authority.partition(':')[0]}:{port}/hive"
+    return f"{'wss' if speaks_tls else 'ws'}://{authority.partition(':')[0]}:{port}{HIVE_PATH}"
 
 
 def form_token(binding: str) -> str:

@@ -23,6 +23,7 @@ from starlette.types import Scope
 
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
+from protocol.hive import SESSION_COOKIE
 from vault_server.web import refusals
 from vault_server.web.hive.desk import Desk
 from vault_server.web.hive.pages import forms, security, static
@@ -105,7 +106,7 @@ class Site:
         """On to another page, with a session."""
         response = self.go(path, done)
         secure = security.is_https(self.desk.settings, visit.request)
-        security.set_cookie(response, security.SESSION_COOKIE, session.token, session.seconds, secure=secure)
+        security.set_cookie(response, SESSION_COOKIE, session.token, session.seconds, secure=secure)
         security.drop_cookie(response, security.VISITOR_COOKIE, secure=secure)
         return response
 
