@@ -68,12 +68,20 @@ class RestServer:
         self.base = ""
 
     def start(self) -> None:
-        """Three people register an agent each, before the server has the database."""
-        if not self._told:
-            self._told = asyncio.run(self._register())
+        """The server, and a client for each agent."""
+        self.register()
         asyncio.run(self.server.start())
         self.base = f"http://127.0.0.1:{self.server.http_port}/api/v1"
         self.ann, self.bob, self.carl = (self.agent(person, told) for person, told in self._told)
+
+    def register(self) -> None:
+        """Three people register an agent each, before a server has the database."""
+        self._told = asyncio.run(self._register())
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The agents' keys."""
+        return [told.api_key for _, told in self._told]
 
     def stop(self) -> None:
         """Raises ProcessFailed if it logged errors."""
