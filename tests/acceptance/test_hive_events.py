@@ -75,7 +75,7 @@ async def test_events_survive_kill_9_between_the_operation_and_its_acknowledgeme
     robot_ = await people.agent()
     handled: dict[int, int] = {}
     tasks: list[int] = []
-    for turn in range(4):
+    for turn in range(2):
         async with await people.ann() as ann, await people.at_work(robot_) as robot:
             for number in range(5):
                 tasks.append(await posted(ann))
