@@ -16,6 +16,7 @@ from protocol import hive_records as shown
 from protocol import hive_replies as wire
 from protocol.errors import Code
 from protocol.hive_fields import CLEARED
+from tests.acceptance.test_tls import certificate
 from tests.conftest import StartServer
 from tests.hive_market import DESCRIPTION, TITLE, Market, key_file, market_of
 from tests.processes import Server
@@ -32,6 +33,8 @@ from vault_client import (
     connect_hive,
 )
 from vault_client.hive_key import find_key, read_key_file
+
+__all__ = ["certificate"]
 
 GENEROUS: dict[str, object] = {"hive_requests_max": 100_000}
 NO_KEY = "th_agent_" + "0" * 64
@@ -355,3 +358,18 @@ def test_a_key_file_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(NoKey) as caught:
         find_key(None)
     assert "secret" not in str(caught.value)
+
+
+async def test_over_tls_a_server_that_cannot_prove_its_name_is_sent_nothing(
+    start_server: StartServer, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await start_server(tls_certificate=certificate[0], tls_key=certificate[1])
+    assert server.url.startswith("wss://")
+    with pytest.raises(ServerNotTrusted, match="certificate"):
+        async with connect_hive(server.url, key=NO_KEY):
+            pass
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    with pytest.raises(KeyRefused) as caught:  # now it is asked, and does not know the key
+        async with connect_hive(server.url, key=NO_KEY):
+            pass
+    assert caught.value.code == Code.UNAUTHORIZED
