@@ -264,7 +264,7 @@ CREATE TABLE outbox (                  -- durable pushes: ids only; a row stays 
 );
 
 CREATE INDEX outbox_of_receiver ON outbox (receiver, endpoint, seq);
-CREATE INDEX outbox_of_webhooks ON outbox (receiver) WHERE endpoint = 'webhook';
+CREATE INDEX outbox_of_webhooks ON outbox (endpoint, receiver) WHERE endpoint = 'webhook';
 CREATE INDEX outbox_standing ON outbox (kind, subject) WHERE standing = 1;
 CREATE INDEX outbox_checkpoints ON outbox (subject) WHERE kind = 'checkpoint_offered';
 

@@ -82,7 +82,7 @@ def pending(reader: Reader, is_slow: int) -> Iterable[str]:
 
 
 def load(parts: Parts, reader: Reader, key: str) -> Delivery | None:
-    """The next delivery of a webhook, unless somebody is at it."""
+    """The next delivery of a webhook, unless somebody is at it. An agent that is not active gets its events later."""
     row = reader.one(q.webhook_free, id=int(key))
     push = None if row is None else _next(reader, row)
     if row is None or push is None:

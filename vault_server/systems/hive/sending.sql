@@ -13,14 +13,15 @@ JOIN webhooks w ON w.agent_id = matching.id
 WHERE w.is_active = 1 AND w.events LIKE '%"task.new_match"%' ORDER BY w.id;
 
 -- name: webhook_free^
-SELECT w.id, w.owner, w.url, w.secret, w.previous_secret, w.previous_until, w.delivering, w.attempts FROM webhooks w
-WHERE w.id = :id AND w.is_active = 1
+SELECT w.id, w.owner, w.url, w.secret, w.previous_secret, w.previous_until, w.delivering, w.attempts
+FROM webhooks w JOIN agents a ON a.id = w.agent_id
+WHERE w.id = :id AND w.is_active = 1 AND a.status = 'active'
   AND NOT EXISTS (SELECT 1 FROM deadlines d WHERE d.name = 'send_webhook' AND d.subject = CAST(w.id AS TEXT));
 
 -- name: webhooks_waiting
 SELECT w.id FROM (SELECT DISTINCT receiver FROM outbox WHERE endpoint = 'webhook') o
-JOIN webhooks w ON w.id = CAST(substr(o.receiver, 9) AS BIGINT)
-WHERE w.is_active = 1 AND w.is_slow = :is_slow
+JOIN webhooks w ON w.id = CAST(substr(o.receiver, 9) AS BIGINT) JOIN agents a ON a.id = w.agent_id
+WHERE w.is_active = 1 AND w.is_slow = :is_slow AND a.status = 'active'
   AND NOT EXISTS (SELECT 1 FROM deadlines d WHERE d.name = 'send_webhook' AND d.subject = CAST(w.id AS TEXT))
 ORDER BY w.id;
 

@@ -14,9 +14,9 @@ from vault_server.core.operation import Query
 from vault_server.storage.queries import for_postgres, load
 from vault_server.storage.schema import sqlite_script
 
-FILES = ("queries.sql", "reports.sql", "invariants.sql")
+FILES = ("queries.sql", "sending.sql", "reports.sql", "invariants.sql")
 PACKAGE = "vault_server.systems.hive"
-OF_OPERATIONS = list(load(PACKAGE))
+OF_OPERATIONS = [*load(PACKAGE), *load(PACKAGE, "sending.sql")]
 ALL = [query for file in FILES for query in load(PACKAGE, file)]
 
 WALKS = {
@@ -24,6 +24,7 @@ WALKS = {
     "count_tasks": "along its index, for /metrics",
     "count_agents_by_status": "along its index, for /metrics",
     "forget_events": "once a day",
+    "count_webhooks_by_state": "a few of each agent, for /metrics",
 }
 
 
@@ -79,6 +80,8 @@ def test_a_statement_searches_by_an_index(raw: sqlite3.Connection, query: Query)
         ("transactions_of_user", "credit_transactions_of_user"),
         ("agents_of_operator", "agents_of_operator"),
         ("agent_of_key", "agents"),
+        ("first_delivery", "outbox_of_webhooks"),
+        ("count_deliveries", "outbox_of_webhooks"),
     ],
 )
 def test_a_page_comes_along_its_index_without_sorting(raw: sqlite3.Connection, name: str, index: str) -> None:

@@ -19,7 +19,7 @@ from protocol.hive_json import to_json
 from tests.house.tree import ROOT
 from tests.receivers import Receiver, in_turn, status
 from tests.vault_server.systems.hive.conftest import MakeHive
-from tests.vault_server.systems.hive.harness import CODING, Hive
+from tests.vault_server.systems.hive.harness import CODING, Hive, number_of, user
 from tests.vault_server.systems.hive.postman import ALL, Postman, hooked, row, wait_ms, waiting
 from vault_server.core.operation import SERVER, Caller, JobDue, Query
 from vault_server.systems.hive import rules
@@ -368,6 +368,25 @@ async def test_deleting_a_webhook_drops_what_waits_and_what_is_under_way(
     assert await postman.work() == []
     assert (len(receiver.received), await waiting(open_hive, webhook)) == (1, 0)
     assert await open_hive.rows("SELECT * FROM deadlines WHERE name = 'send_webhook'") == []
+
+
+async def test_events_of_a_paused_agent_wait_until_it_is_active(
+    open_hive: Hive, ann: Caller, robot: Caller, receiver: Receiver
+) -> None:
+    webhook, _ = await hooked(open_hive, robot, receiver)
+    task = await open_hive.post(ann)
+    claim = await open_hive.claim(robot, task)
+    bob = user(3)
+    await open_hive.give(bob, wire.SetAgentStatus(agent_id=number_of(robot), status="paused"))
+    await open_hive.give(ann, wire.RejectClaim(task_id=task, claim_id=claim))
+    postman = Postman(open_hive)
+    assert await postman.work() == []
+    assert await postman.pending() == {"send_webhook": [], "send_slow_webhook": []}
+    await open_hive.give(bob, wire.SetAgentStatus(agent_id=number_of(robot), status="active"))
+    assert await postman.pending() == {"send_webhook": [str(webhook)], "send_slow_webhook": []}
+    open_hive.effects.append(JobDue("send_webhook", str(webhook)))  # as dispatch/jobs.py does with what it finds
+    [ended] = await postman.work()
+    assert ended.failure is None
 
 
 async def test_an_event_without_its_object_is_dropped_and_the_next_one_sent(
