@@ -62,7 +62,7 @@ def rotate(server: Server) -> subprocess.CompletedProcess[str]:
 async def kill_in_the_middle(server: Server) -> None:
     """Wait until the new key has sealed some tasks, kill the server, and see that others are left."""
     count = "SELECT count(*) FROM tasks WHERE substr(hex(parameter_t), 1, 4) = '0002'"
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while not rows.count(server.database, count):
         assert time.monotonic() < until, server.tail()
         await asyncio.sleep(0.001)
