@@ -20,10 +20,11 @@ from vault_server.gateway.connection import REFUSALS_LOGGED
 from vault_server.gateway.excess import EXCESS_MAX, FREE_PINGS_MAX
 
 LIMIT = 12
+BYTES = 8000
 SETTINGS: dict[str, object] = {
     "hive_requests_max": LIMIT,
     "hive_requests_window_ms": 600_000,
-    "hive_body_bytes_max": 70_000,
+    "hive_body_bytes_max": BYTES,
     "bad_messages_max": 4,
 }
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,11 +39,11 @@ def people(shared_server: Server) -> People:
 async def test_a_message_at_the_limit_of_bytes_and_one_more(people: People) -> None:
     async with await people.ann() as ann:
         empty = '{"type":"ping","id":5}'
-        await ann.socket.send(empty + " " * (70_000 - len(empty)))
+        await ann.socket.send(empty + " " * (BYTES - len(empty)))
         assert isinstance(await ann.answer(5), Pong)
-        await ann.socket.send(empty + " " * (70_001 - len(empty)))
+        await ann.socket.send(empty + " " * (BYTES + 1 - len(empty)))
         assert (await ann.error()).code == Code.TOO_LARGE
-        await ann.socket.send(empty + " " * 140_000)
+        await ann.socket.send(empty + " " * 2 * BYTES)
         assert await ann.closed() == 1009
 
 

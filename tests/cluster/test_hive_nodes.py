@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from protocol import hive as wire
 from protocol import hive_replies as reply
@@ -88,6 +89,21 @@ async def test_a_key_that_ends_at_one_node_ends_its_connections_at_the_other(
         assert (await robot.error()).code == Code.UNAUTHORIZED
         assert await robot.closed() == Close.CREDENTIALS_ENDED
         assert isinstance(await other.ask(Ping(), Pong), Pong)
+
+
+async def test_whoever_comes_while_the_rows_do_not_answer_is_told_to_come_again(start_cluster: StartCluster) -> None:
+    cluster = await start_cluster(1, handshake_ms_max=700)
+    [node] = cluster.nodes
+    robot_ = await People(node).agent()
+    with cluster.postgres.connect() as stranger, stranger.transaction():
+        stranger.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(InvalidStatus) as caught:
+            await agent_at(robot_, node)
+        assert caught.value.response.status_code == 503
+        assert caught.value.response.headers["Retry-After"] == "1"
+        assert b"UNAVAILABLE" in (caught.value.response.body or b"")
+    async with await agent_at(robot_, node) as robot:
+        assert isinstance(await robot.ask(Ping(), Pong), Pong)
 
 
 async def test_what_meets_on_two_nodes_happens_once(start_cluster: StartCluster) -> None:

@@ -194,7 +194,8 @@ class Listener:
 
     def frame_bytes_max(self, door: Door) -> int:
         """Of a message that comes through this door."""
-        return max(door.frame_bytes_max or 0, self.settings.frame_bytes_max)
+        own = door.frame_bytes_max or 0
+        return own if door.by_account else max(own, self.settings.frame_bytes_max)
 
     def joined(self, connection: Connection, guest: Guest) -> None:
         """A connection takes part: it is sent what waits for its key."""
