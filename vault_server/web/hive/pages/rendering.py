@@ -21,7 +21,7 @@ from vault_server.web.hive.pages.visit import Visit
 TEMPLATES = Path(__file__).parent / "templates"
 FORM_KEY_BYTES = 16
 
-_LINK = re.compile(r"https?://[^\s<>\"'`]+")
+_LINK = re.compile(r"https?://[A-Za-z0-9\[][^\s<>\"'`]*")
 _BEHIND_A_LINK = ".,;:!?)]}"
 
 

@@ -18,7 +18,7 @@ Typed = Mapping[str, Sequence[str]]
 """What a form's controls held, each as often as it was there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """A form that was refused: shown again with what was typed, and why not. Passwords are never shown again."""
 
@@ -27,11 +27,23 @@ class Attempt:
     refusal: MessageError
     wrong: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with single fields."""
+    is_told: bool = False
+    """Whether the page has told it beside its form; a form that has gone meanwhile leaves that to the page's head."""
+
+    def tell(self) -> str:
+        """What the refusal says."""
+        self.is_told = True
+        return self.refusal.message
 
     @property
     def status(self) -> HTTPStatus:
         """The response's."""
         return status_of(self.refusal)
+
+    @property
+    def texts(self) -> Typed:
+        """What somebody wrote, to be given back."""
+        return {name: values for name, values in self.typed.items() if name != "idempotency_key" and any(values)}
 
     def value(self, name: str) -> str:
         """What was typed there, once."""
