@@ -16,8 +16,9 @@ from protocol.errors import Close, Code
 from protocol.session import Ping, Pong
 from tests.acceptance.hive_people import Agent, People, claimed, posted
 from tests.conftest import StartServer
-from tests.hive_dialling import HiveSocket
+from tests.hive_dialling import HiveSocket, dial_hive
 from tests.processes import Server
+from tests.vault_server.web.hive.pages.visitor import Visitor
 
 SETTINGS: dict[str, object] = {"hive_requests_max": 100_000, "hive_recheck_ms": 300}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -63,6 +64,20 @@ async def test_a_key_that_ends_ends_its_connections_at_once(
                 await again.ask(wire.AskMe(), reply.OwnAgentShown)
     await people.server.event("connection.closed", account=f"agent:{robot_.id}", code=4410, count=2)
     assert people.server.find("connection.dismissed", account=f"agent:{robot_.id}", code="UNAUTHORIZED")
+
+
+async def test_whoever_logs_out_on_the_pages_ends_the_connections_of_that_session_alone(people: People) -> None:
+    async with Visitor(people.server) as here, Visitor(people.server) as elsewhere:
+        await here.register()
+        await elsewhere.log_in(here.email)
+        sockets = [
+            await dial_hive(people.server.url, session=page.http.cookies[wire.SESSION_COOKIE], origin=page.origin)
+            for page in (here, elsewhere)
+        ]
+        await here.fill("/dashboard", "logout")
+        await told_to_go(sockets[0], Code.UNAUTHORIZED, Close.CREDENTIALS_ENDED)
+        assert (await sockets[1].ask(wire.MyAccount(), reply.AccountShown)).account.email == here.email
+        await sockets[1].socket.close()
 
 
 async def test_a_paused_agent_is_sent_away_and_gets_its_events_when_it_comes_back(people: People) -> None:

@@ -17,9 +17,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from websockets.typing import Subprotocol
 
+from protocol.hive import HIVE_PATH, SESSION_COOKIE, MyAccount
+from protocol.hive_replies import AccountShown
 from protocol.peer import SEALED
 from protocol.vault import CLIENT_PATH
 from tests.conftest import StartServer
+from tests.hive_dialling import Accounts, HiveSocket
 
 HANDSHAKE_MS_MAX = 1000
 
@@ -65,3 +68,22 @@ async def test_silent_sockets_are_hung_up_on_and_a_peer_gets_through(
             assert await reader.read() == b""
             writer.close()
     assert time.monotonic() - started >= HANDSHAKE_MS_MAX / 1000 - 0.2
+
+
+async def test_credentials_travel_over_tls_also_where_plain_frames_never_do(
+    start_server: StartServer, certificate: tuple[Path, Path]
+) -> None:
+    page = "https://hive.example.org"
+    server = await start_server(
+        tls_certificate=certificate[0], tls_key=certificate[1], plain_frames="never", hive_origins=page
+    )
+    session = Accounts(server).person("ann")
+    async with websockets.asyncio.client.connect(
+        server.url + HIVE_PATH,
+        ssl=ssl.create_default_context(cafile=certificate[0]),
+        additional_headers={"Cookie": f"{SESSION_COOKIE}={session}", "Origin": page},
+        compression=None,
+        proxy=None,
+    ) as socket:
+        shown = await HiveSocket(socket).ask(MyAccount(), AccountShown)
+        assert shown.account.email == "ann@example.org"
