@@ -216,14 +216,22 @@ def test_what_needs_no_fields_needs_no_body(rest: RestServer, body: bytes) -> No
     assert cancelled.json()["data"]["status"] == "cancelled"
 
 
-@pytest.mark.parametrize("budget", [9, 1_000_000_001, 10.5, 10.0, "10", True, None, -1, [10]])
+@pytest.mark.parametrize("budget", [9, 1_000_000_001, 10.5, 9.0, "10", True, None, -1, [10]])
 def test_a_budget_is_an_integer_within_bounds(rest: RestServer, budget: Any) -> None:
     refused(rest.ann.post("/tasks", POST | {"budget_credits": budget}), 422, "VALIDATION_ERROR", "budget_credits")
 
 
+@pytest.mark.parametrize("budget", [b"10", b"10.0", b"1e1"])
+def test_a_whole_number_may_be_written_in_several_ways(rest: RestServer, budget: bytes) -> None:
+    body = b'{"title": "Sort these", "description": "twenty characters, no less", "budget_credits": %b}' % budget
+    response = rest.ann.http.post("/tasks", content=body, headers=JSON)
+    assert (response.status_code, response.json()["data"]["budget_credits"]) == (201, 10)
+
+
 def test_several_claims_are_one_to_ten(rest: RestServer) -> None:
     one = {"task_id": rest.task(), "proposed_credits": 5}
-    for claims in ([], [one] * (BULK_CLAIMS_MAX + 1), one, "x", None, [[]]):
+    wrong: tuple[Any, ...] = ([], [one] * (BULK_CLAIMS_MAX + 1), one, "x", None, [[]])
+    for claims in wrong:
         refused(rest.bob.post("/tasks/bulk/claims", {"claims": claims}), 422, "VALIDATION_ERROR", "claims")
     refused(rest.bob.post("/tasks/bulk/claims", {"claims": [one | {"status": "accepted"}]}), 422, "VALIDATION_ERROR")
     response = rest.bob.post("/tasks/bulk/claims", {"claims": [one | {"message": None}] * BULK_CLAIMS_MAX})
