@@ -45,6 +45,8 @@ class Bidder:
             async with aclosing(found) as lines:
                 async for task in lines:
                     await self.consider(task, in_hand)
+                    if not self._has_room(in_hand):
+                        return
 
     async def consider(self, task: shown.TaskLine | shown.Task, in_hand: Collection[int]) -> None:
         """Bid on a task if it fits and there is room."""

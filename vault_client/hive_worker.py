@@ -23,6 +23,8 @@ from vault_client.hive_work import Program, Work
 
 LOOK_SECONDS = 30.0
 """Between two looks at what is open and what is ours, when nothing happens."""
+SETTLE_SECONDS = 1.0
+"""What happens within it is looked at once: each look is some requests of the limit."""
 OTHERS_SECONDS = 60.0
 """Beyond the time that a program may take: then a task in progress is nobody's but this worker's."""
 TAKEN_BACK = frozenset({"rolled_back", "deadline_passed"})
@@ -145,6 +147,7 @@ class HiveWorker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._look_seconds):
                     await self._wake.wait()
+                    await asyncio.sleep(min(SETTLE_SECONDS, self._look_seconds))
             self._wake.clear()
             await self._look(is_first=False)
 
@@ -227,5 +230,6 @@ class HiveWorker:
         if self._left is not None:
             self._left -= 1
             if self._left <= 0:
-                self._stop.set()
                 self._drains = True
+                self._bidder.stop()
+                self._stop.set()

@@ -49,12 +49,10 @@ async def start_worker(tmp_path: Path) -> AsyncIterator[StartWorker]:
     """A factory of workers; nothing of them is left when the test ends."""
     started: list[Worker] = []
 
-    async def start(
-        server: Server, key: str, program: str, *options: str, name: str = "worker", waits: bool = True
-    ) -> Worker:
+    async def start(server: Server, key: str, program: str, *options: str, name: str = "worker") -> Worker:
         worker = Worker(server, tmp_path, name, key, program, [*BRIEF, *options])
         started.append(worker)
-        await (worker.start() if waits else asyncio.to_thread(worker.launch))
+        await worker.start()
         return worker
 
     yield start
