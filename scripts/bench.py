@@ -24,7 +24,7 @@ import psutil
 import uvloop
 
 from protocol import vault as wire
-from scripts import bench_cluster, proving
+from scripts import bench_cluster, bench_hive, proving
 from scripts.load import EchoClient, InstantSolver, LoadClient, Tally, a_few_moduli, dial
 
 HOST = "127.0.0.1"
@@ -199,7 +199,14 @@ def main() -> None:
         "--cluster", action="store_true", help="one to three nodes on one PostgreSQL, and pushes between them: minutes"
     )
     parser.add_argument("--pushes", type=int, default=50, help="with --cluster: tasks whose pushes are timed")
+    parser.add_argument(
+        "--hive", action="store_true", help="how long the hive's REST door takes, on both databases: minutes"
+    )
+    parser.add_argument("--requests", type=int, default=300, help="with --hive: requests of each kind")
     options = parser.parse_args()
+    if options.hive:
+        bench_hive.report(options.requests)
+        return
     if options.proofs is not None:
         proving.report(options.proofs, options.bits, options.runs)
         return

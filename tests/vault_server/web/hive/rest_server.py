@@ -62,14 +62,15 @@ class RestServer:
 
     def __init__(self, server: Server, database: Database, key_files: Path) -> None:
         self.server = server
-        self._database = database
+        self.database = database
         self._key_files = key_files
         self._told: list[tuple[Caller, reply.AgentKey]] = []
         self.base = ""
 
     def start(self) -> None:
         """The server, and a client for each agent."""
-        self.register()
+        if not self._told:
+            self.register()
         asyncio.run(self.server.start())
         self.base = f"http://127.0.0.1:{self.server.http_port}/api/v1"
         self.ann, self.bob, self.carl = (self.agent(person, told) for person, told in self._told)
@@ -96,9 +97,9 @@ class RestServer:
     async def _register(self) -> list[tuple[Caller, reply.AgentKey]]:
         keys.load_master_keys(self._key_files, None)
         keys.load_identity(self._key_files)
-        await self._database.start()
+        await self.database.start()
         try:
-            hive = Hive(self._database, settings_for(self._key_files.parent))
+            hive = Hive(self.database, settings_for(self._key_files.parent))
             await hive.start()
             made = []
             for name in ("ann", "bob", "carl"):
@@ -107,7 +108,7 @@ class RestServer:
                 made.append((person, await hive.give(person, order)))
             return made
         finally:
-            await self._database.stop()
+            await self.database.stop()
 
     def agent(self, person: Caller, told: reply.AgentKey) -> Agent:
         """A client with a key."""

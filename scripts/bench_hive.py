@@ -1,0 +1,157 @@
+"""How long REST takes: pages, searches, claims and deliveries one after the other, with many tasks, on both databases.
+
+Each is timed beside GET /healthz in the same run: what the machine, HTTP and the reader of the clock cost at least.
+PostgreSQL comes from a wheel; both databases wait for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.cluster.postgres import Postgres, postgres_server
+from tests.vault_server.web.hive.rest_server import Agent, RestServer, on_postgres, on_sqlite
+from vault_server.core.operation import Query, Transaction
+
+SIZES = (10_000, 100_000)
+WARM_UP = 20
+JSON = {"Content-Type": "application/json"}
+WORDS = ("parser", "report", "logo", "letter", "table", "summary", "proof", "plan")
+
+_TASK = """
+    SELECT 2, 'Write a ' || CASE i % 8 {words} END || ' number ' || CAST(i AS TEXT),
+           'One of many tasks that differ in their budgets and categories.', 10 + (i * 7919) % 5000, 1 + i % 7,
+           :now, :now
+"""
+_CASES = " ".join(f"WHEN {number} THEN '{word}'" for number, word in enumerate(WORDS))
+_COLUMNS = "hive_tasks (poster_id, title, description, budget_credits, category_id, created_at, updated_at)"
+FILL = Query(
+    "fill_tasks",
+    f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "  # noqa: S608
+    f"INSERT INTO {_COLUMNS} {_TASK.format(words=_CASES)} FROM n",
+    f"INSERT INTO {_COLUMNS} {_TASK.format(words=_CASES)} FROM generate_series(1, :count) AS n (i)",
+)
+
+BROWSED = {
+    "browse, newest": "/tasks?limit=20",
+    "browse, oldest": "/tasks?sort=oldest&limit=20",
+    "browse, budget_high": "/tasks?sort=budget_high&limit=20",
+    "browse, a category by budget": "/tasks?category=3&sort=budget_low&limit=20",
+    "browse, a budget range": "/tasks?min_budget=1000&max_budget=1100&sort=newest&limit=20",
+    "search, one word in eight": "/tasks/search?q=parser&limit=20",
+    "search, two words": "/tasks/search?q=parser+4096&limit=20",
+    "get_task": "/tasks/42",
+}
+
+
+class Line:
+    """One connection that stays open."""
+
+    def __init__(self, server: RestServer, agent: Agent) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.server.http_port, timeout=30)
+        self._headers = {"Authorization": f"Bearer {agent.key}"}
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[float, Any]:
+        """The milliseconds until the whole response is read, and its data."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = self._headers | (JSON if content else {})
+        began = time.perf_counter()
+        self._connection.request(method, path, content, headers)
+        response = self._connection.getresponse()
+        read = response.read()
+        took = (time.perf_counter() - began) * 1000
+        assert response.status in (200, 201), read
+        return took, json.loads(read).get("data")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+
+def percentile(times: Sequence[float]) -> tuple[float, float]:
+    """The median and the 95th percentile."""
+    return statistics.median(times), statistics.quantiles(times, n=20)[-1]
+
+
+def report(requests: int, sizes: Sequence[int] = SIZES) -> None:
+    """Everything, one after the other. SIGTERM ends it in order, as ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"{requests} requests of each kind, one at a time; median / 95th percentile in ms; {os.cpu_count()} cores")
+    with postgres_server() as postgres, tempfile.TemporaryDirectory(prefix="vault-bench-") as folder:
+        with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM RESET fsync")
+            connection.execute("SELECT pg_reload_conf()")
+        for size in sizes:
+            for name in ("SQLite", "PostgreSQL"):
+                place = Path(folder) / f"{name}-{size}"
+                place.mkdir()
+                made = on_sqlite(place) if name == "SQLite" else on_postgres(place, Postgres(postgres).url)
+                with serving(made, size) as server:
+                    print(f"\n{name}, {size:,} tasks; load average {os.getloadavg()[0]:.1f}", flush=True)
+                    measure(server, requests)
+
+
+@contextmanager
+def serving(server: RestServer, size: int) -> Iterator[RestServer]:
+    """The server on a database that has so many tasks."""
+
+    def fill(tx: Transaction) -> None:
+        tx.run(FILL, count=size, now=int(time.time() * 1000))
+
+    async def all_of_them() -> None:
+        await server.database.start()
+        try:
+            [outcome] = await server.database.transact([fill])
+            if outcome.error is not None:
+                raise outcome.error
+        finally:
+            await server.database.stop()
+
+    server.register()
+    asyncio.run(all_of_them())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def measure(server: RestServer, requests: int) -> None:
+    """One table."""
+    ann, bob = Line(server, server.ann), Line(server, server.bob)
+    try:
+        print_line("GET /healthz, the floor", [bob.ask("GET", "/healthz")[0] for _ in range(requests + WARM_UP)])
+        for name, path in BROWSED.items():
+            print_line(name, [bob.ask("GET", f"/api/v1{path}")[0] for _ in range(requests + WARM_UP)])
+        tasks = range(1, requests + WARM_UP + 1)
+        claims = [bob.ask("POST", f"/api/v1/tasks/{task}/claims", {"proposed_credits": 5}) for task in tasks]
+        print_line("claim", [took for took, _ in claims])
+        accepts = [
+            ann.ask("POST", f"/api/v1/tasks/{task}/claims/{claim['id']}/accept")
+            for task, (_, claim) in zip(tasks, claims, strict=True)
+        ]
+        print_line("accept a claim", [took for took, _ in accepts])
+        delivered = [bob.ask("POST", f"/api/v1/tasks/{task}/deliverables", {"content": "x" * 500}) for task in tasks]
+        print_line("deliver", [took for took, _ in delivered])
+        print_line("GET /healthz, again", [bob.ask("GET", "/healthz")[0] for _ in range(requests + WARM_UP)])
+    finally:
+        ann.close()
+        bob.close()
+
+
+def print_line(name: str, times: Sequence[float]) -> None:
+    """Without the first ones, which warm caches up."""
+    median, worst = percentile(times[WARM_UP:])
+    print(f"  {name:30} {median:7.2f} / {worst:7.2f}", flush=True)
