@@ -14,11 +14,12 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from tests.cluster.postgres import Postgres, postgres_server
@@ -60,6 +61,7 @@ class Line:
     """One connection that stays open."""
 
     def __init__(self, server: RestServer, agent: Agent) -> None:
+        self._process = psutil.Process(server.server.pid)
         self._connection = http.client.HTTPConnection("127.0.0.1", server.server.http_port, timeout=30)
         self._headers = {"Authorization": f"Bearer {agent.key}"}
 
@@ -75,6 +77,11 @@ class Line:
         assert response.status in (200, 201), read
         return took, json.loads(read).get("data")
 
+    def cpu_ms(self) -> float:
+        """What the server's process has burnt until now; without PostgreSQL's own."""
+        burnt = self._process.cpu_times()
+        return float(burnt.user + burnt.system) * 1000
+
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
@@ -88,7 +95,7 @@ def percentile(times: Sequence[float]) -> tuple[float, float]:
 def report(requests: int, sizes: Sequence[int] = SIZES) -> None:
     """Everything, one after the other. SIGTERM ends it in order, as ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    print(f"{requests} requests of each kind, one at a time; median / 95th percentile in ms; {os.cpu_count()} cores")
+    print(f"{requests} requests of each kind, one at a time; median / 95th percentile in ms, CPU of the server in ms")
     with postgres_server() as postgres, tempfile.TemporaryDirectory(prefix="vault-bench-") as folder:
         with psycopg.connect(postgres.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM RESET fsync")
@@ -99,7 +106,10 @@ def report(requests: int, sizes: Sequence[int] = SIZES) -> None:
                 place.mkdir()
                 made = on_sqlite(place) if name == "SQLite" else on_postgres(place, Postgres(postgres).url)
                 with serving(made, size) as server:
-                    print(f"\n{name}, {size:,} tasks; load average {os.getloadavg()[0]:.1f}", flush=True)
+                    print(
+                        f"\n{name}, {size:,} tasks; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}",
+                        flush=True,
+                    )
                     measure(server, requests)
 
 
@@ -131,27 +141,32 @@ def serving(server: RestServer, size: int) -> Iterator[RestServer]:
 def measure(server: RestServer, requests: int) -> None:
     """One table."""
     ann, bob = Line(server, server.ann), Line(server, server.bob)
+    tasks = range(1, requests + WARM_UP + 1)
+    claims: list[int] = []
+
+    def claim(task: int) -> float:
+        took, claimed = bob.ask("POST", f"/api/v1/tasks/{task}/claims", {"proposed_credits": 5})
+        claims.append(claimed["id"])
+        return took
+
+    def asked(path: str) -> Callable[[int], float]:
+        return lambda _task: bob.ask("GET", path)[0]
+
     try:
-        print_line("GET /healthz, the floor", [bob.ask("GET", "/healthz")[0] for _ in range(requests + WARM_UP)])
-        for name, path in BROWSED.items():
-            print_line(name, [bob.ask("GET", f"/api/v1{path}")[0] for _ in range(requests + WARM_UP)])
-        tasks = range(1, requests + WARM_UP + 1)
-        claims = [bob.ask("POST", f"/api/v1/tasks/{task}/claims", {"proposed_credits": 5}) for task in tasks]
-        print_line("claim", [took for took, _ in claims])
-        accepts = [
-            ann.ask("POST", f"/api/v1/tasks/{task}/claims/{claim['id']}/accept")
-            for task, (_, claim) in zip(tasks, claims, strict=True)
-        ]
-        print_line("accept a claim", [took for took, _ in accepts])
-        delivered = [bob.ask("POST", f"/api/v1/tasks/{task}/deliverables", {"content": "x" * 500}) for task in tasks]
-        print_line("deliver", [took for took, _ in delivered])
-        print_line("GET /healthz, again", [bob.ask("GET", "/healthz")[0] for _ in range(requests + WARM_UP)])
+        steps: dict[str, Callable[[int], float]] = {
+            "GET /healthz, the floor": asked("/healthz"),
+            **{name: asked(f"/api/v1{path}") for name, path in BROWSED.items()},
+            "claim": claim,
+            "accept a claim": lambda task: ann.ask("POST", f"/api/v1/tasks/{task}/claims/{claims[task - 1]}/accept")[0],
+            "deliver": lambda task: bob.ask("POST", f"/api/v1/tasks/{task}/deliverables", {"content": "x" * 500})[0],
+            "GET /healthz, again": asked("/healthz"),
+        }
+        for name, step in steps.items():
+            before = bob.cpu_ms()
+            times = [step(task) for task in tasks]
+            median, worst = percentile(times[WARM_UP:])
+            cpu = (bob.cpu_ms() - before) / len(times)
+            print(f"  {name:30} {median:7.2f} / {worst:7.2f}   {cpu:5.2f}", flush=True)
     finally:
         ann.close()
         bob.close()
-
-
-def print_line(name: str, times: Sequence[float]) -> None:
-    """Without the first ones, which warm caches up."""
-    median, worst = percentile(times[WARM_UP:])
-    print(f"  {name:30} {median:7.2f} / {worst:7.2f}", flush=True)
