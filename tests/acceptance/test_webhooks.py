@@ -29,7 +29,7 @@ from tests.receivers import Received, Receiver, in_turn, raw, status
 SETTINGS: dict[str, object] = {
     "hive_requests_max": 100_000,
     "hive_webhook_allow_private": True,
-    "hive_webhook_timeout_ms": 500,
+    "hive_webhook_timeout_ms": 1000,
     "hive_webhook_retry_ms": 20,
 }
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -151,7 +151,7 @@ async def test_receivers_that_hang_or_never_end_hold_up_nobody_else(people: Peop
             await people.server.event("webhook.sent", webhook=swift, count=3)
             await people.server.event("webhook.sent", webhook=filled, count=3)
             line = await people.server.event("webhook.failed", webhook=hung)
-            assert line["reason"] == "no answer within 0.5 s"
+            assert line["reason"] == "no answer within 1 s"
             await robot.ask(wire.DeleteWebhook(webhook_id=hung), reply.WebhookDeleted)
             assert waiting(people.server, hung) == 0
 
@@ -232,7 +232,7 @@ async def test_who_is_killed_sends_what_waits_after_the_restart_and_what_was_sen
         await server.start()
         [received] = await second.have(1)
         assert received.opened(other_secret)["type"] == "claim.rejected"
-        one, again = await first.have(2)
+        *_, one, again = await first.have(2)
         assert (one.id, one.body) == (again.id, again.body)
         assert again.opened(secret)["type"] == "claim.rejected"
         await server.event("webhook.sent", count=2)
