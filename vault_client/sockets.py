@@ -23,6 +23,14 @@ OPEN_SECONDS_MAX = 10.0
 CLOSE_SECONDS_MAX = 2.0
 
 
+class _Straight(dial_websocket):
+    """Goes nowhere else: what a request carries is for the server that was named."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Take a redirect for the answer that it is."""
+        return exc
+
+
 Refusal = Callable[[int, bytes], VaultClientError | None]
 """refusal(HTTP status, body): what an answer means that is no conversation; None is what it means to everybody."""
 
@@ -36,9 +44,13 @@ async def open_socket(
     refusal: Refusal = lambda _status, _body: None,
     frame_bytes_max: int = 16 * FRAME_BYTES_MAX,
 ) -> ClientConnection:
-    """Connect to a path as far as HTTP goes. Raises Broken, ServerNotTrusted, and what `refusal` makes of an answer."""
+    """Connect to a path as far as HTTP goes. Raises Broken, ServerNotTrusted, and what `refusal` makes of an answer.
+
+    With `headers` no redirect is followed.
+    """
+    connect = dial_websocket if headers is None else _Straight
     try:
-        return await dial_websocket(
+        return await connect(
             address.url(path),
             subprotocols=[SubprotocolName(subprotocol)],
             additional_headers=headers,

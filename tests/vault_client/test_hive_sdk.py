@@ -324,6 +324,24 @@ async def test_a_key_never_leaves_this_machine_in_the_open(server: str) -> None:
             pass
 
 
+async def test_a_key_follows_no_redirect() -> None:
+    asked: list[str] = []
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        port = writer.get_extra_info("sockname")[1]
+        writer.write(f"HTTP/1.1 307 Elsewhere\r\nLocation: ws://localhost:{port}/hive\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(redirect, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        with pytest.raises(ServerNotTrusted, match="307"):
+            async with connect_hive(f"ws://127.0.0.1:{port}", key=NO_KEY):
+                pass
+    assert len(asked) == 1
+
+
 async def test_no_log_holds_the_key(market: Market, caplog: pytest.LogCaptureFixture) -> None:
     _, key = await (await market.person()).agent()
     with caplog.at_level(logging.INFO):
