@@ -10,6 +10,7 @@ async with connect_hive("ws://127.0.0.1:8765", key=os.environ["VAULT_HIVE_KEY"])
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -45,8 +46,8 @@ async def connect_hive(
 
     `connect_seconds_max` bounds the first connection. One that is lost comes back by itself, tried for
     `reconnect_seconds_max` (None: until it works). Requests that the server's limit turns away are sent again when it
-    lets them. With `waits_while_paused` a connection that was lost because the agent was paused is looked for every
-    `paused_seconds`; else that ends it, as a key that has ended always does.
+    lets them. With `waits_while_paused` an agent that is paused or suspended tries again every `paused_seconds`, also
+    at the beginning; else that ends the connection, as a key that has ended always does.
     Raises NoKey, KeyRefused, ServerUnreachable, ServerNotTrusted.
     """
     try:
@@ -55,23 +56,20 @@ async def connect_hive(
         raise ServerUnreachable(f"{error}.", "An example: ws://127.0.0.1:8765") from None
     check_way(address)
     secret = key_of(key.reveal() if isinstance(key, Hidden) else key)
-    was_there = False
+    is_open = False
 
     def changed(event: ConnectionEvent) -> None:
         if on_connection is not None:
             on_connection(event)
 
     async def dial(acknowledged: Acknowledged) -> Conversation:
-        nonlocal was_there
         try:
-            conversation = await dial_hive(address, secret, acknowledged)
+            return await dial_hive(address, secret, acknowledged)
         except KeyRefused as refused:
-            if not (was_there and waits_while_paused and refused.code == Code.FORBIDDEN):
+            if not (is_open and waits_while_paused and refused.code == Code.FORBIDDEN):
                 raise
             changed(ConnectionEvent(False, refused.message))
             raise Broken(refused.message, paused_seconds) from None
-        was_there = True
-        return conversation
 
     def link(hive: HiveConnection) -> Link:
         return Link(
@@ -85,7 +83,15 @@ async def connect_hive(
         )
 
     hive = Hive(link)
-    await hive.start()
+    while not is_open:
+        try:
+            await hive.start()
+            is_open = True
+        except KeyRefused as refused:
+            if not (waits_while_paused and refused.code == Code.FORBIDDEN):
+                raise
+            changed(ConnectionEvent(False, refused.message))
+            await asyncio.sleep(paused_seconds)
     try:
         yield hive
     finally:

@@ -302,6 +302,27 @@ async def test_a_paused_agent_is_told_or_waits(market: Market) -> None:
         assert (await asking).id == agent
 
 
+async def test_a_paused_agent_that_comes_waits_too(market: Market) -> None:
+    ann = await market.person()
+    agent, key = await ann.agent()
+    await ann.switch(agent, "paused")
+    told = asyncio.Event()
+
+    async def come() -> int:
+        async with connect_hive(
+            market.server.url, key=key, waits_while_paused=True, paused_seconds=0.05, connect_seconds_max=5.0,
+            on_connection=lambda _: told.set(),
+        ) as hive:  # fmt: skip
+            return (await hive.me()).id
+
+    coming = asyncio.create_task(come())
+    async with asyncio.timeout(15):
+        await told.wait()
+    assert not coming.done()
+    await ann.switch(agent, "active")
+    assert await coming == agent
+
+
 async def test_an_unknown_key_and_other_servers(shared: Server) -> None:
     with pytest.raises(KeyRefused) as caught:
         async with connect_hive(shared.url, key=NO_KEY):
