@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from vault_server.core.operation import Query, Transaction
 
 SIZES = (10_000, 100_000)
 WARM_UP = 20
+FILLED = 5000
+"""Tasks in one transaction: PostgreSQL's statements have their time."""
 JSON = {"Content-Type": "application/json"}
 WORDS = ("parser", "report", "logo", "letter", "table", "summary", "proof", "plan")
 
@@ -40,9 +43,10 @@ _CASES = " ".join(f"WHEN {number} THEN '{word}'" for number, word in enumerate(W
 _COLUMNS = "hive_tasks (poster_id, title, description, budget_credits, category_id, created_at, updated_at)"
 FILL = Query(
     "fill_tasks",
-    f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "  # noqa: S608
+    f"WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i < :last) "  # noqa: S608
     f"INSERT INTO {_COLUMNS} {_TASK.format(words=_CASES)} FROM n",
-    f"INSERT INTO {_COLUMNS} {_TASK.format(words=_CASES)} FROM generate_series(1, :count) AS n (i)",
+    f"INSERT INTO {_COLUMNS} {_TASK.format(words=_CASES)} "
+    "FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n (i)",
 )
 
 BROWSED = {
@@ -117,15 +121,16 @@ def report(requests: int, sizes: Sequence[int] = SIZES) -> None:
 def serving(server: RestServer, size: int) -> Iterator[RestServer]:
     """The server on a database that has so many tasks."""
 
-    def fill(tx: Transaction) -> None:
-        tx.run(FILL, count=size, now=int(time.time() * 1000))
+    def fill(tx: Transaction, first: int) -> None:
+        tx.run(FILL, first=first, last=min(size, first + FILLED - 1), now=int(time.time() * 1000))
 
     async def all_of_them() -> None:
         await server.database.start()
         try:
-            [outcome] = await server.database.transact([fill])
-            if outcome.error is not None:
-                raise outcome.error
+            for first in range(1, size + 1, FILLED):
+                [outcome] = await server.database.transact([partial(fill, first=first)])
+                if outcome.error is not None:
+                    raise outcome.error
         finally:
             await server.database.stop()
 
