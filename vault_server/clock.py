@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 
 
@@ -15,4 +15,4 @@ class Clock:
 
     def random_bytes(self, count: int) -> bytes:
         """Bytes fit for keys and nonces."""
-        return secrets.token_bytes(count)
+        return os.urandom(count)

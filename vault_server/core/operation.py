@@ -92,6 +92,9 @@ class Transaction(Reader, Protocol):
     def run(self, query: Query, **values: Any) -> int:
         """Change rows; the number changed."""
 
+    def insert(self, query: Query, **values: Any) -> int:
+        """Add one row by `INSERT … RETURNING` its generated key; that key."""
+
     def after(self, effect: Effect) -> None:
         """Have `effect` carried out once this is on disk, and never if it is rolled back."""
 

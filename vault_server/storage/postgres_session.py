@@ -79,6 +79,13 @@ class PostgresTransaction:
         """The number of rows changed."""
         return self._execute(query, values).rowcount
 
+    def insert(self, query: Query, **values: Any) -> int:
+        """The number of the row added."""
+        row = self._execute(query, values).fetchone()
+        assert row is not None, "INSERT … RETURNING gives the row"
+        [key] = row.values()
+        return int(key)
+
     def after(self, effect: Effect) -> None:
         """Keep `effect` until the work is on disk."""
         self.effects.append(effect)

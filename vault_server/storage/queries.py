@@ -2,7 +2,8 @@
 
 A statement is written with `:name` placeholders. `/*for update*/` marks what a decision locks: a comment on SQLite,
 where one writer is alone, and a clause on PostgreSQL, for which `for_postgres` writes the statement anew. The few that
-PostgreSQL cannot share stand under the same name in a file beside, `queries.postgres.sql`.
+PostgreSQL cannot share stand under the same name in a file beside, `queries.postgres.sql`. SQLite is given `?` for each
+placeholder (`for_sqlite`): looking up a value by name costs more than many a statement takes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vault_server.core.operation import Query
 _LOCK = re.compile(r"/\*(for update[a-z ]*)\*/")
 _HIDDEN_LOCK = re.compile(r"«(for update[a-z ]*)»")
 _PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_]+)")
+_RETURNING = re.compile(r"\s+RETURNING\s+\w+\s*;?\s*\Z")
 
 
 class Queries:
@@ -69,3 +71,20 @@ def for_postgres(query: Query, *, locks: bool = True) -> tuple[str, tuple[str, .
         return match[1].upper() if locks else ""
 
     return _PLACEHOLDER.sub(number, _LOCK.sub(lock, query.postgres or query)), tuple(names)
+
+
+def for_sqlite(query: str, *, returns: bool = True) -> tuple[str, tuple[str, ...]]:
+    """`query` with `?` for its placeholders, and the names in the order of those, a name as often as it stands there.
+
+    `returns`: with its RETURNING; else without it, for who asks the connection for the number of the row it added.
+    """
+    names: list[str] = []
+
+    def mark(match: re.Match[str]) -> str:
+        if match[1] is None:  # a text
+            return match[0]
+        names.append(match[1])
+        return "?"
+
+    sql = _PLACEHOLDER.sub(mark, query)
+    return sql if returns else _RETURNING.sub("", sql), tuple(names)

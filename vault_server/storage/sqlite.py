@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ import aiosqlite
 
 from vault_server.core.operation import Effect, Query, Reader, Refusal, Row, Transaction
 from vault_server.storage.database import Outcome, StorageError, Work
+from vault_server.storage.queries import for_sqlite
 from vault_server.storage.schema import SCHEMA_VERSION, sqlite_script
 from vault_server.storage.upgrades import upgrades
 
@@ -32,6 +34,32 @@ CACHE_KIBIBYTES = 65_536
 CHECKPOINT_PAGES = 4_000
 
 NAME_ANOTHER = "name another file with --database"
+
+
+_Pick = Callable[[dict[str, Any]], tuple[Any, ...]]
+
+
+class _Forms(dict[Query, tuple[str, _Pick]]):
+    """Each statement as SQLite is given it, and what puts its values in their places; made when it is first run."""
+
+    def __init__(self, *, returns: bool) -> None:
+        super().__init__()
+        self._returns = returns
+
+    def __missing__(self, query: Query) -> tuple[str, _Pick]:
+        sql, names = for_sqlite(query, returns=self._returns)
+        form = self[query] = sql, _picker(names)
+        return form
+
+
+def _picker(names: tuple[str, ...]) -> _Pick:
+    if len(names) > 1:
+        return itemgetter(*names)  # one call for all of them
+    return lambda values: tuple(values[name] for name in names)
+
+
+_FORMS = _Forms(returns=True)
+_INSERTS = _Forms(returns=False)
 
 
 class SqliteTransaction:
@@ -47,7 +75,8 @@ class SqliteTransaction:
 
     def one(self, query: Query, **values: Any) -> Row | None:
         """The first row, or None."""
-        cursor = self._execute(query, values)
+        sql, pick = _FORMS[query]
+        cursor = self._execute(sql, pick(values))
         row: Row | None = cursor.fetchone()
         if row is not None:
             cursor.close()  # an open cursor would hold its statement, and with INSERT … RETURNING the change
@@ -55,11 +84,20 @@ class SqliteTransaction:
 
     def all(self, query: Query, **values: Any) -> Sequence[Row]:
         """All rows."""
-        return self._execute(query, values).fetchall()
+        sql, pick = _FORMS[query]
+        return self._execute(sql, pick(values)).fetchall()
 
     def run(self, query: Query, **values: Any) -> int:
         """The number of rows changed."""
-        return self._execute(query, values).rowcount
+        sql, pick = _FORMS[query]
+        return self._execute(sql, pick(values)).rowcount
+
+    def insert(self, query: Query, **values: Any) -> int:
+        """The number of the row added. The connection knows it: for RETURNING, SQLite would fill a table of its own."""
+        sql, pick = _INSERTS[query]
+        key = self._execute(sql, pick(values)).lastrowid
+        assert key is not None, "an INSERT that does not raise adds its row"
+        return key
 
     def after(self, effect: Effect) -> None:
         """Keep `effect` until the work is on disk."""

@@ -69,6 +69,30 @@ async def test_works_run_in_order_and_see_what_was_written_before_them(notes: Da
     assert await numbers(notes) == [1, 2, 3]
 
 
+async def test_an_insert_gives_its_own_key_whatever_its_triggers_insert(database: Database) -> None:
+    push = sql("INSERT INTO outbox (receiver, endpoint, kind, subject, created_at) VALUES ('r', 'e', 'k', 's', 1)")
+    register = sql("INSERT INTO participants (hotkey, fingerprint, registered_at) VALUES (:hotkey, :fingerprint, 1)")
+    move = sql(
+        "INSERT INTO score_history (standing, hotkey, score_change, score_after, reason, created_at) "
+        "VALUES ('participant', :hotkey, 1, :after, 'a reason', 1) RETURNING id"
+    )
+
+    def work(tx: Transaction) -> list[int]:
+        hotkey = "a" * 64
+        tx.run(register, hotkey=hotkey, fingerprint="a" * 32)
+        for _ in range(5):
+            tx.run(push)
+        return [tx.insert(move, hotkey=hotkey, after=51), tx.insert(move, hotkey=hotkey, after=52)]
+
+    [outcome] = await database.transact([work])
+    assert outcome.value == [1, 2]
+    kept = sql("SELECT id, score_after FROM score_history ORDER BY id")
+    rows = await database.read(
+        lambda reader: [tuple(row[name] for name in ("id", "score_after")) for row in reader.all(kept)]
+    )
+    assert rows == [(1, 51), (2, 52)]
+
+
 async def test_an_empty_batch_has_no_outcomes(notes: Database) -> None:
     assert await notes.transact([]) == []
 

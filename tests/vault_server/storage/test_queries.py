@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from vault_server.core.operation import Query
-from vault_server.storage.queries import Queries, for_postgres, load
+from vault_server.storage.queries import Queries, for_postgres, for_sqlite, load
 from vault_server.storage.schema import sqlite_script
 
 FILES = (
@@ -47,9 +47,28 @@ def test_sqlite_takes_every_query(query: Query) -> None:
     raw = sqlite3.connect(":memory:")
     raw.executescript(sqlite_script())
     raw.execute("PRAGMA foreign_keys = ON")
-    _, names = for_postgres(query)
-    raw.execute(f"EXPLAIN {query}", dict.fromkeys(names, 0)).fetchall()
+    for returns in (True, False):
+        form, names = for_sqlite(query, returns=returns)
+        raw.execute(f"EXPLAIN {form}", [0] * len(names)).fetchall()
     raw.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "sql", "names"),
+    [
+        ("SELECT 1", "SELECT 1", ()),
+        ("SELECT :a, :b, :a", "SELECT ?, ?, ?", ("a", "b", "a")),
+        ("SELECT ':a', :b", "SELECT ':a', ?", ("b",)),
+        ("INSERT INTO t VALUES (:a)\nRETURNING id;", "INSERT INTO t VALUES (?)\nRETURNING id;", ("a",)),
+    ],
+)
+def test_the_form_for_sqlite(query: str, sql: str, names: tuple[str, ...]) -> None:
+    assert for_sqlite(query) == (sql, names)
+
+
+@pytest.mark.parametrize("end", [" RETURNING id", "\nRETURNING id;", " RETURNING db_key ;\n"])
+def test_who_asks_for_the_key_alone_needs_no_returning(end: str) -> None:
+    assert for_sqlite(f"INSERT INTO t VALUES (:a){end}", returns=False) == ("INSERT INTO t VALUES (?)", ("a",))
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def _insert(
     deadline: int,
     now_ms: int,
 ) -> int:
-    row = tx.one(
+    key = tx.insert(
         q.insert_assignment,
         task_id=task.fingerprint,
         task_key=task.key,
@@ -246,8 +246,6 @@ def _insert(
         ranking=_ranking_text(ranked),
         assigned_at=now_ms,
     )
-    assert row is not None, "INSERT … RETURNING gives the row"
-    key: int = row["db_key"]
     log(
         tx,
         "task.assigned",
@@ -272,7 +270,7 @@ def write_slots(parts: Parts, tx: Transaction, task: Task, expected: str, now_ms
     open_slots = task.slots_to_open(parts.settings.assignments_max)
     changed = tx.run(
         q.update_task_slots,
-        fingerprint=task.fingerprint,
+        db_key=task.key,
         first_assignment_id=task.slots[0],
         second_assignment_id=task.slots[1],
         open_slots=open_slots,

@@ -56,7 +56,7 @@ def complain(parts: Parts, tx: Transaction, caller: Caller, order: wire.Complain
         raise _no_factor()
     if asked is not None:
         return _reveal(parts, tx, row, asked, order)
-    complaint = tx.one(
+    key = tx.insert(
         q.insert_complaint,
         task_id=order.task,
         client_id=caller.fingerprint,
@@ -64,8 +64,6 @@ def complain(parts: Parts, tx: Transaction, caller: Caller, order: wire.Complain
         status=COMPLAINT.first,
         created_at=now_ms,
     )
-    assert complaint is not None, "INSERT … RETURNING gives the row"
-    key: int = complaint["id"]
     log(tx, "complaint.made", task=order.task, complaint=key, kind=order.kind, client=caller.fingerprint)
     return _proceed(parts, tx, row, _load(tx, key), order, now_ms)
 

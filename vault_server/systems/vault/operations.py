@@ -69,7 +69,7 @@ def submit_puzzle(
 
 def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -> None:
     limit = parts.settings.open_tasks_max
-    if tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit) is not None:
+    if tx.run(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit):
         return
     if tx.one(q.client, client_id=caller.fingerprint) is not None:
         raise Refusal(
@@ -79,7 +79,7 @@ def _count_request(parts: Parts, tx: Transaction, caller: Caller, now_ms: int) -
         )
     participants.register(tx, caller, now_ms)
     tx.run(q.insert_client, client_id=caller.fingerprint)
-    tx.one(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit)
+    tx.run(q.count_request, client_id=caller.fingerprint, open_tasks_max=limit)
 
 
 def _request_hash(parts: Parts, order: wire.SubmitPuzzle) -> bytes:

@@ -22,7 +22,7 @@ def answer_task(
     expected, task.status = task.status, TASK.after(task.status, "answer")
     changed = tx.run(
         q.answer_task,
-        fingerprint=task.fingerprint,
+        db_key=task.key,
         status=task.status,
         answer=seal_task_answer(parts.cipher, raw, task),
         judged_by=way.value,

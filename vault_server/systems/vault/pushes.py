@@ -23,12 +23,13 @@ def pushes(parts: Parts) -> list[Push]:
     """Every kind of push the vault makes."""
 
     def offered(reader: Reader, push: Row) -> wire.PuzzleOffered | None:
-        row = reader.one(q.assignment, db_key=int(push["subject"]))
+        key = int(push["subject"])
+        row = reader.one(q.offered_assignment, db_key=key)
         if row is None or row["assignment_status"] not in IN_HAND:
             return None
         puzzle = open_puzzle(parts.cipher, row)
         return wire.PuzzleOffered(
-            assignment=row["assignment_key"],
+            assignment=key,
             task=row["fingerprint"],
             t=puzzle.squarings,
             baseg=puzzle.base,
@@ -38,7 +39,7 @@ def pushes(parts: Parts) -> list[Push]:
         )
 
     def answered(reader: Reader, push: Row) -> wire.PuzzleAnswered | None:
-        row = reader.one(q.task, fingerprint=push["subject"])
+        row = reader.one(q.answered_task, fingerprint=push["subject"])
         if row is None or row["answer"] is None:
             return None
         proof = proof_of_task(parts, reader, row)
@@ -58,7 +59,7 @@ def pushes(parts: Parts) -> list[Push]:
         key, outcome = int(push["subject"]), push["detail"]
         late_until = None
         if outcome == "released":
-            row = reader.one(q.assignment, db_key=key)
+            row = reader.one(q.released_assignment, db_key=key)
             assert row is not None, "an assignment that has ended exists"
             late_until = row["late_until"]
         return wire.AssignmentEnded(assignment=key, outcome=outcome, late_until=late_until)

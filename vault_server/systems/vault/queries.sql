@@ -1,6 +1,6 @@
--- name: count_request^
+-- name: count_request!
 UPDATE clients SET tasks_requested = tasks_requested + 1, open_tasks = open_tasks + 1
-WHERE client_id = :client_id AND open_tasks < :open_tasks_max RETURNING open_tasks;
+WHERE client_id = :client_id AND open_tasks < :open_tasks_max;
 
 -- name: client^
 SELECT client_id FROM clients WHERE client_id = :client_id;
@@ -34,13 +34,13 @@ ORDER BY db_key DESC LIMIT 1 OFFSET :skipped;
 UPDATE tasks SET first_assignment_id = :first_assignment_id, second_assignment_id = :second_assignment_id,
                  open_slots = :open_slots, num_assignments = :num_assignments, num_returned = :num_returned,
                  promised_by = :promised_by, status = :status, updated_at = :updated_at
-WHERE fingerprint = :fingerprint AND status = :expected;
+WHERE db_key = :db_key AND status = :expected;
 
 -- name: answer_task!
 UPDATE tasks SET status = :status, answer = :answer, judged_by = :judged_by, proved_by = :proved_by,
                  open_slots = 0, updated_at = :updated_at,
                  answered_at = :updated_at, complaint_deadline = :complaint_deadline
-WHERE fingerprint = :fingerprint AND status = :expected;
+WHERE db_key = :db_key AND status = :expected;
 
 -- name: end_task!
 UPDATE tasks SET status = :status, open_slots = 0, updated_at = :updated_at
@@ -214,10 +214,14 @@ UPDATE task_assignments SET status = 'accepted', accepted_at = coalesce(accepted
 WHERE db_key = :db_key AND solver_id = :solver_id AND (status = 'offered' OR status = 'accepted')
 RETURNING task_id, deadline, accepted_at;
 
+-- What a solver's order needs, and no more: SQLite's driver describes every column anew each time.
 -- name: assignment_of_solver^
-SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_status, a.deadline, a.excused,
-       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.delivered_at, a.head_start, a.late_until, tasks.*
-FROM tasks JOIN task_assignments a ON tasks.fingerprint = a.task_id
+SELECT a.db_key AS assignment_key, a.solver_id, a.status AS assignment_status, a.complaint_deadline AS complain_until,
+       a.assigned_at, a.accepted_at, a.delivered_at, a.head_start, a.late_until,
+       tasks.db_key, tasks.fingerprint, tasks.client_id, tasks.parameter_t, tasks.parameter_baseg, tasks.parameter_product,
+       tasks.commitment, tasks.modulus_bits, tasks.status, tasks.first_assignment_id, tasks.second_assignment_id,
+       tasks.num_assignments, tasks.num_returned, tasks.judging, tasks.proof, tasks.is_trap, tasks.promised_by
+FROM tasks JOIN task_assignments a ON tasks.db_key = a.task_key
 WHERE a.db_key = :db_key AND a.solver_id = :solver_id /*for update*/;
 
 -- name: assignment^
@@ -226,6 +230,17 @@ SELECT a.db_key AS assignment_key, a.solver_id, a.slot, a.status AS assignment_s
        a.answer AS assignment_answer, tasks.*
 FROM tasks JOIN task_assignments a ON tasks.fingerprint = a.task_id
 WHERE a.db_key = :db_key /*for update*/;
+
+-- name: offered_assignment^
+SELECT a.status AS assignment_status, a.deadline, tasks.fingerprint, tasks.client_id, tasks.judging, tasks.proof,
+       tasks.parameter_t, tasks.parameter_baseg, tasks.parameter_product
+FROM tasks JOIN task_assignments a ON tasks.db_key = a.task_key WHERE a.db_key = :db_key;
+
+-- name: answered_task^
+SELECT fingerprint, client_id, answer, judged_by, proved_by FROM tasks WHERE fingerprint = :fingerprint;
+
+-- name: released_assignment^
+SELECT late_until FROM task_assignments WHERE db_key = :db_key;
 
 -- name: other_live_assignments
 SELECT db_key, solver_id, slot, status, deadline,

@@ -32,17 +32,19 @@ class Parts:
     """The server as the client of its own puzzles."""
     making: dict[str, int] = field(default_factory=dict)
     """Until when this node counts on what it has asked its judges to make, by job."""
+    deadline_bounds: DeadlineBounds = field(init=False)
+    """The settings that make deadlines."""
+
+    def __post_init__(self) -> None:
+        """Read once what every task asks for."""
+        s = self.settings
+        bounds = DeadlineBounds(s.deadline_ms_unknown, s.deadline_ms_min, s.deadline_ms_max, s.deadline_slack)
+        object.__setattr__(self, "deadline_bounds", bounds)
 
     @property
     def valid_answers_min(self) -> int:
         """What a solver has to have shown before it gets a client's task."""
         return int(self.settings.trap_first)
-
-    @property
-    def deadline_bounds(self) -> DeadlineBounds:
-        """The settings that make deadlines."""
-        s = self.settings
-        return DeadlineBounds(s.deadline_ms_unknown, s.deadline_ms_min, s.deadline_ms_max, s.deadline_slack)
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ def insert_task(parts: Parts, tx: Transaction, client_id: str, submission: Submi
     fingerprint = _fingerprint(parts, now_ms)
     sealed = seal_puzzle(parts.cipher, puzzle, fingerprint, client_id)
     judging, promised_by = _judging(parts, submission), _promised_by(parts, puzzle, bits, now_ms)
-    row = tx.one(
+    key = tx.insert(
         q.insert_task,
         fingerprint=fingerprint,
         client_id=client_id,
@@ -47,9 +47,8 @@ def insert_task(parts: Parts, tx: Transaction, client_id: str, submission: Submi
         promised_by=promised_by,
         created_at=now_ms,
     )
-    assert row is not None, "INSERT … RETURNING gives the row"
     return Task(
-        key=row["db_key"],
+        key=key,
         fingerprint=fingerprint,
         client_id=client_id,
         status=TASK.first,

@@ -20,10 +20,10 @@ OBSERVED_WEIGHT = 0.3
 
 def squarings_per_second(speeds: Mapping[str, int], modulus_bits: int) -> float | None:
     """What a solver says it does at this size: its nearest larger size, else its largest, scaled by the square."""
-    sizes = sorted(int(size) for size, speed in speeds.items() if speed > 0)
+    sizes = [int(size) for size, speed in speeds.items() if speed > 0]
     if not sizes:
         return None
-    size = next((s for s in sizes if s >= modulus_bits), sizes[-1])
+    size = min((s for s in sizes if s >= modulus_bits), default=max(sizes))
     return speeds[str(size)] * (size / modulus_bits) ** 2
 
 
@@ -46,8 +46,10 @@ def deadline_ms(
     needs; who announces a crawl gets `unknown_ms`, or what a machine SLOWEST times slower than the reference needs: a
     speed that was only announced must not hold a task for a year.
     """
-    announced = squarings_per_second(speeds, modulus_bits)
-    rate = observed_speed * (OBSERVED_BITS / modulus_bits) ** 2 if observed_speed else announced
+    if observed_speed:
+        rate: float | None = observed_speed * (OBSERVED_BITS / modulus_bits) ** 2
+    else:
+        rate = squarings_per_second(speeds, modulus_bits)
     if rate is None:
         return promise_ms(squarings, modulus_bits, bounds)
     wanted = int(bounds.slack * max(1000 * squarings / rate, fastest_ms(squarings, modulus_bits)))

@@ -118,7 +118,7 @@ def issue_trap(parts: Parts, tx: Transaction, _caller: Caller, order: IssueTrap,
     if tx.one(q.client, client_id=own.fingerprint) is None:
         participants.register(tx, own, now_ms)
         tx.run(q.insert_client, client_id=own.fingerprint)
-    if tx.one(q.count_request, client_id=own.fingerprint, open_tasks_max=OPEN_TRAPS_MAX) is None:
+    if not tx.run(q.count_request, client_id=own.fingerprint, open_tasks_max=OPEN_TRAPS_MAX):
         return
     effort = effort_seconds(puzzle.squarings, puzzle.modulus.bit_length())
     tx.run(q.count_trap, client_id=own.fingerprint, effort=effort)
