@@ -65,7 +65,7 @@ def _fill(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     chosen = _choose(tx, ranked, wanted, taken_address, newcomer)
     if not chosen:
         return 0
-    _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
+    _give(parts, tx, task, chosen, ranked, now_ms)
     return len(chosen) + _fill_up(parts, tx, task, now_ms)
 
 
@@ -102,7 +102,7 @@ def _assign_trap(parts: Parts, tx: Transaction, task: Task, wanted: int, now_ms:
     chosen = _choose(tx, ranked, wanted, _taken_address(tx, task), None)
     if not chosen:
         return 0
-    _give(parts, tx, task, [(solver, ranked) for solver in chosen], now_ms)
+    _give(parts, tx, task, chosen, ranked, now_ms)
     return len(chosen)
 
 
@@ -128,7 +128,7 @@ def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int)
     )
     for task_row in waiting:
         task = Task.of(task_row, parts.cipher)
-        _give(parts, tx, task, [(solver, [solver])], now_ms)
+        _give(parts, tx, task, [solver], [solver], now_ms)
         _fill_up(parts, tx, task, now_ms)
     return len(waiting)
 
@@ -155,6 +155,7 @@ def _available(parts: Parts, tx: Transaction, task: Task, count: int) -> Sequenc
         modulus_bits=task.modulus_bits,
         client_id=task.client_id,
         task_id=task.fingerprint,
+        is_new=int(task.num_assignments == 0),
         valid_answers_min=parts.valid_answers_min,
         newcomer_answers=rules.NEWCOMER_ANSWERS,
         count=count,
@@ -201,17 +202,23 @@ def _taken_address(tx: Transaction, task: Task) -> str | None:
 
 
 def _give(
-    parts: Parts, tx: Transaction, task: Task, choices: Sequence[tuple[Candidate, Sequence[Candidate]]], now_ms: int
+    parts: Parts,
+    tx: Transaction,
+    task: Task,
+    chosen: Sequence[Candidate],
+    ranked: Sequence[Candidate],
+    now_ms: int,
 ) -> None:
-    """Put each chosen solver into the next empty slot and write the task's row once."""
-    expected, last = task.status, 0
+    """Put each chosen solver into the next empty slot and write the task's row once; `ranked` explains the choice."""
+    expected, last, ranking = task.status, 0, _ranking_text(ranked)
     may_succeed = task.num_assignments > 0 and task.takes_relays
-    for solver, ranked in choices:
+    for solver in chosen:
         slot = task.slots.index(None)
         deadline = now_ms + deadline_ms(
             task.squarings, task.modulus_bits, solver.speeds, solver.observed_speed, parts.deadline_bounds
         )
-        task.slots[slot] = _insert(parts, tx, task, slot, solver, ranked, deadline, now_ms)
+        task.slots[slot] = _insert(parts, tx, task, slot, solver, ranking, deadline, now_ms)
+        _log_assigned(tx, task, slot, solver, ranked)
         task.num_assignments += 1
         last = max(last, deadline)
         if task.is_trap:
@@ -230,11 +237,11 @@ def _insert(
     task: Task,
     slot: int,
     solver: Candidate,
-    ranked: Sequence[Candidate],
+    ranking: str,
     deadline: int,
     now_ms: int,
 ) -> int:
-    key = tx.insert(
+    return tx.insert(
         q.insert_assignment,
         task_id=task.fingerprint,
         task_key=task.key,
@@ -243,20 +250,22 @@ def _insert(
         status=ASSIGNMENT.first,
         deadline=deadline,
         complaint_deadline=deadline + parts.settings.complaint_ms,
-        ranking=_ranking_text(ranked),
+        ranking=ranking,
         assigned_at=now_ms,
     )
+
+
+def _log_assigned(tx: Transaction, task: Task, slot: int, solver: Candidate, ranked: Sequence[Candidate]) -> None:
     log(
         tx,
         "task.assigned",
         task=task.fingerprint,
-        assignment=key,
+        assignment=task.slots[slot],
         solver=solver.solver_id,
         slot=slot + 1,
         rank=1 + next(i for i, c in enumerate([*ranked, solver]) if c.solver_id == solver.solver_id),
         candidates=len(ranked),
     )
-    return key
 
 
 def _ranking_text(ranked: Sequence[Candidate]) -> str:

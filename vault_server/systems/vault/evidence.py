@@ -52,15 +52,21 @@ def count_valid_answer(
 
     A pair of client and solver counts once a day: a key that asks itself the same easy question moves little.
     """
-    row = tx.one(q.count_valid_answer, solver_id=solver_id)
+    row = tx.one(q.count_valid_answer, solver_id=solver_id, client_id=client_id)
     assert row is not None, "an assignment's solver exists"
     if is_credible:
         _trust(tx, solver_id, row, rules.trusted_more(row["trusted"]))
-    day = now_ms // DAY_MS
-    if is_credible and tx.run(q.count_good_day, solver_id=solver_id, client_id=client_id, day=day):
+    if is_credible and _is_first_of_day(tx, row["good_day"], solver_id, client_id, now_ms // DAY_MS):
         _weigh_solver(tx, solver_id, row, Evidence.VALID_ANSWER, task, now_ms)
     else:
         _set_band(tx, solver_id, row, row["reputation_score"], now_ms)
+
+
+def _is_first_of_day(tx: Transaction, last_day: int | None, solver_id: str, client_id: str, day: int) -> bool:
+    """Whether this day has not counted for the pair yet; from now on it has. `last_day` never goes back."""
+    if last_day is not None and last_day >= day:
+        return False
+    return tx.run(q.count_good_day, solver_id=solver_id, client_id=client_id, day=day) == 1
 
 
 def forget_good_days(tx: Transaction, now_ms: int) -> int:

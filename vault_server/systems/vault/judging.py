@@ -44,7 +44,7 @@ def judge(parts: Parts, tx: Transaction, row: Row, puzzle: Puzzle, raw: bytes, p
     `row` joins the assignment, offered or accepted, with its task; `raw` is the answer's bytes, `proof` what came with
     it, well-formed. What can be judged at once is written once, with its verdict.
     """
-    task = Task.of(row, parts.cipher)
+    task = Task.of(row, parts.cipher, puzzle.squarings)
     event = _verdict_at_once(task, puzzle, raw, has_proof=proof is not None)
     status = ASSIGNMENT.after(row["assignment_status"], "deliver")
     if event is not None:

@@ -61,7 +61,8 @@ WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_
   AND valid_answers >= :valid_answers_min
   AND (valid_answers >= :newcomer_answers
        OR NOT EXISTS (SELECT 1 FROM proofs p WHERE p.solver_id = solvers.solver_id AND p.status = 'waiting'))
-  AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
+  AND (:is_new = 1
+       OR NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id))
   AND (band > 0 OR NOT EXISTS (
     SELECT 1 FROM solvers better
     WHERE better.is_online = 1 AND better.band > 0 AND better.state = 'ready' AND better.capacity > 0
@@ -172,7 +173,8 @@ RETURNING db_key;
 
 -- name: count_valid_answer^
 UPDATE solvers SET valid_answers = valid_answers + 1 WHERE solver_id = :solver_id
-RETURNING valid_answers, announced, trusted, reputation_score, band, good, bad, evidence_at;
+RETURNING valid_answers, announced, trusted, reputation_score, band, good, bad, evidence_at,
+          (SELECT day FROM good_days g WHERE g.solver_id = :solver_id AND g.client_id = :client_id) AS good_day;
 
 -- name: uncount_valid_answer!
 UPDATE solvers SET valid_answers = valid_answers - 1 WHERE solver_id = :solver_id;

@@ -68,8 +68,8 @@ class Task:
     is_promised: bool = True
 
     @classmethod
-    def of(cls, row: Row, cipher: Cipher) -> Task:
-        """From any row that has all columns of `tasks`."""
+    def of(cls, row: Row, cipher: Cipher, squarings: int | None = None) -> Task:
+        """From any row that has these columns of `tasks`. `squarings` is its t, for who has opened that already."""
         return cls(
             key=row["db_key"],
             fingerprint=row["fingerprint"],
@@ -81,7 +81,7 @@ class Task:
             modulus_bits=row["modulus_bits"],
             commitment=row["commitment"],
             promised_by=row["promised_by"],
-            squarings=open_squarings(cipher, row),
+            squarings=open_squarings(cipher, row) if squarings is None else squarings,
             judging=Judgement(row["judging"]),
             wants_proof=row["proof"] == "required",
             is_trap=bool(row["is_trap"]),

@@ -28,9 +28,8 @@ INLINE_EFFORT_SECONDS = 1e-4
 """An answer that costs less than this to compute is judged where it arrives; above, by a worker process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A solver that could take a task, as it stood when the choice was made."""
+class Candidate(NamedTuple):
+    """A solver that could take a task, as it stood when the choice was made. A tuple: up to sixteen are made a task."""
 
     solver_id: str
     band: int
