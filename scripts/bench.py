@@ -71,6 +71,7 @@ class ServerRun:
     messages_out: float
     bytes_per_message: float
     cpu_by_thread: dict[str, float]
+    load_cpu: float
     wrong: int
     errors: dict[str, int]
 
@@ -117,8 +118,9 @@ async def measure_server(port: int, pid: int, shape: Shape, moduli: list[int]) -
         return frames_in, frames_out, sum(s.bytes_in + s.bytes_out for s in everyone)
 
     before, cpu_before, answered, started = counts(), cpu_seconds(pid), tally.answered, time.perf_counter()
+    load_before = time.process_time()
     await asyncio.sleep(shape.seconds)
-    seconds = time.perf_counter() - started
+    seconds, load_seconds = time.perf_counter() - started, time.process_time() - load_before
     after, cpu_after, tasks = counts(), cpu_seconds(pid), tally.answered - answered
     for client in clients:
         client.is_stopping = True
@@ -136,6 +138,7 @@ async def measure_server(port: int, pid: int, shape: Shape, moduli: list[int]) -
         (after[0] - before[0]) / tasks,
         (after[2] - before[2]) / messages,
         {name: (cpu_after[name] - cpu_before.get(name, 0.0)) / tasks * 1e6 for name in cpu_after},
+        load_seconds / tasks * 1e6,
         tally.wrong,
         tally.errors,
     )
@@ -247,6 +250,7 @@ def report(shape: Shape, servers: list[ServerRun], echoes: list[float]) -> None:
     for name, microseconds in by_thread:
         if microseconds >= 1:
             print(f"  {name:16} {microseconds:6.0f}")
+    print(f"and of the load, which shares the machine: {servers[-1].load_cpu:.0f}")
 
 
 if __name__ == "__main__":
