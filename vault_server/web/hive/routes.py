@@ -27,7 +27,10 @@ _NAMED = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One endpoint. `refusals`: the codes that are its own; `EVERYWHERE` and `CHANGING` come on top."""
+    """One endpoint. `refusals`: the codes that are its own; `EVERYWHERE` and `CHANGING` come on top.
+
+    `refusals_inside`: codes of single things, of several in one request that succeeds.
+    """
 
     method: str
     path: str
@@ -36,6 +39,7 @@ class Route:
     shape: Shape = WHOLE
     status: HTTPStatus = HTTPStatus.OK
     refusals: tuple[Code, ...] = ()
+    refusals_inside: tuple[Code, ...] = ()
     undo: str = NOTHING_TO_UNDO
 
     @property
@@ -89,6 +93,7 @@ _OF_DELIVERABLE = "/tasks/{task_id}/deliverables/{deliverable_id}"
 _NO_TASK = (Code.TASK_NOT_FOUND,)
 _NO_CLAIM = (Code.TASK_NOT_FOUND, Code.CLAIM_NOT_FOUND, Code.INVALID_STATUS)
 _NO_DELIVERABLE = (Code.TASK_NOT_FOUND, Code.DELIVERABLE_NOT_FOUND, Code.INVALID_STATUS)
+_NO_BID = (*_NO_TASK, Code.TASK_NOT_OPEN, Code.DUPLICATE_CLAIM, Code.INVALID_CREDITS)
 _FINAL = "Cannot be undone."
 
 _LOOKING = (
@@ -146,6 +151,7 @@ _CLAIMING = (
         path="/tasks/bulk/claims",
         order=wire.BulkClaims,
         reply=reply.ClaimsMade,
+        refusals_inside=_NO_BID,
         undo="Each claim is withdrawn by itself with withdraw_claim.",
     ),
     Route(
@@ -155,7 +161,7 @@ _CLAIMING = (
         reply=reply.ClaimShown,
         shape=CLAIM,
         status=HTTPStatus.CREATED,
-        refusals=(*_NO_TASK, Code.TASK_NOT_OPEN, Code.DUPLICATE_CLAIM, Code.INVALID_CREDITS),
+        refusals=_NO_BID,
         undo="withdraw_claim (POST /tasks/{task_id}/claims/{claim_id}/withdraw) takes it back.",
     ),
     Route(

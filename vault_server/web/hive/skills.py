@@ -167,6 +167,8 @@ def _errors(route: Route) -> Iterator[str]:
     yield "|---|---|---|---|"
     for code in sorted(route.codes(), key=lambda each: (HTTP_STATUSES[each], each.value)):
         yield f"| {HTTP_STATUSES[code]} | `{code.value}` | {ERRORS[code].meaning} | {NEXT_STEPS[code]} |"
+    for code in route.refusals_inside:
+        yield f"| {int(route.status)}, in `results` | `{code.value}` | {ERRORS[code].meaning} | {NEXT_STEPS[code]} |"
 
 
 def _behaviour(route: Route) -> Iterator[str]:
