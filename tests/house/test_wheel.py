@@ -15,6 +15,7 @@ from protocol.identity import Identity
 from tests.dialling import dial
 from tests.house.tree import copy_to
 from tests.processes import LoggingProcess, Server
+from tests.vault_server.web.http import request, say
 
 CHOSEN = """
 from vault_solver import kernel
@@ -81,3 +82,5 @@ async def test_the_wheel_installed_elsewhere_serves(tmp_path: Path, processes: l
     identity = Identity.generate()
     async with await dial(server.url, identity=identity) as connection:
         assert connection.welcome.fingerprint == identity.fingerprint
+    page = await say(server.http_port, request("/login"))
+    assert (page.status, b"<form id=\"login\"" in page.body) == (200, True)  # templates and static files travel, too

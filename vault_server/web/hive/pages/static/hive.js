@@ -6,7 +6,8 @@
   const SOCKET = document.currentScript.dataset.socket;
   const WAIT_MS_MIN = 1000;
   const WAIT_MS_MAX = 60000;
-  const GATHER_MS = 120; // events that come together cost one fetch
+  const GATHER_MS = 120; // events that come together cost one fetch,
+  const APART_MS = 2000; // and fetches, which count against the person's limit, keep this distance
   const NOTICES_MAX = 4;
 
   const WORDS = {
@@ -26,23 +27,38 @@
 
   let waitMs = WAIT_MS_MIN;
   let gathering = 0;
-  let refreshing = null;
-  let isStale = false;
+  let fetchedAt = -APART_MS;
+  let fetches = 0;
 
   // the socket
 
   function connect() {
     const socket = new WebSocket(SOCKET, "vault.v1.json");
+    let wasOpen = false;
     socket.addEventListener("open", () => {
+      wasOpen = true;
       waitMs = WAIT_MS_MIN;
       document.documentElement.dataset.live = "yes";
     });
     socket.addEventListener("message", (event) => receive(socket, event.data));
-    socket.addEventListener("close", () => {
+    socket.addEventListener("close", async () => {
       document.documentElement.dataset.live = "no";
+      if (!wasOpen && await isLoggedOut()) {
+        say("You are logged out: ", "/login", "log in");
+        return;
+      }
       setTimeout(connect, waitMs * (0.5 + Math.random() / 2));
       waitMs = Math.min(2 * waitMs, WAIT_MS_MAX);
     });
+  }
+
+  async function isLoggedOut() {
+    try {
+      const answer = await fetch("/dashboard/account", { method: "HEAD", redirect: "manual" });
+      return answer.type === "opaqueredirect";
+    } catch {
+      return false; // The server is away: it is tried again.
+    }
   }
 
   function receive(socket, text) {
@@ -50,23 +66,25 @@
     if (!message.seq) return;
     socket.send(JSON.stringify({ type: "ack", push: message.seq }));
     tell(message);
-    clearTimeout(gathering);
-    gathering = setTimeout(refresh, GATHER_MS);
+    refreshSoon();
   }
 
   // notices
 
   function tell(message) {
     const what = WORDS[message.type];
-    if (!what) return;
+    const task = Number(message.task_id);
+    if (what) say(`${what}: `, `/tasks/${task}`, `task ${task}`);
+  }
+
+  function say(text, address, name) {
     const notice = document.createElement("p");
     notice.className = "notice";
     const said = document.createElement("span");
-    said.append(`${what}: `);
     const link = document.createElement("a");
-    link.href = `/tasks/${Number(message.task_id)}`;
-    link.textContent = `task ${Number(message.task_id)}`;
-    said.append(link);
+    link.href = address;
+    link.textContent = name;
+    said.append(text, link);
     const close = document.createElement("button");
     close.type = "button";
     close.className = "quiet";
@@ -80,21 +98,19 @@
 
   // the page's content
 
+  function refreshSoon() {
+    if (gathering) return;
+    const waitsMs = Math.max(GATHER_MS, fetchedAt + APART_MS - performance.now());
+    gathering = setTimeout(refresh, waitsMs);
+  }
+
   async function refresh() {
-    if (refreshing) {
-      isStale = true;
-      return;
-    }
-    refreshing = replace();
+    gathering = 0;
+    fetchedAt = performance.now();
     try {
-      await refreshing;
+      await replace();
     } catch {
       // The page stays as it is; the next event, or a reload, brings it up to date.
-    }
-    refreshing = null;
-    if (isStale) {
-      isStale = false;
-      refresh();
     }
   }
 
@@ -102,11 +118,12 @@
     const old = document.getElementById("main");
     const address = old.dataset.live;
     if (!address) return;
+    const mine = ++fetches;
     const response = await fetch(address, { headers: { Accept: "text/html" }, redirect: "error" });
     if (!response.ok) return;
     const fetched = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = fetched.getElementById("main");
-    if (!fresh || fresh.dataset.live !== address) return;
+    if (mine !== fetches || !fresh || fresh.dataset.live !== address) return; // a later one is under way
     const focused = remember(document.activeElement);
     keepOpen(old, fresh);
     keepTyped(old, fresh);
