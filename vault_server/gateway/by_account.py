@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from websockets.http11 import Request, Response
 
 from protocol.errors import Code, MessageError
 from protocol.hive import HTTP_STATUSES, SESSION_COOKIE
+from protocol.hive_fields import instant_text
 from protocol.hive_peer import SUBPROTOCOL, DoorPeer
 from protocol.peer import Frame
 from vault_server.core.operation import Caller, Door
@@ -39,7 +40,6 @@ class ByAccount(Way):
         self._door = door
         self._program = ""
         self._welcome: Response | None = None
-        self._credentials: Credentials | None = None
 
     def choose(self, offered: Sequence[str]) -> str | None:
         """There is one; whoever offers none speaks the same."""
@@ -59,10 +59,9 @@ class ByAccount(Way):
         return self._as_json(answer, refusal)
 
     def _as_json(self, response: Response, refusal: MessageError) -> Response:
-        now = datetime.fromtimestamp(self._listener.clock.now_ms() / 1000, UTC)
         error = {"code": refusal.code.value, "message": refusal.message, "suggestion": refusal.suggestion}
         meta = {
-            "timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "timestamp": instant_text(self._listener.clock.now_ms()),
             "request_id": f"req_{self._listener.clock.random_bytes(16).hex()}",
         }
         response.body = json.dumps({"ok": False, "error": error, "meta": meta}).encode()
@@ -78,7 +77,7 @@ class ByAccount(Way):
         """Ask whose credentials these are."""
         try:
             self._check_how()
-            self._credentials = credentials_of(request.headers, self._listener.front_door.origins)
+            credentials = credentials_of(request.headers, self._listener.front_door.origins)
         except MessageError as refusal:
             self._arriving.failed()
             self._refuse(refusal)
@@ -88,7 +87,7 @@ class ByAccount(Way):
         self._arriving.think()
         place = counted_as(self._arriving.address, self._listener.settings.ipv6_prefix_bits)
         assert self._listener.accounts is not None, "a door by account has accounts"
-        self._listener.accounts.ask(self._credentials, place, self._known)
+        self._listener.accounts.ask(credentials, place, partial(self._known, credentials))
 
     def _check_how(self) -> None:
         if not self._listener.front_door.may_be_unsealed(self._arriving.address):
@@ -104,7 +103,7 @@ class ByAccount(Way):
                 f"Offer {SUBPROTOCOL}, or none.",
             )
 
-    def _known(self, caller: Caller | None, refusal: MessageError | None) -> None:
+    def _known(self, credentials: Credentials, caller: Caller | None, refusal: MessageError | None) -> None:
         """The rows have answered; the peer may be gone meanwhile, or its time over."""
         welcome, self._welcome = self._welcome, None
         if welcome is None or not self._arriving.is_there:
@@ -120,7 +119,7 @@ class ByAccount(Way):
             self._refuse(why)
             return
         self._arriving.answer(welcome)
-        self._arriving.let_in(self._guest(caller))
+        self._arriving.let_in(self._guest(caller, credentials))
 
     def _check_room(self, caller: Caller) -> None:
         if self._listener.is_draining:
@@ -129,11 +128,9 @@ class ByAccount(Way):
             )
         self._listener.check_guest(caller, self._door)
 
-    def _guest(self, caller: Caller) -> Guest:
-        assert self._credentials is not None, "they have been looked up"
+    def _guest(self, caller: Caller, credentials: Credentials) -> Guest:
         assert self._listener.accounts is not None, "a door by account has accounts"
-        held = self._listener.accounts.held(caller, self._credentials)
-        self._credentials = None
+        held = self._listener.accounts.held(caller, credentials)
         speaker = DoorPeer(frame_bytes_max=self._listener.frame_bytes_max(self._door))
         names = {
             "session": self._listener.clock.random_bytes(16).hex(),
