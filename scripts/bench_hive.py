@@ -167,7 +167,8 @@ def measure(server: RestServer, requests: int) -> None:
             "GET /healthz, again": asked("/healthz"),
         }
         for name, step in steps.items():
-            ann.close()  # the server hangs up on who has been idle; what follows opens a new connection
+            for line in (ann, bob):
+                line.close()  # the server hangs up on who has been idle; what follows connects anew
             before = bob.cpu_ms()
             times = [step(task) for task in tasks]
             median, worst = percentile(times[WARM_UP:])
