@@ -217,7 +217,7 @@ class Server(LoggingProcess):
 
     async def start(self) -> None:
         """Start, and wait until it accepts connections."""
-        before = len(self.find("server.ready"))
+        before = len(self._matching("server.ready"))  # whoever wrote them has ended
         self.launch()
         ready = await self.event("server.ready", seconds=START_SECONDS_MAX, count=before + 1)
         self.port, self.url, self.server_key = ready["port"], ready["url"], ready["server_key"]
@@ -278,7 +278,8 @@ class Solver(LoggingProcess):
             self.key_path.touch(mode=0o600)
             self.key_path.write_bytes(self.identity.to_pem())
             self.known_servers.write_text(self.server.pin + "\n")
-        before = len(self.server.find("solver.online", solver=self.fingerprint))
+        was_there = self._process is not None
+        before = len(self.server.find("solver.online", solver=self.fingerprint)) if was_there else 0
         self.launch()
         try:
             await self.server.event(

@@ -106,9 +106,12 @@ class House:
     relay_port: int
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Started once: most tests neither stop it nor count what it holds. Those that do start their own."""
+    """Started once: most tests neither stop it nor count what it holds. Those that do start their own.
+
+    It ends with the tests of this folder: solvers that were left with work would slow down all others.
+    """
     folder = tmp_path_factory.mktemp("house")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
