@@ -100,17 +100,18 @@ async def test_a_ban_is_told_with_its_time_or_waited_out(
 async def test_the_command_line_says_until_when_and_goes_on(
     start_server: StartServer, tmp_path: Path, made: tuple[Puzzle, int, Ticket]
 ) -> None:
-    server = await start_server(**(SMALL | {"ban_duration": 8}))  # long enough for two programs to start
+    server = await start_server(**(SMALL | {"ban_duration": 15}))  # long enough for programs to start
     client = Client(tmp_path, server)
     puzzle = ("--t", 5, "--baseg", 3, "--product", made[0].modulus)
     try:
         await banned(server, client.identity)
-        out, errors = await client.end(client.start("submit", *puzzle, "--no-wait", "--json"), code=1)
+        refused = client.start("submit", *puzzle, "--no-wait", "--json")
+        waiting = client.start("submit", *puzzle)  # at the same time: both have to start before the ban ends
+        out, errors = await client.end(refused, code=1)
         told = json.loads(errors)
         assert (out, told["code"], told["retryable"]) == ("", "BANNED", True)
-        assert 0 < told["retry_after_ms"] <= 8_000
-        waiting = client.start("submit", *puzzle)
-        await server.event("task.submitted", client=client.identity.fingerprint)
+        assert 0 < told["retry_after_ms"] <= 15_000
+        await server.event("task.submitted", client=client.identity.fingerprint, seconds=45)
         waiting.send_signal(signal.SIGINT)
         _, errors = await client.end(waiting, code=130)
         assert re.search(r"banned this key until \d\d:\d\d:\d\d", errors)
