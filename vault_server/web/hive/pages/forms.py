@@ -82,7 +82,7 @@ def order_of(cls: type[M], typed: Typed, path: Mapping[str, int]) -> M:
             first = first or refusal
     if first is not None:
         names = ", ".join(name.replace("_", " ") for name in wrong)
-        whole = MessageError(first.code, f"Not yet right: {names}.", "See beside each field.")
+        whole = MessageError(first.code, f"Not yet right: {names}.", "Each field says what it needs.")
         raise BadForm(told_as(whole, asks=cls in QUESTIONS), wrong)
     try:
         return from_json(cls, body)

@@ -298,7 +298,11 @@ async def test_looking_for_tasks(shared_server: Server, ann: Visitor) -> None:
         found = await nobody.get("/tasks", params={"q": "letter 17", "category": "6"})
         assert found.text.count("Translate letter") == 1
         assert "No task fits." in (await nobody.get("/tasks", params={"q": "nothing like it"})).text
-        wrong = await nobody.get("/tasks", params={**wanted, "sort": "oldest", "cursor": more.partition("cursor=")[2]})
+        wrong = await nobody.get(more.replace("budget_high", "oldest"))
         assert (wrong.status, "Field 'cursor'" in wrong.inside("filters")) == (400, True)
+        wrong = await nobody.get("/tasks", params={"min_budget": "-1", "cursor": "%"})
+        assert wrong.status == 400
+        for said in ("Min budget: Needs a whole number from 0 to 1000000000, or nothing.", "Cursor: Needs"):
+            assert said in wrong.text
     own = await ann.get("/dashboard/tasks", params={"status": "open"})
     assert own.text.count("Translate letter") == 20
