@@ -134,7 +134,7 @@ async def test_a_name_and_an_identity_are_one_nodes_and_all_nodes(
 async def order(node: Node, *words: str) -> None:
     """An operator's command at one node."""
     command = [sys.executable, "-m", "vault_server", *words]
-    await asyncio.to_thread(subprocess.run, command, env=environment(node.settings), check=True, timeout=30)
+    await asyncio.to_thread(subprocess.run, command, env=environment(node.settings), check=True, timeout=60)
 
 
 async def test_a_ban_holds_on_every_node(start_cluster: StartCluster) -> None:
