@@ -131,7 +131,9 @@ class Settings(BaseSettings):
     )
 
     # health and metrics
-    http_enabled: bool = Field(default=True, description="whether health, metrics and the hive's REST and pages are served")
+    http_enabled: bool = Field(
+        default=True, description="whether health, metrics and the hive's REST and pages are served"
+    )
     http_host: str = Field(default="127.0.0.1", description="address of the HTTP port; loopback unless told otherwise")
     http_port: int = Field(default=8766, ge=0, le=65535, description="port of HTTP; 0 picks a free one")
     http_connections_max: int = Field(
