@@ -165,6 +165,7 @@ def _finish(target: Target, counts: dict[str, int], keys: Sequence[Sequence[str]
     for table, column in target.execute(_NUMBERED).fetchall():
         if last := given.get(table):
             target.execute("SELECT setval(pg_get_serial_sequence(%s, %s), %s)", [table, column, last])
+    target.execute("ANALYZE")  # without statistics its first lists of many tasks would be sorted whole
     target.execute(
         "INSERT INTO meta (name, value) SELECT %s, value::jsonb ->> 'what' FROM meta WHERE name = %s",
         [WHOLE, COPYING_NAME],
