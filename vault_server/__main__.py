@@ -70,12 +70,12 @@ def serve_command(
     ] = None,
     http_host: Annotated[str | None, typer.Option(help="Address of the HTTP port.  [127.0.0.1]")] = None,
     http_port: Annotated[
-        int | None, typer.Option(help="Port of /healthz, /readyz and /metrics; 0 picks a free one.  [8766]")
+        int | None, typer.Option(help="Port of the hive's pages and REST, and of /metrics; 0 picks a free one.  [8766]")
     ] = None,
     http: Annotated[bool | None, typer.Option("--http/--no-http", help="Whether there is an HTTP port at all.")] = None,
     log_format: Annotated[str, typer.Option(help="auto, json or pretty.")] = "auto",
 ) -> None:
-    """Serve clients on /client and solvers on /solver until SIGTERM or ctrl-C, then drain.
+    """Serve /client, /solver, /subnet and /hive, and the hive's pages, until SIGTERM or ctrl-C; then drain.
 
     The first start makes the database and, beside it, the server's identity and its master key (both readable by you
     alone). Keep the master key: without it what the database holds cannot be read.
@@ -145,11 +145,11 @@ def _check_ports(settings: Settings) -> None:
 def _introduce(app: App, made: list[Path]) -> None:
     """Three lines for whoever started it; on standard error, so that the log stays a log."""
     address = f"{app.settings.host}:{app.listener.port}"
-    metrics = f"   Metrics: {app.web.url}/metrics" if app.web.port else ""
+    pages = f"   The hive's pages: {app.web.url}   Metrics: {app.web.url}/metrics" if app.web.port else ""
     files = ", ".join(str(path) for path in made)
     typer.echo(f"Database {app.settings.database}" + (f"; made {files} (keep them)" if made else ""), err=True)
     typer.echo(f"Clients and solvers connect to ws://{address} and pin the key {app.identity.hotkey}", err=True)
-    typer.echo(f"Try: vault-solver run --server ws://{address}{metrics}   Stop: ctrl-C", err=True)
+    typer.echo(f"Try: vault-solver run --server ws://{address}{pages}   Stop: ctrl-C", err=True)
 
 
 def _explain(error: ValidationError) -> str:

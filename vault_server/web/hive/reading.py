@@ -142,9 +142,11 @@ def _object(content: bytes) -> Mapping[str, Any]:
 def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     held = dict(pairs)
     if len(held) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _invalid(f"The field {twice[:NAME_SHOWN]!a} is given twice.", "Give it once.")
+        seen: set[str] = set()  # a set: there may be as many names as fit into a body
+        for name, _ in pairs:
+            if name in seen:
+                raise _invalid(f"The field {name[:NAME_SHOWN]!a} is given twice.", "Give it once.")
+            seen.add(name)
     return held
 
 

@@ -122,7 +122,9 @@ class Rest:
             assert visit.refusal is not None, "nobody is nobody for no reason"
             raise visit.refusal
         order = await order_of(request, offer, self._desk.settings.hive_body_bytes_max)
-        given = await self._carry_out(visit.caller, order)
+        # A body may take seconds to come, and its sender's key may have ended meanwhile.
+        caller = visit.caller if offer.is_question else await self._desk.agent(_key(request), self._desk.place(request))
+        given = await self._carry_out(caller, order)
         data, page = offer.shape.split(to_json(given.reply))
         response = self._envelopes.success(offer.status, data, page)
         if given.is_repeated:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -264,6 +267,35 @@ def test_a_body_at_its_limit_is_read_and_one_byte_more_is_not(rest: RestServer, 
         content: Any = in_parts(body) if chunked else body
         response = rest.ann.http.post("/tasks", content=content, headers=JSON)
         refused(response, status, code)
+
+
+def test_very_many_names_are_looked_at_once(rest: RestServer) -> None:
+    names = ",".join(f'"{number:x}":0' for number in range(90_000))
+    body = f'{{{names},"15f8f":0}}'.encode()
+    assert len(body) < BODY_BYTES_MAX
+    refused(rest.ann.http.post("/tasks", content=body, headers=JSON), 422, "VALIDATION_ERROR", "15f8f")
+
+
+def test_a_key_that_has_ended_while_its_body_came_is_worth_nothing(rest: RestServer) -> None:
+    def replace_key(key_hash: str, prefix: str) -> tuple[str, str]:
+        with closing(sqlite3.connect(rest.server.database, timeout=10)) as rows, rows:
+            [held] = rows.execute("SELECT api_key_hash, api_key_prefix FROM agents WHERE id = ?", (rest.carl.id,))
+            change = "UPDATE agents SET api_key_hash = ?, api_key_prefix = ? WHERE id = ?"
+            rows.execute(change, (key_hash, prefix, rest.carl.id))
+        return held[0], held[1]
+
+    held: list[tuple[str, str]] = []
+
+    def body() -> Iterator[bytes]:
+        yield b'{"title": "Sort these", "budget_credits": 10, '
+        time.sleep(0.5)  # the head has come, and the key was good
+        held.append(replace_key("ab" * 32, "th_agent_abcde"))
+        yield b'"description": "xxxxxxxxxxxxxxxxxxxxxxxxxxxx"}'
+
+    response = rest.carl.http.post("/tasks", content=body(), headers=JSON)
+    replace_key(*held[0])
+    refused(response, 401, "UNAUTHORIZED")
+    assert rest.carl.get("/agents/me").status_code == 200
 
 
 async def test_a_stranger_is_refused_before_his_body_is_read(rest: RestServer) -> None:
