@@ -126,3 +126,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 await process.wait()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)  # what it started and did not wait for
+    await _read_to_the_end(process)
+
+
+async def _read_to_the_end(process: asyncio.subprocess.Process) -> None:
+    """Its pipes close once their end has been read. Who has left its group may hold them, and is not waited for."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            for stream in (process.stdout, process.stderr):
+                while stream is not None and await stream.read(READ_BYTES):
+                    pass

@@ -18,6 +18,7 @@ from protocol.vault import PuzzleAccepted, PuzzleAnswered, SubmitPuzzle
 from tests.dialling import dial
 from tests.processes import Server, Solver
 from vault_solver.kernel import choose
+from vault_solver.squaring import CHECKS_PER_CHECKPOINT
 
 BITS = 2048
 KILLED_AT = 0.6
@@ -45,7 +46,7 @@ class Measured:
 
 
 class Scene:
-    """A server, a client with one puzzle, and solvers that check and relay every `interval` seconds."""
+    """A server, a client with one puzzle, and solvers that lose at most `interval` seconds by a crash."""
 
     def __init__(self, folder: Path, squarings: int, interval: float, undisturbed: float) -> None:
         self.folder = folder
@@ -53,7 +54,9 @@ class Scene:
         self.interval = interval
         self.undisturbed = undisturbed
         self.modulus, self._trapdoor = make_modulus(BITS)
-        settings: dict[str, object] = {"relay_interval_ms": int(interval * 1000), "trap_share": 0}
+        # As the defaults have it: what is checked is relayed, two and a half times in what a crash may cost.
+        relay_ms = int(1000 * interval / CHECKS_PER_CHECKPOINT)
+        settings: dict[str, object] = {"relay_interval_ms": relay_ms, "trap_share": 0}
         self.server = Server(folder, settings)
         self.solvers: list[Solver] = []
 
