@@ -1,7 +1,7 @@
 """uvicorn's HTTP/1.1 connection with the bounds it lacks: nobody holds one for long by saying little or reading slowly.
 
 uvicorn itself bounds the bytes of a request's head and the idle time after a response. A peer that never finishes its
-request, or never takes the response, would stay for ever.
+request, or never takes the response, would stay for ever. What a body may cost is bounded by `intake`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from protocol.errors import Code, MessageError
 from vault_server.web import refusals
+from vault_server.web.intake import Intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,9 @@ class Bounds:
 
     seconds: float
     connections_max: int
+    head_bytes_max: int
+    body_bytes_max: int
+    """What is parsed of a body; somewhat more is read."""
 
 
 class PatientHttp(H11Protocol):
@@ -34,6 +39,7 @@ class PatientHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A socket was accepted; one too many is dropped before it costs anything."""
         super().connection_made(transport)
+        self.conn = Intake(self.bounds.head_bytes_max, self.bounds.body_bytes_max)
         if len(self.connections) > 2 * self.bounds.connections_max:
             transport.abort()
         else:
@@ -70,8 +76,12 @@ class PatientHttp(H11Protocol):
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()
             return
-        refusal = MessageError(Code.MALFORMED, "This is no HTTP/1.1 request that can be read.", "Send GET /healthz.")
-        self.transport.write(refusals.raw(HTTPStatus.BAD_REQUEST, refusal))
+        assert isinstance(self.conn, Intake), "it was made with the connection"
+        if self.conn.objection is not None and self.conn.our_state is h11.DONE:
+            self.transport.close()  # its request has been answered already
+            return
+        status, refusal = self.conn.objection or (HTTPStatus.BAD_REQUEST, _no_http())
+        self.transport.write(refusals.raw(status, refusal))
         self.transport.close()
 
     def _is_our_turn(self) -> bool:
@@ -89,6 +99,10 @@ class PatientHttp(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _no_http() -> MessageError:
+    return MessageError(Code.MALFORMED, "This is no HTTP/1.1 request that can be read.", "Send GET /healthz.")
 
 
 def bounded(bounds: Bounds) -> type[PatientHttp]:

@@ -114,7 +114,7 @@ class WebServer:
         app.router.redirect_slashes = False
         return uvicorn.Config(
             self._bounded(app),
-            http=bounded(Bounds(s.http_request_ms_max / 1000, s.http_connections_max)),
+            http=bounded(self._bounds()),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -128,8 +128,17 @@ class WebServer:
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
 
+    def _bounds(self) -> Bounds:
+        s = self._settings
+        return Bounds(
+            seconds=s.http_request_ms_max / 1000,
+            connections_max=s.http_connections_max,
+            head_bytes_max=s.http_header_bytes_max,
+            body_bytes_max=2 * s.hive_body_bytes_max,
+        )
+
     def _bounded(self, app: ASGIApp) -> ASGIApp:
-        """Requests on too many connections, or with too long a head, are refused, whatever they ask."""
+        """Requests on too many connections, with too long a head or a stray body are refused, whatever they ask."""
         head_bytes_max = self._settings.http_header_bytes_max
 
         async def bounded_app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,6 +146,8 @@ class WebServer:
                 status, refusal = HTTPStatus.SERVICE_UNAVAILABLE, _too_many()
             elif _head_bytes(scope) > head_bytes_max:
                 status, refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _too_long(head_bytes_max)
+            elif _has_stray_body(scope):
+                status, refusal = HTTPStatus.BAD_REQUEST, _no_body(scope["method"])
             else:
                 await app(scope, receive, send)
                 return
@@ -215,6 +226,15 @@ def _head_bytes(scope: Scope) -> int:
     query = scope["query_string"]
     line = len(scope["method"]) + len(scope["raw_path"]) + len(query) + (1 if query else 0) + len("  HTTP/1.1\r\n")
     return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"]) + len("\r\n")
+
+
+def _has_stray_body(scope: Scope) -> bool:
+    """Whether a body of unknown length comes with what has none. One of a known length is the page's to refuse."""
+    return scope["method"] in ("GET", "HEAD") and any(name == b"transfer-encoding" for name, _ in scope["headers"])
+
+
+def _no_body(method: str) -> MessageError:
+    return MessageError(Code.MALFORMED, f"{method} takes no body.", "Leave Transfer-Encoding out.")
 
 
 def _too_long(head_bytes_max: int) -> MessageError:
