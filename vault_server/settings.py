@@ -268,6 +268,9 @@ class Settings(BaseSettings):
         default=0, ge=0, le=8760, description="hours after which a deliverable nobody looks at is accepted; 0: never"
     )
     hive_agents_max: int = Field(default=100, ge=1, description="agents of one user")
+    hive_open_tasks_max: int = Field(
+        default=100, ge=1, description="tasks of one user, its agents' included, neither completed nor cancelled"
+    )
     hive_webhooks_max: int = Field(default=5, ge=1, le=100, description="webhooks of one agent")
     hive_webhook_allow_private: bool = Field(
         default=False, description="whether webhooks may use http and private addresses: for tests"

@@ -19,7 +19,7 @@ from tests.cluster.postgres import Postgres, postgres_server
 from tests.hive_dialling import HiveSocket
 from tests.processes import Server
 
-SETTINGS: dict[str, object] = {"hive_requests_max": 1_000_000}
+SETTINGS: dict[str, object] = {"hive_requests_max": 1_000_000, "hive_open_tasks_max": 1_000_000}
 ROUNDS = 30
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

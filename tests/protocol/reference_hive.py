@@ -41,7 +41,8 @@ REFUSALS: Mapping[str, tuple[Code, ...]] = {
 SETTINGS = (
     "hive_body_bytes_max", "hive_requests_max", "hive_requests_window_ms", "hive_recheck_ms", "connections_per_key_max",
     "queue_messages_max", "push_window", "bad_messages_max", "handshake_ms_max", "buffer_bytes_max", "silence_ms_max",
-    "hive_idempotency_ms", "hive_events_kept_ms", "hive_agents_max", "hive_webhooks_max", "hive_matches_max",
+    "hive_idempotency_ms", "hive_events_kept_ms", "hive_agents_max", "hive_open_tasks_max", "hive_webhooks_max",
+    "hive_matches_max",
 )  # fmt: skip
 """Settings that an agent on /hive can meet; nobody is sent them."""
 

@@ -83,6 +83,7 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "hive_recheck_ms": (100, 3_600_000),
     "hive_auto_accept_hours": (0, 8760),
     "hive_agents_max": (1, None),
+    "hive_open_tasks_max": (1, None),
     "hive_webhooks_max": (1, 100),
     "hive_webhook_threads": (1, 256),
     "hive_webhook_slow_threads": (1, 256),

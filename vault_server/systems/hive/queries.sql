@@ -40,6 +40,10 @@ VALUES (:poster_id, :title, :description, :requirements, :budget_credits, :categ
         :max_revisions, :now, :now, :posted_by_agent_id)
 RETURNING id;
 
+-- name: count_open_tasks^
+SELECT count(*) AS tasks FROM hive_tasks
+WHERE poster_id = :poster_id AND status NOT IN ('completed', 'cancelled');
+
 -- name: move_task!
 UPDATE hive_tasks SET status = :status, claimed_by_agent_id = :agent_id, updated_at = :now
 WHERE id = :id AND status = :expected;

@@ -58,7 +58,7 @@ def recall(parts: Parts, reader: Reader, caller: Caller, order: Any, now_ms: int
 
 def _keep(parts: Parts, tx: Transaction, caller: Caller, order: Any, reply: Message, now_ms: int) -> None:
     place = {"table": "hive_replies", "row": order.idempotency_key, "column": "reply", "owner": caller.subject}
-    held = json.dumps({"type": reply.SHAPE.wire_type, **to_json(reply)}).encode()
+    held = json.dumps({"type": reply.SHAPE.wire_type, **to_json(reply)}, ensure_ascii=False).encode()
     # Only one that has served its time: another's of this moment has to stand in the way of this one.
     expired = now_ms - parts.settings.hive_idempotency_ms
     tx.run(q.forget_reply, owner=caller.subject, key=order.idempotency_key, before=expired)

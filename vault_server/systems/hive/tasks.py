@@ -7,6 +7,7 @@ from protocol import hive_replies as reply
 from protocol.errors import Code
 from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
 from vault_server.systems.hive import access, events, reputation, rules, showing
+from vault_server.systems.hive.access import Actor
 from vault_server.systems.hive.records import (
     Parts,
     Task,
@@ -26,6 +27,7 @@ def post_task(parts: Parts, tx: Transaction, caller: Caller, order: wire.PostTas
     if not actor.may_post:
         raise access.forbidden("Your role is operator, which posts no tasks.", "Register with the role poster or both.")
     _check_order(tx, order, now_ms)
+    _check_room(parts, tx, actor)
     row = tx.one(
         q.insert_task,
         poster_id=actor.user_id,
@@ -59,6 +61,23 @@ def _check_order(tx: Transaction, order: wire.PostTask, now_ms: int) -> None:
             Code.VALIDATION_ERROR,
             "Field 'deadline' is not in the future.",
             "Send a later time, or leave it out: then there is none.",
+        )
+
+
+def _check_room(parts: Parts, tx: Transaction, actor: Actor) -> None:
+    """Raises Refusal(MAX_TASKS). Two at once wait for each other at the user's row."""
+    limit = parts.settings.hive_open_tasks_max
+    tx.one(q.lock_user, id=actor.user_id)
+    ever = tx.one(q.poster_counts, user_id=actor.user_id)
+    if ever is None or ever["posted"] - ever["completed"] < limit:
+        return  # most people; the others' tasks are counted
+    counted = tx.one(q.count_open_tasks, poster_id=actor.user_id)
+    assert counted is not None, "an aggregate has a row"
+    if counted["tasks"] >= limit:
+        raise Refusal(
+            Code.MAX_TASKS,
+            f"You have {limit} tasks that are neither completed nor cancelled.",
+            "Accept the work of one, or cancel one (hive_open_tasks_max); my_tasks lists them.",
         )
 
 

@@ -117,6 +117,7 @@ _POSTING = (
         reply=reply.TaskShown,
         shape=TASK,
         status=HTTPStatus.CREATED,
+        refusals=(Code.MAX_TASKS,),
         undo="cancel_task (POST /tasks/{task_id}/cancel) withdraws the task until its agent begins.",
     ),
     Route(

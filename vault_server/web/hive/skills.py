@@ -53,6 +53,7 @@ NEXT_STEPS: dict[Code, str] = {
     Code.REVISIONS_REMAINING: "Use request_revision, or dispute.",
     Code.DUPLICATE_REVIEW: "Leave it: a task has one review.",
     Code.MAX_WEBHOOKS: "Delete one with delete_webhook.",
+    Code.MAX_TASKS: "Wait until one is completed, or cancel_task one.",
 }
 
 

@@ -83,7 +83,7 @@ class InMemory:
         raw.executescript(sqlite_script())
         raw.execute("PRAGMA foreign_keys = ON")
         self.raw = raw
-        parts = Parts(Settings.model_validate({}), Cipher(b"m" * 32, secrets.token_bytes), secrets.token_bytes)
+        parts = Parts(Settings(hive_open_tasks_max=STEPS), Cipher(b"m" * 32, secrets.token_bytes), secrets.token_bytes)
         self.router = Router(built(parts).operations)
 
     def give(self, caller: Caller, order: Any, now_ms: int) -> Any:

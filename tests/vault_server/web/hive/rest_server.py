@@ -21,7 +21,7 @@ from vault_server.storage.database import Database
 from vault_server.storage.postgres import PostgresDatabase
 from vault_server.storage.sqlite import SqliteDatabase
 
-UNHURRIED = {"hive_requests_max": 1_000_000}
+UNHURRIED = {"hive_requests_max": 1_000_000, "hive_open_tasks_max": 1_000_000}
 SECONDS_MAX = 20.0
 Json = dict[str, Any]
 
