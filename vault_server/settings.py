@@ -290,7 +290,17 @@ class Settings(BaseSettings):
     )
     hive_matches_max: int = Field(default=500, ge=0, description="agents that are told of one new task, best first")
     hive_login_failures_max: int = Field(
-        default=10, ge=1, le=1000, description="failed logins of one e-mail address in hive_login_window_ms"
+        default=10,
+        ge=1,
+        le=1000,
+        description="failed logins of one e-mail address from one network address in hive_login_window_ms; ten times "
+        "as many of either alone",
+    )
+    hive_entrances_max: int = Field(
+        default=20,
+        ge=1,
+        le=100_000,
+        description="logins and registrations sent from one address in hive_requests_window_ms",
     )
     hive_login_window_ms: int = Field(default=15 * MINUTE_MS, ge=1000, description="how long a failed login counts")
     hive_session_ms: int = Field(default=14 * DAY_MS, ge=MINUTE_MS, description="how long a person stays logged in")

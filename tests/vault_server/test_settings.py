@@ -90,6 +90,7 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "hive_webhook_timeout_ms": (50, 60_000),
     "hive_matches_max": (0, None),
     "hive_login_failures_max": (1, 1000),
+    "hive_entrances_max": (1, 100_000),
     "hive_login_window_ms": (1000, None),
     "hive_session_ms": (60_000, None),
     "hive_idempotency_ms": (1000, None),

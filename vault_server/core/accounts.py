@@ -75,6 +75,9 @@ class Accounts(Protocol):
     def wrong_credentials(self) -> Exception:
         """The same refusal for an address that is not known and for a wrong password."""
 
+    def email_taken(self) -> Exception:
+        """What registering is refused with for an address that somebody has: known before anything is hashed."""
+
     def registration(self, wish: Register, password_hash: str) -> Any:
         """The server's order that registers somebody; its reply is an AccountShown."""
 

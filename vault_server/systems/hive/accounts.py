@@ -28,6 +28,13 @@ def wrong_credentials() -> Refusal:
     )
 
 
+def email_taken() -> Refusal:
+    """Nobody registers twice."""
+    return Refusal(
+        Code.EMAIL_TAKEN, "Somebody is registered with this e-mail address.", "Log in, or use another address."
+    )
+
+
 def register_user(
     _parts: Parts, tx: Transaction, _caller: Caller, order: orders.RegisterUser, now_ms: int
 ) -> reply.AccountShown:
@@ -39,9 +46,7 @@ def register_user(
             f"Choose one of {', '.join(SELF_GIVEN_ROLES)}.",
         )
     if tx.one(q.user_of_email, email=order.email) is not None:
-        raise Refusal(
-            Code.EMAIL_TAKEN, "Somebody is registered with this e-mail address.", "Log in, or use another address."
-        )
+        raise email_taken()
     row = tx.one(
         q.insert_user,
         email=order.email,

@@ -66,13 +66,17 @@ class HiveAccounts:
     def attempted(self, email: str, address: str, now_ms: int, *, has_succeeded: bool) -> None:
         """What came of it."""
         if has_succeeded:
-            self._logins.succeeded(email)
+            self._logins.succeeded(email, address)
         else:
             self._logins.failed(email, address, now_ms)
 
     def wrong_credentials(self) -> Refusal:
         """The same for an address that is not known and for a wrong password."""
         return accounts.wrong_credentials()
+
+    def email_taken(self) -> Refusal:
+        """Somebody is registered with this address."""
+        return accounts.email_taken()
 
     def registration(self, wish: Register, password_hash: str) -> orders.RegisterUser:
         """The server's order that registers somebody."""

@@ -274,20 +274,59 @@ def test_comparing_with_nobodys_hash_costs_what_any_other_costs() -> None:
     assert nobodys != hash_of_nothing(hasher)
 
 
-def test_failed_logins_are_counted_by_address_and_by_place() -> None:
+ANN, EVE, HERE, THERE = "ann@example.org", "eve@example.org", "192.0.2.1", "192.0.2.2"
+
+
+def failing(logins: Logins, count: int, email: str, address: str, now_ms: int = 0) -> None:
+    for _ in range(count):
+        logins.check(email, address, now_ms)
+        logins.failed(email, address, now_ms)
+
+
+def wait_ms_of(logins: Logins, email: str, address: str, now_ms: int = 0) -> int:
+    """0: he may try."""
+    try:
+        logins.check(email, address, now_ms)
+    except MessageError as refusal:
+        caught = refusal
+    else:
+        return 0
+    assert caught.code == Code.RATE_LIMITED
+    return caught.retry_after_ms or 0
+
+
+def test_a_stranger_s_failures_lock_out_the_stranger() -> None:
     logins = Logins(failures_max=2, window_ms=1000)
-    for now_ms in (0, 500):
-        logins.check("ann@example.org", "192.0.2.1", now_ms)
-        logins.failed("ann@example.org", "192.0.2.1", now_ms)
-    with pytest.raises(MessageError) as caught:
-        logins.check("ann@example.org", "192.0.2.2", 999)
-    assert (caught.value.code, caught.value.retry_after_ms) == (Code.RATE_LIMITED, 1)
-    logins.check("ann@example.org", "192.0.2.2", 1000)
-    logins.succeeded("ann@example.org")
-    logins.check("ann@example.org", "192.0.2.2", 500)
-    for number in range(18):
-        logins.check(f"{number}@example.org", "192.0.2.1", 600)
-        logins.failed(f"{number}@example.org", "192.0.2.1", 600)
-    with pytest.raises(MessageError):
-        logins.check("eve@example.org", "192.0.2.1", 600)
-    logins.check("eve@example.org", "192.0.2.3", 600)
+    failing(logins, 1, ANN, HERE)
+    failing(logins, 1, ANN, HERE, 500)  # at the limit
+    assert wait_ms_of(logins, ANN, HERE, 999) == 1
+    assert wait_ms_of(logins, ANN, THERE, 999) == 0
+    assert wait_ms_of(logins, EVE, HERE, 999) == 0
+    assert wait_ms_of(logins, ANN, HERE, 1000) == 0
+
+
+def test_failures_of_an_e_mail_address_from_many_places() -> None:
+    logins = Logins(failures_max=2, window_ms=1000)
+    for number in range(10):
+        failing(logins, 2, ANN, f"192.0.2.{number}")  # the twentieth is at the limit
+    assert wait_ms_of(logins, ANN, "192.0.2.99", 1) == 999
+    assert wait_ms_of(logins, EVE, "192.0.2.99", 1) == 0
+    assert wait_ms_of(logins, ANN, "192.0.2.99", 1000) == 0
+
+
+def test_failures_of_a_place_with_many_e_mail_addresses() -> None:
+    logins = Logins(failures_max=2, window_ms=1000)
+    for number in range(20):
+        failing(logins, 1, f"{number}@example.org", HERE)
+    assert wait_ms_of(logins, EVE, HERE, 1) == 999
+    assert wait_ms_of(logins, EVE, THERE, 1) == 0
+
+
+def test_a_success_forgets_what_failed_at_its_own_place() -> None:
+    logins = Logins(failures_max=2, window_ms=1000)
+    failing(logins, 1, ANN, HERE)
+    failing(logins, 2, ANN, THERE)
+    logins.succeeded(ANN, HERE)
+    failing(logins, 2, ANN, HERE)
+    assert wait_ms_of(logins, ANN, HERE) == 1000
+    assert wait_ms_of(logins, ANN, THERE) == 1000
