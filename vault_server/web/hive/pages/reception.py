@@ -51,7 +51,9 @@ class Reception:
     async def form(self, visit: Visit) -> Typed:
         """What was typed. Raises MessageError(FORBIDDEN, TOO_LARGE, VALIDATION_ERROR)."""
         security.check_origin(self._settings, visit.request)
-        return await forms.read(visit.request, self._settings.hive_body_bytes_max)
+        typed = await forms.read(visit.request, self._settings.hive_body_bytes_max)
+        await self._look_again(visit)
+        return typed
 
     def check_token(self, visit: Visit) -> None:
         """Whether the form was made for this browser; its token is taken out. Raises MessageError(FORBIDDEN)."""
@@ -96,13 +98,21 @@ class Reception:
                 raise
             return None
 
+    async def _look_again(self, visit: Visit) -> None:
+        """A form may come slowly: a session that has ended meanwhile has sent none."""
+        if visit.token and await self._person(visit.token, visit.place) is None:
+            visit.caller, visit.account, visit.socket_url = self._desk.visitor(visit.place), None, None
+            visit.token, visit.binding = "", self._binding(visit.request)
+
     async def _account(self, caller: Caller) -> Account:
         shown = (await self._desk.give(caller, wire.MyAccount())).reply
         assert isinstance(shown, reply.AccountShown), "MyAccount is answered so"
         return shown.account
 
     def _visit(self, request: Request, caller: Caller, account: Account | None, token: str, url: str | None) -> Visit:
-        binding = token or request.cookies.get(VISITOR_COOKIE, "")
-        if not token and len(binding) != VISITOR_LENGTH:
-            binding = self._desk.clock.random_bytes(VISITOR_BYTES).hex()
-        return Visit(request, caller.address, caller, account, token, binding, url)
+        return Visit(request, caller.address, caller, account, token, token or self._binding(request), url)
+
+    def _binding(self, request: Request) -> str:
+        """The cookie that binds the forms of somebody without a session: his, or a new one."""
+        binding = request.cookies.get(VISITOR_COOKIE, "")
+        return binding if len(binding) == VISITOR_LENGTH else self._desk.clock.random_bytes(VISITOR_BYTES).hex()
