@@ -98,6 +98,10 @@ class Poster:
         """The next time that an agent gives this task up."""
         return await self.event(wire.ClaimWithdrawn, task)
 
+    async def rollback(self, task: int) -> None:
+        """Take a task back that nobody has begun."""
+        await self.socket.ask(ask.RollbackTask(task_id=task), wire.TaskMoved)
+
     async def reclaim(self, task: int) -> bool:
         """Take a task back whose deadline has passed; whether it has."""
         try:

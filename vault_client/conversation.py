@@ -234,4 +234,4 @@ def _closed(closed: ConnectionClosed, peer: Speaker) -> Broken | ConnectionEnded
         return ConnectionEnded(
             f"No conversation came about: {reason_of(code)}.", "Check the key and the server's address."
         )
-    return Broken(reason_of(code))
+    return Broken(reason_of(code), is_paused=code == Close.AGENT_INACTIVE)

@@ -22,8 +22,8 @@ class Bidder:
     """`look` at what is open, `consider` one task; `in_hand` are the tasks that are worked on already."""
 
     def __init__(self, hive: Hive, rules: Rules, tell: Tell, patiently: Patience) -> None:
-        self.bids: set[int] = set()
-        """Tasks with a pending claim of ours."""
+        self.bids: dict[int, int | None] = {}
+        """Tasks with a pending claim of ours, and its number once it has one."""
         self._hive = hive
         self._rules = rules
         self._tell = tell
@@ -36,7 +36,7 @@ class Bidder:
         """See which bids are open, and bid on what fits."""
         if is_first:
             self._pass([each.task_id async for each in self._hive.my_claims(limit=CLAIMS_MAX)])
-        self.bids = {each.task_id async for each in self._hive.my_claims(status="pending")}
+        self.bids = {each.task_id: each.id async for each in self._hive.my_claims(status="pending")}
         categories: Iterable[int | None] = sorted(self._rules.categories) or [None]
         for category in categories:
             if not self._has_room(in_hand):
@@ -56,25 +56,28 @@ class Bidder:
         credits = self._rules.bid_on(task)
         if credits is None:
             return
-        self.bids.add(task.id)  # before it is made: several may be considered at the same moment
+        self.bids[task.id] = None  # before it is made: several may be considered at the same moment
         try:
-            await self._patiently(lambda: self._hive.claim(task.id, credits, self._rules.message))
+            made = await self._patiently(lambda: self._hive.claim(task.id, credits, self._rules.message))
         except Refused as refusal:
-            self.bids.discard(task.id)
+            self.bids.pop(task.id, None)
             self._tell("no_bid", task.id, f"{refusal.code}: {refusal.message}")
             return
+        if task.id in self.bids:  # it may be decided already
+            self.bids[task.id] = made.id
         self._tell("bid", task.id, f"{credits} of {task.budget_credits} credits: {task.title}")
 
-    def over(self, task_id: int) -> None:
-        """The claim on it waits no more."""
-        self.bids.discard(task_id)
+    def over(self, task_id: int, claim_id: int | None = None) -> None:
+        """The claim on it waits no more; where a claim is named, only if no newer one waits."""
+        if claim_id is None or self.bids.get(task_id) in (None, claim_id):
+            self.bids.pop(task_id, None)
 
     def stop(self) -> None:
         """Bid no more."""
         self._stopped = True
 
     def _has_room(self, in_hand: Collection[int]) -> bool:
-        return not self._stopped and len(self.bids.union(in_hand)) < self._rules.max_open
+        return not self._stopped and len(self.bids.keys() | set(in_hand)) < self._rules.max_open
 
     def _pass(self, tasks: Iterable[int]) -> None:
         for task in tasks:

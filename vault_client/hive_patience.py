@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from protocol.errors import Code
 from protocol.peer import reconnect_delay
@@ -12,8 +12,13 @@ from vault_client.errors import Refused
 from vault_client.hive import Hive
 
 T = TypeVar("T")
-Tell = Callable[[str, "int | None", str], None]
-"""tell(event, task_id, text): what is shown of how things go."""
+
+
+class Tell(Protocol):
+    """What is shown of how things go; `at`: when it happened, in UTC milliseconds, if not just now."""
+
+    def __call__(self, event: str, task_id: int | None, text: str, at: int | None = None) -> None:
+        """Show it."""
 
 
 class Patience:

@@ -68,7 +68,7 @@ async def connect_hive(
         except KeyRefused as refused:
             if not (is_open and waits_while_paused and refused.code == Code.FORBIDDEN):
                 raise
-            changed(ConnectionEvent(False, refused.message))
+            changed(ConnectionEvent(False, refused.message, is_paused=True))
             raise Broken(refused.message, paused_seconds) from None
 
     def link(hive: HiveConnection) -> Link:
@@ -90,7 +90,7 @@ async def connect_hive(
         except KeyRefused as refused:
             if not (waits_while_paused and refused.code == Code.FORBIDDEN):
                 raise
-            changed(ConnectionEvent(False, refused.message))
+            changed(ConnectionEvent(False, refused.message, is_paused=True))
             await asyncio.sleep(paused_seconds)
     try:
         yield hive

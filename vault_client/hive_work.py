@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,7 @@ class Work:
 
     async def _hand_back(self, task_id: int, failed: ProgramFailed) -> None:
         """Give the task up, so that somebody else can do it; that counts as abandoned."""
-        claim = await self._patiently(lambda: self._accepted_claim(task_id))
+        claim = await self._patiently(lambda: accepted_claim(self._hive, self._agent_id, task_id))
         if claim is None:
             return
         try:
@@ -111,11 +112,14 @@ class Work:
             return
         self._tell("handed_back", task_id, f"after {self._program.tries} tries: {failed.message}")
 
-    async def _accepted_claim(self, task_id: int) -> shown.Claim | None:
-        async for claim in self._hive.claims(task_id):
-            if claim.agent_id == self._agent_id and claim.status == "accepted":
+
+async def accepted_claim(hive: Hive, agent_id: int, task_id: int) -> shown.Claim | None:
+    """The claim by which a task is this agent's, if it is."""
+    async with aclosing(hive.claims(task_id)) as claims:
+        async for claim in claims:
+            if claim.agent_id == agent_id and claim.status == "accepted":
                 return claim
-        return None
+    return None
 
 
 def assignment(task: shown.Task, number: int, previous: shown.Deliverable | None) -> bytes:

@@ -17,9 +17,10 @@ from vault_client.hive import Hive
 from vault_client.hive_bidder import Bidder
 from vault_client.hive_bidding import Rules
 from vault_client.hive_connection import HiveEvent
+from vault_client.hive_news import in_words
 from vault_client.hive_patience import Patience, Tell
 from vault_client.hive_sdk import PAUSED_SECONDS
-from vault_client.hive_work import Program, Work
+from vault_client.hive_work import Program, Work, accepted_claim
 
 LOOK_SECONDS = 30.0
 """Between two looks at what is open and what is ours, when nothing happens."""
@@ -52,8 +53,13 @@ class HiveWorker:
         self._look_seconds = look_seconds
         self._turns = asyncio.Semaphore(workers)
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._known: set[int] = set()
-        """Tasks whose revisions are ours: with several workers, those of who delivered before."""
+        self._known: dict[int, int | None] = {}
+        """Tasks whose revisions are ours: with several workers, those of who delivered before; and by which claim.
+
+        None: delivered before this start, by whatever claim.
+        """
+        self._lost: set[int] = set()
+        """Claims that were accepted and taken back."""
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._drains = False
@@ -107,38 +113,33 @@ class HiveWorker:
                 await self._take(event)
 
     async def _take(self, event: HiveEvent) -> None:
+        """Events come late, too: what ends a claim touches nothing that is done by a newer one."""
+        if (said := in_words(event)) is not None:
+            self._tell(said.event, event.task_id, said.text, event.timestamp)
         match event:
             case wire.TaskNewMatch():
                 with suppress(Refused):
                     task = await self._patiently(lambda: self._hive.task(event.task_id))
                     await self._bidder.consider(task, self._running.keys())
             case wire.ClaimWon():
-                self._tell("won", event.task_id, "the claim is accepted")
-                self._bidder.over(event.task_id)
+                self._bidder.over(event.task_id, event.claim_id)
                 self._begin(event.task_id, takes_over=False)
             case wire.ClaimLost():
-                self._tell("lost", event.task_id, event.reason)
-                self._bidder.over(event.task_id)
+                self._bidder.over(event.task_id, event.claim_id)
                 if event.reason in TAKEN_BACK:
-                    self._drop(event.task_id, "its poster took it back")
+                    self._lost.add(event.claim_id)
+                    if self._known.get(event.task_id) == event.claim_id:
+                        self._drop(event.task_id, "its poster took it back")
                 self._wake.set()
             case wire.RevisionRequested():
-                self._tell("revision", event.task_id, event.revision_notes)
-                self._begin(event.task_id, takes_over=event.task_id in self._known)
+                self._begin(event.task_id, takes_over=False)
             case wire.TaskCancelled():
                 self._bidder.over(event.task_id)
                 self._drop(event.task_id, "its poster cancelled it")
             case wire.DeliverableAccepted():
-                self._known.discard(event.task_id)
-                self._tell("accepted", event.task_id, f"{event.credits_paid} credits for its operator")
-            case wire.ReviewCreated():
-                self._tell("reviewed", event.task_id, f"{event.rating} of 5")
-            case wire.TaskDisputed():
-                self._tell("disputed", event.task_id, event.reason)
-            case wire.DisputeResolved():
-                self._tell("resolved", event.task_id, f"for the {event.outcome}")
+                self._known.pop(event.task_id, None)
             case _:
-                pass  # of tasks that its operator has posted
+                pass  # it asks for nothing, or is of a task that its operator has posted
 
     # looking and bidding
 
@@ -161,10 +162,12 @@ class HiveWorker:
     async def _see(self, *, is_first: bool) -> None:
         for status in ("claimed", "in_progress"):
             for line in [each async for each in self._hive.my_tasks(role="worker", status=status)]:
-                takes_over = is_first or line.id in self._known or await self._is_forsaken(line.id)
-                self._begin(line.id, takes_over=takes_over)
+                takes_over = is_first or await self._is_forsaken(line.id)
+                if takes_over or status == "claimed" or line.id in self._known:
+                    self._begin(line.id, takes_over=takes_over)
         if is_first:
-            self._known |= {each.id async for each in self._hive.my_tasks(role="worker", status="delivered")}
+            async for each in self._hive.my_tasks(role="worker", status="delivered"):
+                self._known.setdefault(each.id, None)
         await self._bidder.look(self._running.keys(), is_first=is_first)
 
     async def _is_forsaken(self, task_id: int) -> bool:
@@ -189,7 +192,7 @@ class HiveWorker:
         self._wake.set()
 
     def _drop(self, task_id: int, why: str) -> None:
-        self._known.discard(task_id)
+        self._known.pop(task_id, None)
         running = self._running.pop(task_id, None)
         if running is not None and running.cancel():
             self._tell("dropped", task_id, why)
@@ -210,11 +213,17 @@ class HiveWorker:
         task = await self._patiently(lambda: self._hive.task(task_id))
         if task.claimed_by_agent_id != self._me.id or task.status not in ("claimed", "in_progress"):
             return False
-        if not (await self._start(task_id) if task.status == "claimed" else takes_over):
+        agent_id = self._me.id
+        claim = await self._patiently(lambda: accepted_claim(self._hive, agent_id, task_id))
+        if claim is None or claim.id in self._lost:
+            return False  # taken back meanwhile
+        is_known = task_id in self._known and self._known[task_id] in (None, claim.id)
+        self._known[task_id] = claim.id  # before it is begun: whoever drops it, and begins it anew, knows his own mark
+        if not (await self._start(task_id) if task.status == "claimed" else takes_over or is_known):
+            self._known.pop(task_id, None)
             self._tell("left", task_id, "another worker with this key is on it")
             return False
-        self._known.add(task_id)
-        return await Work(self._hive, self._me.id, self._program, self._tell, self._patiently).do(task)
+        return await Work(self._hive, agent_id, self._program, self._tell, self._patiently).do(task)
 
     async def _start(self, task_id: int) -> bool:
         """Of several workers with one key, the one that begins a task does it."""

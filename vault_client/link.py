@@ -43,12 +43,14 @@ UNSIGNED_SECONDS_MAX = 600.0
 class ConnectionEvent:
     """The connection is up (again), or was lost and is being looked for; `detail` says why it was lost.
 
-    With `banned_seconds` the key is banned, and nothing is tried for so long.
+    With `banned_seconds` the key is banned, and nothing is tried for so long. `is_paused`: the server has closed it
+    because the agent may do nothing now.
     """
 
     connected: bool
     detail: str
     banned_seconds: float | None = None
+    is_paused: bool = False
 
 
 Dial = Callable[[Acknowledged], Awaitable[Conversation]]
@@ -166,7 +168,7 @@ class Link:
             while True:
                 lost = await self._converse(conversation)
                 self.losses += 1
-                self._changed(ConnectionEvent(False, str(lost)))
+                self._changed(ConnectionEvent(False, str(lost), is_paused=lost.is_paused))
                 if isinstance(lost, KeptOut):
                     await self._sit_out(lost)
                 self._latest = conversation = await self._dial(self._reconnect_seconds_max, at_once=False)

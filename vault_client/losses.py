@@ -6,12 +6,13 @@ from __future__ import annotations
 class Broken(Exception):
     """This connection did not come about or is gone; another attempt can succeed. Its text says what happened.
 
-    The next attempt comes after `again_seconds` at the soonest.
+    The next attempt comes after `again_seconds` at the soonest. `is_paused`: the agent of the hive may do nothing now.
     """
 
-    def __init__(self, text: str, again_seconds: float = 0.0) -> None:
+    def __init__(self, text: str, again_seconds: float = 0.0, *, is_paused: bool = False) -> None:
         super().__init__(text)
         self.again_seconds = again_seconds
+        self.is_paused = is_paused
 
 
 class KeptOut(Broken):

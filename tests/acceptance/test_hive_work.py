@@ -7,6 +7,7 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.conftest import StartServer
 from tests.hive_market import Market, Poster, market_of
 from tests.hive_workers import Worker, is_alive
 from tests.processes import Server
+from vault_client import connect_hive
 
 SHOUT = "tr a-z A-Z <<'.'\nfine\n."
 BRIEF = ["--look", "1s"]
@@ -142,6 +144,45 @@ async def test_a_task_that_is_taken_back_is_dropped_with_its_program(
         while is_alive(int(mark.read_text())):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await ann.cancel(task)
+
+
+@pytest.mark.parametrize("how", ["rollback", "reclaim"])
+async def test_what_became_of_an_older_claim_touches_nothing(
+    market: Market, ann: Poster, start_worker: StartWorker, tmp_path: Path, how: str
+) -> None:
+    _, _, key = await agent(market)
+    deadline = int(time.time() * 1000) + 300 if how == "reclaim" else None
+    task = await ann.post(title="A task taken twice", deadline=deadline)
+    async with connect_hive(market.server.url, key=key) as hive:  # nobody takes its events: they wait for the worker
+        await hive.claim(task, 100)
+        old = await ann.accept_bid(task)
+        if how == "rollback":
+            await ann.rollback(task)
+        else:
+            await hive.start_task(task)
+            async with asyncio.timeout(15):
+                while not await ann.reclaim(task):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        await hive.claim(task, 100)
+        new = await ann.accept_bid(task)
+    assert new != old
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    program = f"echo x >> {begun}; while [ ! -e {go} ]; do sleep 0.05; done; echo done"
+    before_start = datetime.now(UTC)
+    worker = await start_worker(market.server, key, program, *only("nothing more"))
+    await worker.event("won", task_id=task, count=2)
+    (lost,) = worker.find("lost", task_id=task)
+    assert lost["text"].startswith(f"claim {old}: ")
+    assert [event["text"] for event in worker.find("won", task_id=task)] == [
+        f"claim {old} is accepted",
+        f"claim {new} is accepted",
+    ]
+    assert datetime.fromisoformat(lost["timestamp"]) < before_start
+    assert datetime.fromisoformat(worker.find("working", task_id=task)[0]["timestamp"]) > before_start
+    go.touch()
+    assert (await ann.work(task)).content == "done"
+    assert begun.read_text() == "x\n"
+    assert worker.find("dropped", task_id=task) == worker.find("left", task_id=task) == []
 
 
 # programs that fail
@@ -338,11 +379,13 @@ async def test_a_paused_agent_waits_and_then_delivers(
     await ann.accept_bid(task)
     await _there(mark)
     await operator.switch(number, "paused")
-    while not any("is paused" in event["text"] for event in worker.events):  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
+    await worker.event("paused")
     go.touch()
     await operator.switch(number, "active")
+    await worker.event("resumed")
     assert (await ann.work(task)).content == "done"
+    assert worker.find("disconnected") == worker.find("connected") == []
+    assert len(worker.find("paused")) == len(worker.find("resumed")) == 1
 
 
 async def test_a_worker_lives_with_the_servers_limit(start_server: StartServer, start_worker: StartWorker) -> None:

@@ -12,9 +12,12 @@ from typing import Annotated
 
 import typer
 
+from protocol.hive_fields import instant_text
 from vault_client.cli.console import INTERRUPTED, note, say
 from vault_client.cli.hive_door import Visit, category_of, visiting
 from vault_client.cli.hive_lines import line_of
+from vault_client.cli.hive_suggestions import in_commands
+from vault_client.cli.submitted import clock_or_date
 from vault_client.cli.subnet_working import LimitOption, ProgramOption, WorkersOption
 from vault_client.durations import parse_duration
 from vault_client.hive_bidding import Rules, price_of
@@ -157,18 +160,25 @@ async def _until_told(worker: HiveWorker, limit: int | None) -> None:
 
 
 class _Connection:
-    """Tells when the connection is lost and back; the first time goes without saying."""
+    """Tells when the connection is lost and back, or the agent paused; the first time goes without saying."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._why: str | None = None
+        self._is_paused = False
 
     def changed(self, event: ConnectionEvent) -> None:
         """For `connect_hive`."""
-        if event.connected and self._why is not None:
-            self._tell("connected", None, "again")
-            self._why = None
-        elif not event.connected and event.detail != self._why:
+        if event.connected:
+            if self._why is not None:
+                self._tell("connected", None, "again")
+            if self._is_paused:
+                self._tell("resumed", None, "the agent is active again")
+            self._why, self._is_paused = None, False
+        elif event.is_paused:
+            self._is_paused = True
+            self._tell("paused", None, event.detail)
+        elif event.detail != self._why:
             self._why = event.detail
             self._tell("disconnected", None, event.detail)
 
@@ -177,11 +187,22 @@ def _teller(visit: Visit) -> Tell:
     if not visit.as_json:
         note("ctrl-C finishes what runs and ends.")
 
-    def tell(event: str, task_id: int | None, text: str) -> None:
+    is_paused = False
+
+    def tell(event: str, task_id: int | None, text: str, at: int | None = None) -> None:
+        nonlocal is_paused
+        if event in ("paused", "resumed"):
+            if is_paused == (event == "paused"):
+                return  # requests and the connection hear of it, both
+            is_paused = not is_paused
+        if event == "refused":
+            text = in_commands(text)
+        happened = int(time.time() * 1000) if at is None else at
         if visit.as_json:
-            say(json.dumps({"event": event, "task_id": task_id, "text": text}))
+            line = {"event": event, "task_id": task_id, "text": text, "timestamp": instant_text(happened)}
+            say(json.dumps(line))
         else:
             what = "" if task_id is None else f"task {task_id}: "
-            say(f"{time.strftime('%H:%M:%S')}  {what}{event}, {line_of(text)}")
+            say(f"{clock_or_date(happened)}  {what}{event}, {line_of(text)}")
 
     return tell

@@ -29,6 +29,12 @@ def clock_time(seconds: float) -> str:
     return _moment(seconds).strftime("%H:%M:%S")
 
 
+def clock_or_date(milliseconds: int) -> str:
+    """The time of day alone for what happened today, date and time for what is older."""
+    moment, today = _moment(milliseconds / 1_000), datetime.datetime.now().astimezone().date()
+    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
+
+
 def _moment(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).astimezone()
 

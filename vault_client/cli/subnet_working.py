@@ -37,7 +37,7 @@ ProgramOption = Annotated[
         "--exec", callback=_program, metavar="PROGRAM", help="Your program, with its arguments in one string."
     ),
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, max=64, help="How many run at once.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, max=64, metavar="N", help="How many run at once.")]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, metavar="N", help="End after so many.", show_default="go on")
 ]
