@@ -30,18 +30,19 @@ async def show_login(site: Site, visit: Visit) -> Response:
 
 
 async def log_in(site: Site, visit: Visit) -> Response:
-    """A session under a new name, whatever session there was before."""
+    """A session; who is logged in already goes on, and nothing of what he sent is looked at."""
     goes_on = _next(visit)
+    if visit.account is not None:
+        return site.go(goes_on)
     typed = {name: values for name, values in visit.typed.items() if name != "next"}
     try:
         wish = forms.order_of(wire.LogIn, typed, {})
-        session = await site.entrance.log_in(wish, visit.place)
+        session = await site.entrance.log_in(wish, visit.place, visit.request.is_disconnected)
     except forms.BadForm as bad:
         site.refuse(visit, "login", bad.refusal, bad.wrong)
     except MessageError as refusal:
         site.refuse(visit, "login", refusal)
     else:
-        await site.entrance.leave(visit.token)
         return site.let_in(visit, session, goes_on)
     return await show_login(site, visit)
 
@@ -54,15 +55,17 @@ async def show_register(site: Site, visit: Visit) -> Response:
 
 
 async def register(site: Site, visit: Visit) -> Response:
-    """A new account, and a session for it."""
+    """A new account, and a session for it; who is logged in already goes on."""
+    if visit.account is not None:
+        return site.go("/dashboard")
     try:
-        session = await site.entrance.register(forms.order_of(wire.Register, visit.typed, {}))
+        wish = forms.order_of(wire.Register, visit.typed, {})
+        session = await site.entrance.register(wish, visit.place, visit.request.is_disconnected)
     except forms.BadForm as bad:
         site.refuse(visit, "register", bad.refusal, bad.wrong)
     except MessageError as refusal:
         site.refuse(visit, "register", refusal)
     else:
-        await site.entrance.leave(visit.token)
         return site.let_in(visit, session, "/dashboard", "registered")
     return await show_register(site, visit)
 
@@ -84,7 +87,7 @@ def _next(visit: Visit) -> str:
 
 ENTRIES = [
     Entry(path="/", get=show_home),
-    Entry(path="/login", get=show_login, post=log_in),
-    Entry(path="/register", get=show_register, post=register),
+    Entry(path="/login", get=show_login, post=log_in, lets_in=True),
+    Entry(path="/register", get=show_register, post=register, lets_in=True),
     Entry(path="/logout", post=log_out, back="/", needs_account=True),
 ]

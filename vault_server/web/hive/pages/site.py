@@ -41,13 +41,15 @@ Show = Callable[["Site", Visit], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One address. `back`: where a browser is sent that asks for what is only there for forms."""
+    """One address. `back`: where a browser is sent that asks for what is only there for forms. `lets_in`: its form
+    opens sessions, and is counted by where it comes from, too."""
 
     path: str
     get: Show | None = None
     post: Show | None = None
     back: str = ""
     needs_account: bool = False
+    lets_in: bool = False
 
 
 class Site:
@@ -127,7 +129,7 @@ class Site:
         except MessageError as refusal:
             response = self._refused(request, visit, refusal)
         except ClientDisconnect:
-            raise
+            return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
         except Exception as error:
             logger.error("http.failed", path=request.url.path[: refusals.PATH_SHOWN], exc_info=error)
             response = self._refused(request, visit, _defect())
@@ -139,11 +141,16 @@ class Site:
             return await self._show(entry, visit)
         assert entry.post is not None, "the route takes no POST otherwise"
         visit.canonical = (entry.back or entry.path).format(**visit.request.path_params)
+        if entry.lets_in:
+            self.entrance.check_place(visit.place)
         visit.typed = await self._reception.form(visit)
         if entry.needs_account and visit.account is None:
             raise MessageError(Code.UNAUTHORIZED, "You are not logged in any more.", "Log in, and send the form again.")
         self._reception.check_token(visit)
-        return await entry.post(self, visit)
+        response = await entry.post(self, visit)
+        if visit.attempt is not None:
+            _say_when(response, visit.attempt.refusal)
+        return response
 
     async def _show(self, entry: Entry, visit: Visit) -> Response:
         if entry.get is None:
@@ -160,8 +167,7 @@ class Site:
         typed = forms.shown_again(visit.typed) if refusal.code in (Code.UNAUTHORIZED, Code.FORBIDDEN) else {}
         kept = {name: values for name, values in typed.items() if name != "idempotency_key" and any(values)}
         response = self.page(visit, "error.html", status_of(refusal), refusal=refusal, kept=kept)
-        if refusal.retry_after_ms is not None:
-            response.headers["Retry-After"] = str(math.ceil(refusal.retry_after_ms / 1000))
+        _say_when(response, refusal)
         return response
 
 
@@ -178,6 +184,12 @@ class _ForBrowsers(Route):
 
 async def _show_missing(_site: Site, visit: Visit) -> Response:
     raise not_found(visit.request)
+
+
+def _say_when(response: Response, refusal: MessageError) -> None:
+    """When to come again."""
+    if refusal.retry_after_ms is not None:
+        response.headers["Retry-After"] = str(math.ceil(refusal.retry_after_ms / 1000))
 
 
 def _without_done(request: Request) -> str:
