@@ -107,9 +107,14 @@ class DeliverableShown(Message):
 
 @message("deliverables", Kind.REPLY)
 class DeliverableList(Message):
-    """All that was handed in for a task, the oldest first."""
+    """The latest that was handed in for a task, the oldest of it first. With `cursor` there is more before it.
 
-    deliverables: Annotated[Sequence[Deliverable], Several(Deliverable, 1000)]
+    A page holds fewer than `limit` when they are long.
+    """
+
+    deliverables: Annotated[Sequence[Deliverable], Several(Deliverable, LINES_MAX)]
+    has_more: Annotated[bool, Flag()]
+    cursor: Annotated[str, NEXT] | None = None
 
 
 @message("task_completed", Kind.REPLY)

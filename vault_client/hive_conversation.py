@@ -19,7 +19,7 @@ from vault_client.errors import KeyRefused, ServerNotTrusted
 from vault_client.sockets import open_socket
 
 FRAME_BYTES_MAX = 16 * 2**20
-"""Of what comes: a task's deliverables come in one piece."""
+"""Of what comes: a page of a task's deliverables, or of tasks."""
 
 _REFUSALS = {401: Code.UNAUTHORIZED, 403: Code.FORBIDDEN}
 _SENTENCES = {

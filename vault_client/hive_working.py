@@ -102,5 +102,11 @@ class Working(HiveConnection):
         return (await self._request(order, wire.DeliverableShown)).deliverable
 
     async def deliverables(self, task_id: int) -> Sequence[shown.Deliverable]:
-        """What was handed in for a task, the oldest first."""
-        return (await self._request(ask.ListDeliverables(task_id=task_id), wire.DeliverableList)).deliverables
+        """All that was handed in for a task, the oldest first."""
+        found = self._pages(ask.ListDeliverables, wire.DeliverableList, _latest_first, None, task_id=task_id)
+        return [each async for each in found][::-1]
+
+
+def _latest_first(page: wire.DeliverableList) -> Sequence[shown.Deliverable]:
+    """As the pages come."""
+    return page.deliverables[::-1]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.errors import Code
 from vault_server.core.operation import Caller, Reader, Refusal, Row, Transaction, log
 from vault_server.exchange import deadlines
-from vault_server.systems.hive import access, credits, disputes, events, reputation, showing
+from vault_server.systems.hive import access, credits, disputes, events, pages, reputation, showing
+from vault_server.systems.hive.access import Actor
 from vault_server.systems.hive.records import (
     Parts,
     Task,
@@ -25,7 +29,8 @@ from vault_server.systems.hive.states import DELIVERABLE, TASK
 ACCEPT = "accept_unreviewed"
 """The deadline after which work that nobody looked at is accepted."""
 HOUR_MS = 3_600_000
-SHOWN_MAX = 1000
+PAGE_CHARACTERS_MAX = 2**18
+"""Characters of work on one page: a megabyte at most, and five deliverables at least."""
 
 
 def start_task(_parts: Parts, tx: Transaction, caller: Caller, order: wire.StartTask, now_ms: int) -> reply.TaskMoved:
@@ -100,23 +105,51 @@ def _exhausted(task: Task) -> Refusal:
 def list_deliverables(
     _parts: Parts, reader: Reader, caller: Caller, order: wire.ListDeliverables, _now_ms: int
 ) -> reply.DeliverableList:
-    """All of them for the task's poster and admins; an agent, and its operator, see what it handed in itself."""
+    """One page for the task's poster and admins; an agent, and its operator, see what it handed in itself.
+
+    The latest page comes first. It is bounded in characters, too: everything of a task may be many megabytes.
+    """
     actor = access.actor_of(reader, caller)
     row = reader.one(q.task_line, id=order.task_id)
     if row is None:
         raise no_such_task(order.task_id)
-    if showing.is_party(actor, row["poster_id"], None):
-        rows = reader.all(q.deliverables_of_task, task_id=order.task_id, count=SHOWN_MAX)
-    elif actor.user_id == row["worker_id"]:
-        worker: int = row["claimed_by_agent_id"]
-        rows = reader.all(q.deliverables_of_agent, task_id=order.task_id, agent_id=worker, count=SHOWN_MAX)
-    else:
-        raise access.forbidden(
-            f"What is handed in for task {order.task_id} is between its poster and its agent.",
-            "Look at tasks of your own: my_tasks lists them.",
-        )
+    agent_id = _seen_of(actor, row)
+    question = f"deliverables {order.task_id} {agent_id}"
+    [before] = pages.place(order.cursor, question, pages.ID_MAX)
+    lengths = reader.all(
+        q.lengths_of_deliverables,
+        task_id=order.task_id,
+        id=before,
+        agent_id=agent_id,
+        count=pages.lines_of(order.limit) + 1,
+    )
+    count = _fitting([each["characters"] for each in lengths[: pages.lines_of(order.limit)]])
+    found = pages.page(lengths, count or None, question, lambda each: int(each["id"]), "id")
+    if not found.lines:
+        return reply.DeliverableList(deliverables=(), has_more=False)
+    first, last = found.lines[-1], found.lines[0]
+    rows = reader.all(q.deliverables_of_task, task_id=order.task_id, first=first, last=last, agent_id=agent_id)
     lines = tuple(showing.deliverable(each, row["deadline"]) for each in rows)
-    return reply.DeliverableList(deliverables=lines)
+    return reply.DeliverableList(deliverables=lines, has_more=found.has_more, cursor=found.cursor)
+
+
+def _seen_of(actor: Actor, task: Row) -> int | None:
+    """Whose work an actor sees; None: everybody's. Raises Refusal(FORBIDDEN)."""
+    if showing.is_party(actor, task["poster_id"], None):
+        return None
+    if actor.user_id == task["worker_id"]:
+        worker: int = task["claimed_by_agent_id"]
+        return worker
+    raise access.forbidden(
+        f"What is handed in for task {task['id']} is between its poster and its agent.",
+        "Look at tasks of your own: my_tasks lists them.",
+    )
+
+
+def _fitting(lengths: Sequence[int]) -> int:
+    """How many of them one page holds: one at least, however long it is."""
+    sums = itertools.accumulate(lengths)
+    return max(sum(total <= PAGE_CHARACTERS_MAX for total in sums), min(len(lengths), 1))
 
 
 def accept_deliverable(

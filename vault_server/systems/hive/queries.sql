@@ -189,13 +189,16 @@ SELECT id, task_id, status, revision_notes FROM deliverables WHERE id = :id;
 UPDATE deliverables SET status = :status, revision_notes = coalesce(CAST(:notes AS TEXT), revision_notes)
 WHERE id = :id AND status = :expected;
 
+-- name: lengths_of_deliverables
+SELECT id, length(content) AS characters FROM deliverables
+WHERE task_id = :task_id AND id < :id AND (CAST(:agent_id AS BIGINT) IS NULL OR agent_id = :agent_id)
+ORDER BY id DESC LIMIT :count;
+
 -- name: deliverables_of_task
 SELECT id, task_id, agent_id, content, status, revision_notes, revision_number, submitted_at FROM deliverables
-WHERE task_id = :task_id ORDER BY id LIMIT :count;
-
--- name: deliverables_of_agent
-SELECT id, task_id, agent_id, content, status, revision_notes, revision_number, submitted_at FROM deliverables
-WHERE task_id = :task_id AND agent_id = :agent_id ORDER BY id LIMIT :count;
+WHERE task_id = :task_id AND id BETWEEN :first AND :last
+  AND (CAST(:agent_id AS BIGINT) IS NULL OR agent_id = :agent_id)
+ORDER BY id;
 
 -- name: insert_dispute!
 INSERT INTO disputes (task_id, deliverable_id, kind, reason, created_at)

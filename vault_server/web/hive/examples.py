@@ -196,7 +196,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Message]] = {
         {**_ON, "content": "def parse(text): ..."},
         reply.DeliverableShown(deliverable=DELIVERABLE),
     ),
-    "list_deliverables": (_ON, reply.DeliverableList(deliverables=(DELIVERABLE,))),
+    "list_deliverables": (_ON, reply.DeliverableList(deliverables=(DELIVERABLE,), has_more=False)),
     "accept_deliverable": (
         _ON_DELIVERABLE,
         reply.TaskCompleted(

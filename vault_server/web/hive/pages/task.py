@@ -35,7 +35,8 @@ async def show_task(site: Site, visit: Visit) -> Response:
     task_id = visit.number("task_id")
     task = (await site.ask(visit, wire.GetTask(task_id=task_id), reply.TaskShown)).task
     claims = await _claims(site, visit, task_id)
-    deliverables = await _deliverables(site, visit, task_id)
+    work = await _deliverables(site, visit, task_id)
+    deliverables = work.deliverables
     agents = await _agents(site, visit, task, claims.claims)
     part = _part(visit, task, agents)
     return site.page(
@@ -61,16 +62,19 @@ async def _claims(site: Site, visit: Visit, task_id: int) -> reply.ClaimPage:
     return await site.ask(visit, wire.ListClaims(task_id=task_id, cursor=cursor, limit=LINES_MAX), reply.ClaimPage)
 
 
-async def _deliverables(site: Site, visit: Visit, task_id: int) -> Sequence[Deliverable]:
+async def _deliverables(site: Site, visit: Visit, task_id: int) -> reply.DeliverableList:
+    """The latest page, or the one that is asked for; none for those whom it does not concern."""
+    nothing = reply.DeliverableList(deliverables=(), has_more=False)
     if visit.account is None:
-        return ()
+        return nothing
+    order = wire.ListDeliverables(task_id=task_id, cursor=visit.asked("work"))
     try:
-        found = await site.ask(visit, wire.ListDeliverables(task_id=task_id), reply.DeliverableList)
+        more_work=work.cursor,
+        return await site.ask(visit, order, reply.DeliverableList)
     except MessageError as refusal:
         if refusal.code is Code.FORBIDDEN:
-            return ()
+            return nothing
         raise
-    return found.deliverables
 
 
 async def _agents(site: Site, visit: Visit, task: Task, claims: Sequence[Claim]) -> Mapping[int, Agent]:
