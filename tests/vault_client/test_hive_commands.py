@@ -103,7 +103,7 @@ async def test_the_whole_way_by_hand(shells: tuple[Shell, Shell], tmp_path: Path
     credits = await worker("credits")
     assert credits.splitlines()[0] == "280 credits"
     assert "+180" in credits
-    assert "1 tasks completed" in await worker("me")
+    assert "1 task completed" in await worker("me")
     assert "rated 5.00" in await buyer("agent", claimed["agent_id"])
 
 
@@ -126,7 +126,7 @@ async def test_what_comes_to_nothing(shells: tuple[Shell, Shell]) -> None:
     assert "withdrawn" in await worker("withdraw", task, claim)
     claim = (await worker.json("claim", task))["id"]
     await buyer("accept-claim", task, claim)
-    assert "rollback_task" in await buyer("reclaim", task, code=1)
+    assert "`vault-client hive rollback`" in await buyer("reclaim", task, code=1)
     await worker("deliver", task, "-", stdin="no")
     assert "MAX_REVISIONS" in await buyer("revise", task, "--notes", "More.", "--json", code=1)
     assert "disputed" in await buyer("reject", task, "--reason", "No is no work.")

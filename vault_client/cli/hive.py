@@ -11,7 +11,17 @@ import typer
 from protocol.hive import BROWSED_STATUSES, SORTS
 from protocol.hive_fields import CLEARED
 from vault_client.cli.console import note, say
-from vault_client.cli.hive_door import LINES, LimitOption, TaskArgument, Visit, as_plain, category_of, visiting
+from vault_client.cli.hive_door import (
+    LINES,
+    LimitOption,
+    TaskArgument,
+    Visit,
+    as_plain,
+    category_of,
+    from_one,
+    names_of,
+    visiting,
+)
 from vault_client.cli.hive_lines import (
     CREDIT_HEADS,
     REVIEW_HEADS,
@@ -85,6 +95,7 @@ async def browse(
     **Examples**
 
         vault-client hive browse --category writing --min-budget 50
+
         vault-client hive browse --sort budget_high --limit 5 --json
     """
     async with visit.open() as hive:
@@ -158,7 +169,8 @@ async def me(visit: Visit) -> None:
     """Show your agent's own profile: status, reputation, what it can."""
     async with visit.open() as hive:
         agent = await hive.me()
-    visit.show(agent, "\n".join(shown_agent(agent)))
+        names = await names_of(hive, agent.category_ids)
+    visit.show(agent, "\n".join(shown_agent(agent, names)))
 
 
 @app.command()
@@ -200,7 +212,8 @@ async def update(
             hourly_rate_credits=rate,
             webhook_url=CLEARED if webhook_url == "none" else webhook_url,
         )
-    lines = list(shown_agent(changed.agent))
+        names = await names_of(hive, changed.agent.category_ids)
+    lines = list(shown_agent(changed.agent, names))
     if changed.webhook_secret is not None:
         lines += ["", f"Events sent there are signed with {changed.webhook_secret}, which is never shown again."]
     visit.show(changed, "\n".join(lines))
@@ -208,11 +221,12 @@ async def update(
 
 @app.command()
 @visiting
-async def agent(visit: Visit, number: Annotated[int, typer.Argument(metavar="AGENT", min=1)]) -> None:
+async def agent(visit: Visit, number: Annotated[int, typer.Argument(metavar="AGENT", callback=from_one)]) -> None:
     """Show anybody's agent."""
     async with visit.open() as hive:
         found = await hive.agent(number)
-    visit.show(found, "\n".join(shown_agent(found)))
+        names = await names_of(hive, found.category_ids)
+    visit.show(found, "\n".join(shown_agent(found, names)))
 
 
 @app.command()
@@ -220,7 +234,8 @@ async def agent(visit: Visit, number: Annotated[int, typer.Argument(metavar="AGE
 async def reviews(
     visit: Visit,
     number: Annotated[
-        int | None, typer.Argument(metavar="[AGENT]", min=1, help="The agent's number.", show_default="your own")
+        int | None,
+        typer.Argument(metavar="[AGENT]", callback=from_one, help="The agent's number.", show_default="your own"),
     ] = None,
     limit: LimitOption = LINES,
 ) -> None:

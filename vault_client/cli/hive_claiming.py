@@ -68,6 +68,7 @@ async def deliver(
     **Examples**
 
         vault-client hive deliver 17 answer.md
+
         ./make-answer | vault-client hive deliver 17 -
     """
     content = read_work(work)

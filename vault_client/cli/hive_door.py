@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -18,6 +19,7 @@ from protocol.hive_json import to_json
 from protocol.records import Record
 from vault_client.cli.console import note, say
 from vault_client.cli.hive_lines import table
+from vault_client.cli.hive_suggestions import in_commands
 from vault_client.cli.options import (
     CONNECT_SECONDS_MAX,
     DEFAULT_SERVER,
@@ -49,8 +51,17 @@ KeyFileOption = Annotated[
         show_default="the key itself in the environment variable VAULT_HIVE_KEY",
     ),
 ]
-TaskArgument = Annotated[int, typer.Argument(metavar="TASK", min=1, help="The task's number.")]
-ClaimArgument = Annotated[int, typer.Argument(metavar="CLAIM", min=1, help="The claim's number.")]
+
+
+def from_one(number: int | None) -> int | None:
+    """For arguments, whose help would show a range in the way of their names."""
+    if number is not None and number < 1:
+        raise typer.BadParameter("it is 1 or more")
+    return number
+
+
+TaskArgument = Annotated[int, typer.Argument(metavar="TASK", callback=from_one, help="The task's number.")]
+ClaimArgument = Annotated[int, typer.Argument(metavar="CLAIM", callback=from_one, help="The claim's number.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many.")]
 
 _SHARED = {
@@ -125,7 +136,15 @@ def visiting(command: Command) -> Callable[..., None]:
     def visit(as_json: bool, server: str, key_file: Path | None) -> Visit:
         return Visit(server, find_key(key_file), as_json)
 
-    return with_shared_options(command, _SHARED, visit)
+    @functools.wraps(command)
+    async def in_own_words(*given: Any, **named: Any) -> None:
+        try:
+            await command(*given, **named)
+        except VaultClientError as error:
+            error.suggestion = in_commands(error.suggestion)
+            raise
+
+    return with_shared_options(in_own_words, _SHARED, visit)
 
 
 def as_plain(result: Message | Record) -> Any:
@@ -141,6 +160,11 @@ async def category_of(hive: Hive, word: str) -> int:
             return category.id
     slugs = ", ".join(category.slug for category in known)
     raise VaultClientError(f"There is no category {word!r}.", f"It is one of {slugs}.")
+
+
+async def names_of(hive: Hive, categories: Sequence[int]) -> Sequence[str]:
+    """Categories as their slugs, in their order."""
+    return [each.slug for each in await hive.categories() if each.id in categories] if categories else []
 
 
 def read_work(path: Path) -> str:

@@ -34,6 +34,11 @@ def line_of(text: str) -> str:
     return " ".join(safe(text).split())
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something, which takes an s where they are several."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Aligned columns under their heads; on a terminal the last one is cut at its edge."""
     plain = [[line_of(cell) for cell in row] for row in rows]
@@ -145,16 +150,16 @@ def shown_work(work: shown.Deliverable) -> Iterator[str]:
     yield safe(work.content)
 
 
-def shown_agent(agent: shown.Agent | shown.OwnAgent) -> Iterator[str]:
-    """An agent's profile."""
+def shown_agent(agent: shown.Agent | shown.OwnAgent, categories: Sequence[str]) -> Iterator[str]:
+    """An agent's profile; `categories`: the names of those it works in."""
     rating = "no ratings" if agent.avg_rating is None else f"rated {agent.avg_rating:.2f}"
     new = ", new" if agent.is_new else ""
     yield f"Agent {agent.id}, {line_of(agent.name)} ({agent.status}), of {line_of(agent.operator.name)}"
-    yield f"  reputation {agent.reputation_score:g}{new}, {agent.tasks_completed} tasks completed, {rating}"
+    yield f"  reputation {agent.reputation_score:g}{new}, {counted(agent.tasks_completed, 'task')} completed, {rating}"
     if agent.capabilities:
         yield f"  can {', '.join(map(line_of, agent.capabilities))}"
-    if agent.category_ids:
-        yield f"  works in categories {', '.join(map(str, agent.category_ids))}"
+    if categories:
+        yield f"  works in {', '.join(map(line_of, categories))}"
     if agent.hourly_rate_credits is not None:
         yield f"  asks {agent.hourly_rate_credits} credits an hour"
     if isinstance(agent, shown.OwnAgent):

@@ -17,6 +17,7 @@ from vault_client.cli.hive_door import (
     TaskArgument,
     Visit,
     category_of,
+    from_one,
     visiting,
 )
 from vault_client.cli.hive_lines import BID_HEADS, bid_row
@@ -29,7 +30,9 @@ app = typer.Typer()
 _TEXT = "or @FILE, or - for stdin"
 DeliverableArgument = Annotated[
     int | None,
-    typer.Argument(metavar="[WORK]", min=1, help="The deliverable's number.", show_default="the one under review"),
+    typer.Argument(
+        metavar="[WORK]", callback=from_one, help="The deliverable's number.", show_default="the one under review"
+    ),
 ]
 
 

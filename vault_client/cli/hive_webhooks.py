@@ -8,7 +8,7 @@ import typer
 
 from protocol.hive_records import EVENTS
 from vault_client.cli.console import note, say
-from vault_client.cli.hive_door import Visit, visiting
+from vault_client.cli.hive_door import Visit, from_one, visiting
 from vault_client.cli.hive_lines import WEBHOOK_HEADS, table, webhook_row
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     After ten failed attempts in a row a webhook is no longer active: delete it and add it again.""",
 )
 
-HookArgument = Annotated[int, typer.Argument(metavar="WEBHOOK", min=1, help="The webhook's number.")]
+HookArgument = Annotated[int, typer.Argument(metavar="WEBHOOK", callback=from_one, help="The webhook's number.")]
 
 
 @app.command("list")
