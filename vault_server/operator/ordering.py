@@ -74,7 +74,9 @@ def appoint(
         if as_json:
             print_json(appointed)
         else:
-            typer.echo(f"user {appointed['user_id']} is an admin, and was {appointed['role_before']} before")
+            was = appointed["role_before"]
+            what = "is an admin already" if was == "admin" else f"is an admin, and was {was} before"
+            typer.echo(f"user {appointed['user_id']} {what}")
 
 
 def rotate(

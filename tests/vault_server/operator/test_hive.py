@@ -76,6 +76,8 @@ async def test_an_operator_appoints_an_admin(server: Server, operate: Operate) -
     await server.start()
     done = operate("appoint", " Ann@example.org", "--database", server.database)
     assert done.stdout == f"user {number_of(ann)} is an admin, and was both before\n", done.output
+    again = operate("appoint", "ann@example.org", "--database", server.database)
+    assert again.stdout == f"user {number_of(ann)} is an admin already\n", again.output
     refused = operate("appoint", "eve@example.org", "--database", server.database)
     assert refused.exit_code == 1
     assert "Nobody is registered with this e-mail address." in refused.stderr
