@@ -58,7 +58,7 @@ KEY_PREFIX_LENGTH = 14
 BROWSED_STATUSES = ("open", "claimed", "in_progress", "delivered", "completed")
 SORTS = ("newest", "oldest", "budget_high", "budget_low")
 CURSOR = Cursor()
-LIMIT = Amount(1, LINES_MAX)
+LIMIT = Integer(1, LINES_MAX)
 ONCE = Text(IDEMPOTENCY_KEY_LENGTH_MAX, 1)
 """An idempotency key: the same request again gets the same reply, another one is refused."""
 QUERY = Prose(200, 2, is_line=True)

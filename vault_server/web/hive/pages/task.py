@@ -12,7 +12,7 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
-from protocol.hive_records import LINES_MAX, Agent, Claim, Deliverable, Task
+from protocol.hive_records import LINES_MAX, Agent, Claim, Task
 from vault_server.web.hive.pages.site import Entry, Site
 from vault_server.web.hive.pages.visit import Visit
 
@@ -48,6 +48,7 @@ async def show_task(site: Site, visit: Visit) -> Response:
         more_claims=claims.cursor,
         own_agents=_own(visit, agents),
         deliverables=deliverables,
+        more_work=work.cursor,
         under_review=next((each for each in reversed(deliverables) if each.status == "submitted"), None),
         agents=agents,
         orders=wire,
@@ -69,7 +70,6 @@ async def _deliverables(site: Site, visit: Visit, task_id: int) -> reply.Deliver
         return nothing
     order = wire.ListDeliverables(task_id=task_id, cursor=visit.asked("work"))
     try:
-        more_work=work.cursor,
         return await site.ask(visit, order, reply.DeliverableList)
     except MessageError as refusal:
         if refusal.code is Code.FORBIDDEN:
