@@ -52,12 +52,34 @@ def or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def _bad(name: str, value: Any, field: Field) -> MessageError:
-    # The value itself stays out of the message: it may be a secret parameter.
+def kind_of(value: Any) -> str:
+    """What a value is in JSON, in words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case bytes():
+            return "bytes"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def characters(text: str) -> str:
+    """How long a text is, in words."""
+    return "1 character" if len(text) == 1 else f"{len(text)} characters"
+
+
+def unfit(name: str, value: Any, field: Field, why: str | None = None) -> MessageError:
+    """The refusal of a value. The value itself stays out of it: it may be a secret parameter."""
     return MessageError(
-        Code.BAD_FIELD,
-        f"Field {name!r} has a {type(value).__name__} that does not fit.",
-        f"Send {field.describe()}.",
+        Code.BAD_FIELD, f"Field {name!r} does not fit: it {why or f'is {kind_of(value)}'}.", f"Send {field.describe()}."
     )
 
 
@@ -72,7 +94,7 @@ class Natural:
     def parse(self, name: str, value: Any, binary: bool) -> int:
         raw = _octets(name, value, binary, self)
         if not 1 <= len(raw) <= self.bytes_max:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         return int.from_bytes(raw, "big")
 
     def dump(self, value: int, binary: bool) -> bytes | str:
@@ -98,7 +120,7 @@ class Octets:
     def parse(self, name: str, value: Any, binary: bool) -> bytes:
         raw = _octets(name, value, binary, self)
         if not self.bytes_min <= len(raw) <= self.bytes_max:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         return raw
 
     def dump(self, value: bytes, binary: bool) -> bytes | str:
@@ -116,10 +138,10 @@ class Octets:
 def _octets(name: str, value: Any, binary: bool, field: Field) -> bytes:
     if binary:
         if not isinstance(value, bytes):
-            raise _bad(name, value, field)
+            raise unfit(name, value, field)
         return value
     if not isinstance(value, str) or not _HEX.fullmatch(value):
-        raise _bad(name, value, field)
+        raise unfit(name, value, field)
     return bytes.fromhex(value)
 
 
@@ -134,7 +156,7 @@ class Integer:
 
     def parse(self, name: str, value: Any, binary: bool) -> int:
         if type(value) is not int or not self.minimum <= value <= self.maximum:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         return value
 
     def dump(self, value: int, binary: bool) -> int:
@@ -159,7 +181,7 @@ class Number:
     def parse(self, name: str, value: Any, binary: bool) -> float:
         # One comparison refuses NaN, infinity, and an integer that no float can hold.
         if type(value) not in (int, float) or not self.minimum <= value <= self.maximum:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         return float(value)
 
     def dump(self, value: float, binary: bool) -> float:
@@ -183,7 +205,7 @@ class Flag:
 
     def parse(self, name: str, value: Any, binary: bool) -> bool:
         if type(value) is not bool:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         return value
 
     def dump(self, value: bool, binary: bool) -> bool:
@@ -206,10 +228,12 @@ class Text:
     length_min: int = 0
 
     def parse(self, name: str, value: Any, binary: bool) -> str:
-        if not isinstance(value, str) or not self.length_min <= len(value) <= self.length_max:
-            raise _bad(name, value, self)
+        if not isinstance(value, str):
+            raise unfit(name, value, self)
+        if not self.length_min <= len(value) <= self.length_max:
+            raise unfit(name, value, self, f"has {characters(value)}")
         if not value.isprintable():
-            raise _bad(name, value, self)
+            raise unfit(name, value, self, "has characters that cannot be printed")
         return value
 
     def dump(self, value: str, binary: bool) -> str:
@@ -231,8 +255,10 @@ class Choice:
     words: tuple[str, ...]
 
     def parse(self, name: str, value: Any, binary: bool) -> str:
-        if not isinstance(value, str) or value not in self.words:
-            raise _bad(name, value, self)
+        if not isinstance(value, str):
+            raise unfit(name, value, self)
+        if value not in self.words:
+            raise unfit(name, value, self, "is another word")
         return value
 
     def dump(self, value: str, binary: bool) -> str:
@@ -255,7 +281,7 @@ class HexKey:
 
     def parse(self, name: str, value: Any, binary: bool) -> str:
         if not isinstance(value, str) or len(value) != self.digits or not _HEX.fullmatch(value):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         return value
 
     def dump(self, value: str, binary: bool) -> str:
@@ -279,12 +305,12 @@ class Counts:
 
     def parse(self, name: str, value: Any, binary: bool) -> dict[str, int]:
         if not isinstance(value, dict) or len(value) > self.entries_max:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         for key, count in value.items():
             if not isinstance(key, str) or not 1 <= len(key) <= self.key_length_max or not key.isprintable():
-                raise _bad(name, value, self)
+                raise unfit(name, value, self)
             if type(count) is not int or not 0 <= count <= INTEGER_MAX:
-                raise _bad(name, value, self)
+                raise unfit(name, value, self)
         return value
 
     def dump(self, value: Mapping[str, int], binary: bool) -> dict[str, int]:
@@ -308,7 +334,7 @@ class Word:
 
     def parse(self, name: str, value: Any, binary: bool) -> str:
         if not isinstance(value, str) or len(value) > self.length_max or not _WORD.fullmatch(value):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         return value
 
     def dump(self, value: str, binary: bool) -> str:
@@ -331,9 +357,9 @@ class Words:
 
     def parse(self, name: str, value: Any, binary: bool) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(word, str) and word in self.words for word in value):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         if len(set(value)) < len(value):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         return tuple(value)
 
     def dump(self, value: Sequence[str], binary: bool) -> list[str]:

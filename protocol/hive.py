@@ -11,8 +11,8 @@ from typing import Annotated
 
 from protocol.envelope import Kind, Message, message
 from protocol.errors import Code, MessageError
-from protocol.fields import Choice, Integer, Text
-from protocol.hive_fields import Cleared, Cursor, Email, Hidden, Link, OrNull, Password, Prose
+from protocol.fields import Choice, Text
+from protocol.hive_fields import Amount, Cleared, Cursor, Email, Hidden, Link, OrNull, Password, Prose
 from protocol.hive_records import (
     AGENT_DESCRIPTION,
     BIO,
@@ -48,6 +48,8 @@ SESSION_COOKIE = "hive_session"
 """The cookie that a person's browser shows on every door."""
 
 BULK_CLAIMS_MAX = 10
+PLATFORM_FEE_PERCENT = 10
+"""Of what a completed task pays; the operator of its agent gets the rest."""
 DEPTH_MAX = 5
 """Levels of nesting in a reply: a list of tasks, each with its poster."""
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
@@ -58,7 +60,7 @@ KEY_PREFIX_LENGTH = 14
 BROWSED_STATUSES = ("open", "claimed", "in_progress", "delivered", "completed")
 SORTS = ("newest", "oldest", "budget_high", "budget_low")
 CURSOR = Cursor()
-LIMIT = Integer(1, LINES_MAX)
+LIMIT = Amount(1, LINES_MAX)
 ONCE = Text(IDEMPOTENCY_KEY_LENGTH_MAX, 1)
 """An idempotency key: the same request again gets the same reply, another one is refused."""
 QUERY = Prose(200, 2, is_line=True)
@@ -73,8 +75,8 @@ class BrowseTasks(Message):
 
     status: Annotated[str, Choice(BROWSED_STATUSES)] | None = None
     category: Annotated[int, ID] | None = None
-    min_budget: Annotated[int, Integer(0, CREDITS_MAX)] | None = None
-    max_budget: Annotated[int, Integer(0, CREDITS_MAX)] | None = None
+    min_budget: Annotated[int, Amount(0, CREDITS_MAX)] | None = None
+    max_budget: Annotated[int, Amount(0, CREDITS_MAX)] | None = None
     sort: Annotated[str, Choice(SORTS)] | None = None
     cursor: Annotated[str, CURSOR] | None = None
     limit: Annotated[int, LIMIT] | None = None
@@ -87,8 +89,8 @@ class SearchTasks(Message):
     q: Annotated[str, QUERY]
     status: Annotated[str, Choice(BROWSED_STATUSES)] | None = None
     category: Annotated[int, ID] | None = None
-    min_budget: Annotated[int, Integer(0, CREDITS_MAX)] | None = None
-    max_budget: Annotated[int, Integer(0, CREDITS_MAX)] | None = None
+    min_budget: Annotated[int, Amount(0, CREDITS_MAX)] | None = None
+    max_budget: Annotated[int, Amount(0, CREDITS_MAX)] | None = None
     cursor: Annotated[str, CURSOR] | None = None
     limit: Annotated[int, LIMIT] | None = None
 
@@ -220,10 +222,10 @@ class ListDeliverables(Message):
     """Ask for what was handed in for a task: for its poster, its agent and admins."""
 
     task_id: Annotated[int, ID]
-
-
     cursor: Annotated[str, CURSOR] | None = None
     limit: Annotated[int, LIMIT] | None = None
+
+
 @message("accept_deliverable", Kind.REQUEST)
 class AcceptDeliverable(Message):
     """Take the work: the task is completed, and its agent's operator is paid."""
@@ -419,7 +421,7 @@ class UpdateAccount(Message):
 
     name: Annotated[str, NAME] | None = None
     bio: Annotated[str | Cleared, OrNull(BIO)] | None = None
-    avatar_url: Annotated[str | Cleared, OrNull(Link())] | None = None
+    avatar_url: Annotated[str | Cleared, OrNull(Link(is_https=True))] | None = None
     idempotency_key: Annotated[str, ONCE] | None = None
 
 
@@ -508,6 +510,11 @@ QUESTIONS = frozenset({
 """Requests that change nothing: GET on REST, where their fields are parameters."""
 
 _OF_FIELDS = (Code.MALFORMED, Code.TOO_DEEP, Code.MISSING_FIELD, Code.UNKNOWN_FIELD, Code.BAD_FIELD)
+
+
+def fee_of(credits: int) -> int:
+    """What the house keeps of a payment, rounded down."""
+    return credits * PLATFORM_FEE_PERCENT // 100
 
 
 def told_as(error: MessageError, *, asks: bool) -> MessageError:

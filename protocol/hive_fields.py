@@ -10,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from protocol.errors import Code, MessageError
-from protocol.fields import Field, Schema, or_null
+from protocol.fields import Field, Integer, Schema, characters, or_null, unfit
 from protocol.records import Record, schema_of
 
 INSTANT_MAX_MS = 253_402_300_799_999
@@ -28,15 +27,23 @@ _BLANKS = r"\t\n\u000b\u000c\r\u001c-\u001f \u0085\u00a0\u1680\u2000-\u200a\u202
 _ALLOWED_IN_A_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
 _ALLOWED_IN_TEXT = r"[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]"
 _NO_NUL = r"[^\u0000]"
-_LINK = r"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(?::[1-9][0-9]{0,3})?(?:[/?#][!-\[\]-~]*)?$"
+_LINK = r"://[A-Za-z0-9][A-Za-z0-9.-]*(?::[1-9][0-9]{0,3})?(?:[/?#][!-\[\]-~]*)?$"
 
 
-def _bad(name: str, value: Any, field: Field) -> MessageError:
-    return MessageError(
-        Code.BAD_FIELD,
-        f"Field {name!r} has a {type(value).__name__} that does not fit.",
-        f"Send {field.describe()}.",
-    )
+_SHOWN_MAX = 10**15
+"""Numbers up to here are shown to who sent them; of longer ones the size alone would fill a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount(Integer):
+    """An integer of the hive, where numbers are no secrets: the refusal of one shows it."""
+
+    def parse(self, name: str, value: Any, binary: bool) -> int:  # noqa: ARG002
+        """See `fields.Field`."""
+        if type(value) is int and self.minimum <= value <= self.maximum:
+            return value
+        is_shown = type(value) in (int, float) and abs(value) <= _SHOWN_MAX
+        raise unfit(name, value, self, f"is {value}" if is_shown else None)
 
 
 def instant_text(ms: int) -> str:
@@ -52,15 +59,17 @@ class Instant:
 
     def parse(self, name: str, value: Any, binary: bool) -> int:  # noqa: ARG002
         """See `fields.Field`."""
-        if not isinstance(value, str) or not _INSTANT.fullmatch(value):
-            raise _bad(name, value, self)
+        if not isinstance(value, str):
+            raise unfit(name, value, self)
+        if not _INSTANT.fullmatch(value):
+            raise unfit(name, value, self, "is written in another way")
         try:
             since = datetime.fromisoformat(value) - _EPOCH
         except (ValueError, OverflowError):
-            raise _bad(name, value, self) from None
+            raise unfit(name, value, self, "is a time that never is") from None
         ms = since // timedelta(milliseconds=1)
         if not 0 <= ms <= INSTANT_MAX_MS:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self, "is before 1970 or after 9999")
         return ms
 
     def dump(self, value: int, binary: bool) -> str:  # noqa: ARG002
@@ -92,13 +101,14 @@ class Prose:
     def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
         """See `fields.Field`."""
         if not isinstance(value, str):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         text = value.replace("\r\n", "\n").strip()
         allowed = "" if self.is_line else "\n\t"
         if not self.length_min <= len(text) <= self.length_max:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self, f"has {characters(text)}")
         if any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") and each not in allowed for each in text):
-            raise _bad(name, value, self)
+            lines = "line breaks or " if self.is_line else ""
+            raise unfit(name, value, self, f"has {lines}control characters")
         return text
 
     def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
@@ -130,10 +140,14 @@ class Work:
 
     def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
         """See `fields.Field`."""
-        if not isinstance(value, str) or not 1 <= len(value) <= self.length_max or not value.strip():
-            raise _bad(name, value, self)
+        if not isinstance(value, str):
+            raise unfit(name, value, self)
+        if not 1 <= len(value) <= self.length_max:
+            raise unfit(name, value, self, f"has {characters(value)}")
+        if not value.strip():
+            raise unfit(name, value, self, "has only blanks")
         if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self, "has a NUL, or half a character")
         return value
 
     def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
@@ -160,9 +174,13 @@ class Email:
 
     def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
         """See `fields.Field`."""
-        text = value.strip().lower() if isinstance(value, str) else ""
-        if len(text) > self.length_max or not _EMAIL.fullmatch(text):
-            raise _bad(name, value, self)
+        if not isinstance(value, str):
+            raise unfit(name, value, self)
+        text = value.strip().lower()
+        if len(text) > self.length_max:
+            raise unfit(name, value, self, f"has {characters(text)}")
+        if not _EMAIL.fullmatch(text):
+            raise unfit(name, value, self, "is no e-mail address")
         return text
 
     def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
@@ -205,10 +223,12 @@ class Password:
 
     def parse(self, name: str, value: Any, binary: bool) -> Hidden:  # noqa: ARG002
         """See `fields.Field`."""
-        if not isinstance(value, str) or not self.length_min <= len(value) <= self.length_max:
-            raise _bad(name, value, self)
+        if not isinstance(value, str):
+            raise unfit(name, value, self)
+        if not self.length_min <= len(value) <= self.length_max:
+            raise unfit(name, value, self, f"has {characters(value)}")
         if any("\ud800" <= each <= "\udfff" for each in value):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self, "has half a character")
         return Hidden(value)
 
     def dump(self, value: Hidden, binary: bool) -> str:  # noqa: ARG002
@@ -226,25 +246,31 @@ class Password:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An absolute https URL (http where the server allows it), without name and password in it."""
+    """An absolute URL, without name and password in it: https, or http where the server allows that; `is_https`: https
+    on every server.
+    """
 
     as_is: ClassVar[bool] = True
 
     length_max: int = 2000
+    is_https: bool = False
 
     def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
         """See `fields.Field`."""
-        if not isinstance(value, str) or len(value) > self.length_max:
-            raise _bad(name, value, self)
+        if not isinstance(value, str):
+            raise unfit(name, value, self)
+        if len(value) > self.length_max:
+            raise unfit(name, value, self, f"has {characters(value)}")
         if not (value.isascii() and value.isprintable()) or " " in value or "\\" in value:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self, "has blanks, backslashes or characters other than ASCII")
         try:
             parts = urlsplit(value)
             host, _ = parts.hostname, parts.port
         except ValueError:
-            raise _bad(name, value, self) from None
-        if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self, "is no URL") from None
+        schemes = ("https",) if self.is_https else ("https", "http")
+        if parts.scheme not in schemes or not host or "@" in parts.netloc:
+            raise unfit(name, value, self, "is no such URL")
         return value
 
     def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
@@ -257,7 +283,8 @@ class Link:
 
     def schema(self) -> Schema:
         """See `fields.Field`."""
-        return {"type": "string", "pattern": _LINK, "maxLength": self.length_max}
+        scheme = "^https" if self.is_https else "^https?"
+        return {"type": "string", "pattern": scheme + _LINK, "maxLength": self.length_max}
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +299,13 @@ class ListOf:
 
     def parse(self, name: str, value: Any, binary: bool) -> tuple[Any, ...]:
         """See `fields.Field`."""
-        if not isinstance(value, list) or not self.entries_min <= len(value) <= self.entries_max:
-            raise _bad(name, value, self)
+        if not isinstance(value, list):
+            raise unfit(name, value, self)
+        if not self.entries_min <= len(value) <= self.entries_max:
+            raise unfit(name, value, self, f"has {len(value)} {'entry' if len(value) == 1 else 'entries'}")
         entries = tuple(self.kind.parse(f"{name}[{index}]", entry, binary) for index, entry in enumerate(value))
         if len(set(entries)) < len(entries):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self, "has something twice")
         return entries
 
     def dump(self, value: Sequence[Any], binary: bool) -> list[Any]:
@@ -303,8 +332,10 @@ class Cursor:
 
     def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
         """See `fields.Field`."""
-        if not isinstance(value, str) or len(value) > self.length_max or not _CURSOR.fullmatch(value):
-            raise _bad(name, value, self)
+        if not isinstance(value, str):
+            raise unfit(name, value, self)
+        if len(value) > self.length_max or not _CURSOR.fullmatch(value):
+            raise unfit(name, value, self, "is no cursor")
         return value
 
     def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
@@ -366,13 +397,13 @@ class One:
     def parse(self, name: str, value: Any, binary: bool) -> Record:
         """See `fields.Field`. Reads over fields it does not know: only servers send such maps."""
         if not isinstance(value, dict):
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         values: dict[str, Any] = {}
         for spec in self.kind.FIELDS:
             if value.get(spec.name) is not None:
                 values[spec.name] = spec.field.parse(f"{name}.{spec.name}", value[spec.name], binary)
             elif not spec.optional:
-                raise _bad(f"{name}.{spec.name}", None, self)
+                raise unfit(f"{name}.{spec.name}", None, self)
         return self.kind(**values)
 
     def dump(self, value: Record, binary: bool) -> Mapping[str, Any]:
@@ -401,7 +432,7 @@ class Several:
     def parse(self, name: str, value: Any, binary: bool) -> tuple[Record, ...]:
         """See `fields.Field`."""
         if not isinstance(value, list) or len(value) > self.entries_max:
-            raise _bad(name, value, self)
+            raise unfit(name, value, self)
         one = One(self.kind)
         return tuple(one.parse(f"{name}[{index}]", entry, binary) for index, entry in enumerate(value))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from protocol.fields import INTEGER_MAX, Choice, Flag, Integer, Number, Text
-from protocol.hive_fields import Email, Instant, Link, ListOf, One, Prose, Work
+from protocol.fields import INTEGER_MAX, Choice, Flag, Number, Text
+from protocol.hive_fields import Amount, Email, Instant, Link, ListOf, One, Prose, Work
 from protocol.records import Record, record
 
 LINES_MAX = 100
@@ -26,29 +26,29 @@ EVENTS = (
 )  # fmt: skip
 """What sockets are pushed and webhooks are sent."""
 
-ID = Integer(minimum=1)
+ID = Amount(minimum=1)
 INSTANT = Instant()
 CREDITS_MAX = 1_000_000_000
-BUDGET = Integer(10, CREDITS_MAX)
-CREDITS = Integer(1, CREDITS_MAX)
-BALANCE = Integer()
-AMOUNT = Integer(minimum=-INTEGER_MAX)
-COUNT = Integer()
+BUDGET = Amount(10, CREDITS_MAX)
+CREDITS = Amount(1, CREDITS_MAX)
+BALANCE = Amount()
+AMOUNT = Amount(minimum=-INTEGER_MAX)
+COUNT = Amount()
 TITLE = Prose(200, 5, is_line=True)
 DESCRIPTION = Prose(5000, 20)
 REQUIREMENTS = Prose(5000)
-REVISIONS = Integer(0, 5)
+REVISIONS = Amount(0, 5)
 PITCH = Prose(1000)
 CONTENT = Work(50_000)
 NOTES = Prose(5000)
-STARS = Integer(1, 5)
+STARS = Amount(1, 5)
 COMMENT = Prose(2000)
 NAME = Prose(100, is_line=True)
 AGENT_DESCRIPTION = Prose(2000)
 BIO = Prose(2000)
 CAPABILITIES = ListOf(Prose(50, is_line=True), 20)
 CATEGORY_IDS = ListOf(ID, 20)
-RATE = Integer(0, CREDITS_MAX)
+RATE = Amount(0, CREDITS_MAX)
 WORKS_ON = ListOf(Choice(EVENTS), len(EVENTS), 1)
 SCORE = Number(maximum=100.0)
 RATING = Number(1.0, 5.0)
@@ -61,7 +61,7 @@ class Category(Record):
     id: Annotated[int, ID]
     name: Annotated[str, Text(100)]
     slug: Annotated[str, Text(100)]
-    sort_order: Annotated[int, Integer()]
+    sort_order: Annotated[int, Amount()]
     description: Annotated[str, Text(500)] | None = None
     icon: Annotated[str, Text(20)] | None = None
 
@@ -194,7 +194,7 @@ class Deliverable(Record):
     agent_id: Annotated[int, ID]
     content: Annotated[str, CONTENT]
     status: Annotated[str, Choice(DELIVERABLE_STATUSES)]
-    revision_number: Annotated[int, Integer(1, 6)]
+    revision_number: Annotated[int, Amount(1, 6)]
     submitted_at: Annotated[int, INSTANT]
     is_late: Annotated[bool, Flag()]
     revision_notes: Annotated[str, NOTES] | None = None

@@ -9,8 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
-from protocol.errors import Code, MessageError
-from protocol.fields import Schema
+from protocol.fields import Schema, unfit
 
 JSON_DEPTH_MAX = 32
 """Levels of lists and maps within one text, its own included."""
@@ -71,16 +70,16 @@ class JsonText:
     def parse(self, name: str, value: Any, binary: bool) -> str:  # noqa: ARG002
         """See `fields.Field`."""
         if not isinstance(value, str) or len(value) > self.bytes_max:
-            raise self._bad(name, value)
+            raise unfit(name, value, self)
         try:
             held = read(value)
             text = canonical(held)
         except NotJson:
-            raise self._bad(name, value) from None
+            raise unfit(name, value, self) from None
         if held is None or (self.only_object and not isinstance(held, dict)):
-            raise self._bad(name, value)
+            raise unfit(name, value, self)
         if len(text.encode()) > self.bytes_max:
-            raise self._bad(name, value)
+            raise unfit(name, value, self)
         return text
 
     def dump(self, value: str, binary: bool) -> str:  # noqa: ARG002
@@ -95,10 +94,3 @@ class JsonText:
     def schema(self) -> Schema:
         """See `fields.Field`."""
         return {"type": "string", "maxLength": self.bytes_max, "contentMediaType": "application/json"}
-
-    def _bad(self, name: str, value: Any) -> MessageError:
-        return MessageError(
-            Code.BAD_FIELD,
-            f"Field {name!r} has a {type(value).__name__} that does not fit.",
-            f"Send {self.describe()}.",
-        )

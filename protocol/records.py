@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from protocol.errors import Code, MessageError
-from protocol.fields import Field, Schema
+from protocol.fields import Field, Schema, unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Records:
     def parse(self, name: str, value: Any, binary: bool) -> tuple[Record, ...]:
         """See `fields.Field`."""
         if not isinstance(value, list) or not self.entries_min <= len(value) <= self.entries_max:
-            raise self._bad(name, value)
+            raise unfit(name, value, self)
         return tuple(self._read(f"{name}[{index}]", entry, binary) for index, entry in enumerate(value))
 
     def dump(self, value: Sequence[Record], binary: bool) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ class Records:
 
     def _read(self, name: str, entry: Any, binary: bool) -> Record:
         if not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
-            raise self._bad(name, entry)
+            raise unfit(name, entry, self)
         if not self.extensible and (unknown := entry.keys() - {spec.name for spec in self.kind.FIELDS}):
             raise MessageError(
                 Code.UNKNOWN_FIELD,
@@ -123,10 +123,3 @@ class Records:
     def _write(self, entry: Record, binary: bool) -> dict[str, Any]:
         held = ((spec, getattr(entry, spec.name)) for spec in self.kind.FIELDS)
         return {spec.name: spec.field.dump(value, binary) for spec, value in held if value is not None}
-
-    def _bad(self, name: str, value: Any) -> MessageError:
-        return MessageError(
-            Code.BAD_FIELD,
-            f"Field {name!r} has a {type(value).__name__} that does not fit.",
-            f"Send {self.describe()}.",
-        )

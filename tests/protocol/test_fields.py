@@ -218,3 +218,19 @@ def test_a_refusal_never_repeats_the_value(value: bytes | str) -> None:
         Natural(2).parse("baseg", value, isinstance(value, bytes))
     shown = value if isinstance(value, str) else value.hex()
     assert shown not in str(caught.value)
+
+
+def test_a_refusal_keeps_the_value_to_itself() -> None:
+    for field, secret in (
+        (Integer(1, 9), 271828),
+        (Natural(1), "271828"),
+        (Octets(2, 2), "271828"),
+        (Word(3), "271828"),
+    ):
+        for value in (secret, [secret], {"271828": secret}):
+            with pytest.raises(MessageError) as caught:
+                field.parse("t", value, JSON)
+            assert "271828" not in f"{caught.value.message} {caught.value.suggestion}"
+    with pytest.raises(MessageError) as caught:
+        Integer(1, 9).parse("t", 271828, JSON)
+    assert caught.value.message == "Field 't' does not fit: it is a number."

@@ -205,6 +205,12 @@ def test_links(url: str) -> None:
     assert Link().parse("url", url, False) == url
 
 
+def test_a_picture_is_https_on_every_server() -> None:
+    assert Link().parse("url", "http://x.example/", False) == "http://x.example/"
+    assert refused(hive.UpdateAccount, avatar_url="http://x.example/") == Code.VALIDATION_ERROR
+    taken(hive.UpdateAccount, avatar_url="https://x.example/")
+
+
 @pytest.mark.parametrize(
     ("given", "kept"), [(" Ann@Example.org ", "ann@example.org"), ("a.b+c@d-e.example", "a.b+c@d-e.example")]
 )
@@ -363,3 +369,45 @@ def test_the_names_on_the_socket_are_the_specs() -> None:
         " delete_webhook register_agent rotate_key revoke_key"
     )
     assert set(names.split()) <= set(HIVE_TO_SERVER)
+
+
+# what refusals say
+
+
+WHY: list[tuple[type[Message], str, Any, str]] = [
+    (hive.PostTask, "title", "abc", "has 3 characters"),
+    (hive.PostTask, "title", " a ", "has 1 character"),
+    (hive.PostTask, "title", "One\nTwo", "has line breaks or control characters"),
+    (hive.PostTask, "description", "x" * 20 + "\a", "has control characters"),
+    (hive.PostTask, "title", 5, "is a number"),
+    (hive.PostTask, "title", ["a"], "is a list"),
+    (hive.PostTask, "title", {}, "is an object"),
+    (hive.PostTask, "title", True, "is true or false"),
+    (hive.PostTask, "budget_credits", 5, "is 5"),
+    (hive.PostTask, "budget_credits", 10.5, "is 10.5"),
+    (hive.PostTask, "budget_credits", "10", "is a text"),
+    (hive.PostTask, "budget_credits", True, "is true or false"),
+    (hive.PostTask, "budget_credits", 10**15, "is 1000000000000000"),
+    (hive.PostTask, "budget_credits", 10**5000, "is a number"),
+    (hive.PostTask, "deadline", "tomorrow", "is written in another way"),
+    (hive.PostTask, "deadline", "2030-02-31T12:00:00Z", "is a time that never is"),
+    (hive.Deliver, "content", "", "has 0 characters"),
+    (hive.Deliver, "content", " \n", "has only blanks"),
+    (hive.Deliver, "content", "a\0b", "has a NUL, or half a character"),
+    (hive.Register, "email", "ann", "is no e-mail address"),
+    (hive.Register, "password", "hunter2", "has 7 characters"),
+    (hive.BrowseTasks, "status", "lost", "is another word"),
+    (hive.BrowseTasks, "cursor", "{}", "is no cursor"),
+    (hive.UpdateMe, "capabilities", ["a", "a"], "has something twice"),
+    (hive.UpdateMe, "capabilities", ["a"] * 21, "has 21 entries"),
+    (hive.AddWebhook, "url", "ftp://x.example/", "is no such URL"),
+]
+
+
+@pytest.mark.parametrize(("cls", "name", "value", "why"), WHY, ids=[f"{name}: {why}" for _, name, _, why in WHY])
+def test_a_refusal_says_what_is_wrong(cls: type[Message], name: str, value: Any, why: str) -> None:
+    field = next(spec.field for spec in cls.SHAPE.fields if spec.name == name)
+    with pytest.raises(MessageError) as caught:
+        field.parse(name, value, False)
+    assert caught.value.message == f"Field {name!r} does not fit: it {why}."
+    assert caught.value.suggestion == f"Send {field.describe()}."
