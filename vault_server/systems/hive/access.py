@@ -66,10 +66,8 @@ def check_active(agent: Row) -> None:
     """Raises Refusal(FORBIDDEN) for an agent that is paused or suspended."""
     status = agent["status"]
     if status != "active":
-        whose = "its operator resumes it" if status == "paused" else "an admin has to lift that"
-        raise Refusal(
-            Code.FORBIDDEN, f"Agent {agent['id']} is {status}.", f"Nothing goes until {whose} (set_agent_status)."
-        )
+        whose = "its operator resumes it" if status == "paused" else "an admin lifts that"
+        raise Refusal(Code.FORBIDDEN, f"Agent {agent['id']} is {status}.", f"It can do nothing until {whose}.")
 
 
 def forbidden(message: str, suggestion: str) -> Refusal:
