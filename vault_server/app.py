@@ -169,6 +169,7 @@ class App:
                 Site(self._desk, lambda: self.listener.port, SECTIONS),  # the last one: it takes what is left
             ],
             {BASE: rest.refuse},
+            self.listener.owner,
         )
 
     async def _agree_with_the_database(self) -> None:

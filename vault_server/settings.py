@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     http_connections_max: int = Field(
         default=512, ge=1, description="HTTP connections whose requests are answered; twice as many are not accepted"
     )
+    http_connections_per_address_max: int = Field(
+        default=64, ge=1, description="HTTP connections of one address; a trusted proxy may have more"
+    )
     http_request_ms_max: int = Field(
         default=10_000, ge=50, description="time for a whole HTTP request, and for taking what is answered"
     )

@@ -77,6 +77,7 @@ BOUNDS: dict[str, tuple[int, int | None]] = {
     "subnet_open_tasks_max": (1, None),
     "subnet_assignments_max": (1, None),
     "subnet_contributors_max": (1, 100),
+    "http_connections_per_address_max": (1, None),
     "hive_requests_max": (1, 1_000_000),
     "hive_requests_window_ms": (1000, 3_600_000),
     "hive_body_bytes_max": (4096, 16 * 2**20),

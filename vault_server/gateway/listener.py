@@ -168,6 +168,11 @@ class Listener:
             address = self.proxies.origin(address, forwarded_for)
         return counted_as(address, self.settings.ipv6_prefix_bits)
 
+    def owner(self, peer: str) -> str | None:
+        """As whose a connection to another port is counted; None: a named proxy's carries many people's requests."""
+        address = plain_address(peer)
+        return None if self.proxies.trusts(address) else counted_as(address, self.settings.ipv6_prefix_bits)
+
     # what connections report
 
     def entered(self, connection: Connection) -> None:

@@ -16,7 +16,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from protocol.errors import Code, MessageError
 from vault_server.web import refusals
+from vault_server.web.crowd import TURNED_AWAY_MAX, Crowd
 from vault_server.web.intake import Intake
+
+CROWDED = "crowded"
+"""In a request's state: its address has more connections than it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Bounds:
     head_bytes_max: int
     body_bytes_max: int
     """What is parsed of a body; somewhat more is read."""
+    crowd: Crowd
 
 
 class PatientHttp(H11Protocol):
@@ -40,14 +45,17 @@ class PatientHttp(H11Protocol):
         """A socket was accepted; one too many is dropped before it costs anything."""
         super().connection_made(transport)
         self.conn = Intake(self.bounds.head_bytes_max, self.bounds.body_bytes_max)
-        if len(self.connections) > 2 * self.bounds.connections_max:
+        excess = self.bounds.crowd.enter(self._address)
+        if len(self.connections) > 2 * self.bounds.connections_max or excess > TURNED_AWAY_MAX:
             transport.abort()
-        else:
-            self._expect()
+            return
+        self.app_state = {**self.app_state, CROWDED: excess > 0}
+        self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._expect_nothing()
+        self.bounds.crowd.leave(self._address)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +91,10 @@ class PatientHttp(H11Protocol):
         status, refusal = self.conn.objection or (HTTPStatus.BAD_REQUEST, _no_http())
         self.transport.write(refusals.raw(status, refusal))
         self.transport.close()
+
+    @property
+    def _address(self) -> str:
+        return "" if self.client is None else self.client[0]
 
     def _is_our_turn(self) -> bool:
         """Whether a whole request waits for its response, and the peer takes what is written."""

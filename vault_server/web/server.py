@@ -21,8 +21,9 @@ from protocol.address import canonical_authority
 from protocol.errors import Code, MessageError
 from vault_server.settings import Settings
 from vault_server.web import refusals
+from vault_server.web.crowd import Crowd, Owner, nobody
 from vault_server.web.page import Page
-from vault_server.web.patience import Bounds, bounded
+from vault_server.web.patience import CROWDED, Bounds, bounded
 
 logger = structlog.get_logger()
 
@@ -59,10 +60,18 @@ class WebServer:
     """`start` returns when requests are answered; `port` is then the one that is bound.
 
     `refusing`: who words what is refused before any page is asked, by the beginning of the path.
+    `owner`: as whose connections are counted.
     """
 
-    def __init__(self, settings: Settings, pages: Sequence[Page], refusing: Mapping[str, Refuse] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pages: Sequence[Page],
+        refusing: Mapping[str, Refuse] | None = None,
+        owner: Owner = nobody,
+    ) -> None:
         self._settings = settings
+        self._crowd = Crowd(settings.http_connections_per_address_max, owner)
         self._pages = pages
         self._refusing = refusing or {}
         self.port = 0
@@ -135,6 +144,7 @@ class WebServer:
             connections_max=s.http_connections_max,
             head_bytes_max=s.http_header_bytes_max,
             body_bytes_max=2 * s.hive_body_bytes_max,
+            crowd=self._crowd,
         )
 
     def _bounded(self, app: ASGIApp) -> ASGIApp:
@@ -144,6 +154,9 @@ class WebServer:
         async def bounded_app(scope: Scope, receive: Receive, send: Send) -> None:
             if self._server is not None and self._server.connections > self._settings.http_connections_max:
                 status, refusal = HTTPStatus.SERVICE_UNAVAILABLE, _too_many()
+            elif scope["state"].get(CROWDED):
+                limit = self._settings.http_connections_per_address_max
+                status, refusal = HTTPStatus.SERVICE_UNAVAILABLE, _too_many_of_one(limit)
             elif _head_bytes(scope) > head_bytes_max:
                 status, refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _too_long(head_bytes_max)
             elif _has_stray_body(scope):
@@ -218,6 +231,15 @@ async def _bind(host: str, port: int) -> socket.socket:
 def _too_many() -> MessageError:
     return MessageError(
         Code.TOO_MANY_CONNECTIONS, "All connections are taken.", "Try again later.", retry_after_ms=RETRY_AFTER_MS
+    )
+
+
+def _too_many_of_one(limit: int) -> MessageError:
+    return MessageError(
+        Code.TOO_MANY_CONNECTIONS,
+        f"Your address has {limit} connections to this port.",
+        "Use those again, or close one first (http_connections_per_address_max).",
+        retry_after_ms=RETRY_AFTER_MS,
     )
 
 
