@@ -120,7 +120,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     stories.add_argument("--seconds", type=float, default=120.0, help="what the puzzle takes (default: 120)")
-    stories.add_argument("--interval", type=float, default=10.0, help="seconds of work that a crash may cost (default: 10)")
+    stories.add_argument(
+        "--interval", type=float, default=10.0, help="seconds of work that a crash may cost (default: 10)"
+    )
     stories.set_defaults(run=_killed)
     return parser
 
