@@ -160,7 +160,7 @@ async def test_by_keyboard_alone(shared_server: Server, started: Browser) -> Non
     async with tab.page.expect_navigation():
         await keys.press("Enter")
     await tab.shows("#balance", "500")
-    await tab_to(tab, "Create a task")
+    await tab_to(tab, "Post a task")
     await keys.press("Enter")
     await tab.shows("#post-task")
     await tab_to(tab, "post-task-title")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from protocol.hive import fee_of
+
 NEW_USER_BONUS = 500
 NEW_AGENT_BONUS = 100
-PLATFORM_FEE_PERCENT = 10
 MAX_REVISIONS_DEFAULT = 2
 
 WEBHOOK_FAILURES_MAX = 10
@@ -36,8 +37,8 @@ class Settlement:
 
 
 def settle(base_credits: int) -> Settlement:
-    """The fee is rounded down; the operator gets the rest."""
-    fee = base_credits * PLATFORM_FEE_PERCENT // 100
+    """The operator gets what the fee leaves."""
+    fee = fee_of(base_credits)
     return Settlement(base_credits - fee, fee)
 
 

@@ -49,11 +49,8 @@ async def rotate_key(site: Site, visit: Visit) -> Response:
 def _show_key(site: Site, visit: Visit, made: reply.AgentKey, *, is_new: bool) -> Response:
     """No redirect: nothing keeps the key for another request. The same form sent again shows it again, for a day."""
     visit.canonical = ""  # a page that is loaded anew has no key
-    return site.page(visit, "agent_key.html", made=made, agent=made.agent, is_new=is_new, origin=_origin(visit))
-
-
-def _origin(visit: Visit) -> str:
-    return visit.request.headers.get("origin", "")
+    server = "" if visit.socket_url is None else visit.socket_url.removesuffix(wire.HIVE_PATH)
+    return site.page(visit, "agent_key.html", made=made, agent=made.agent, is_new=is_new, server=server)
 
 
 async def revoke_key(site: Site, visit: Visit) -> Response:

@@ -30,11 +30,13 @@ class Waiting:
     overdue: Sequence[TaskLine]
     to_revise: Sequence[TaskLine]
     """Tasks that his agents work on."""
+    to_decide: Sequence[TaskLine]
+    """Disputes, for an admin."""
 
     @property
     def count(self) -> int:
         """How many things they are."""
-        return len(self.to_review) + len(self.with_claims) + len(self.overdue)
+        return len(self.to_review) + len(self.with_claims) + len(self.overdue) + len(self.to_decide)
 
 
 async def show_dashboard(site: Site, visit: Visit) -> Response:
@@ -77,7 +79,15 @@ async def _waiting(site: Site, visit: Visit) -> Waiting:
         with_claims=[task for task in opened.tasks if task.claims_count],
         overdue=[task for task in begun.tasks if task.deadline is not None and task.deadline < now_ms],
         to_revise=worked_on.tasks,
+        to_decide=await _disputes(site, visit),
     )
+
+
+async def _disputes(site: Site, visit: Visit) -> Sequence[TaskLine]:
+    """The oldest ones; nobody but an admin may ask."""
+    if visit.person.role != "admin":
+        return ()
+    return (await site.ask(visit, wire.ListDisputes(limit=LINES_MAX), reply.TaskPage)).tasks
 
 
 async def _claims(site: Site, visit: Visit) -> Sequence[Claim]:
@@ -128,7 +138,7 @@ async def show_account(site: Site, visit: Visit) -> Response:
 
 async def update_account(site: Site, visit: Visit) -> Response:
     """His profile as he wants it."""
-    if await site.carry_out(visit, "account", wire.UpdateAccount) is None:
+    if await site.carry_out(visit, "account", wire.UpdateAccount, needed=("name",)) is None:
         return await show_account(site, visit)
     return site.go("/dashboard/account", "saved")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -11,11 +11,12 @@ from starlette.requests import Request
 
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
-from protocol.fields import Field, Integer
+from protocol.fields import Choice, Field, Integer
 from protocol.hive import QUESTIONS, told_as
-from protocol.hive_fields import Instant, Link, ListOf, OrNull
+from protocol.hive_fields import Instant, Link, ListOf, OrNull, Prose
 from protocol.hive_json import from_json
 from protocol.records import FieldSpec
+from vault_server.web.hive.pages import advice
 from vault_server.web.hive.pages.visit import Typed
 
 M = TypeVar("M", bound=Message)
@@ -28,7 +29,6 @@ SECRET_FIELDS = frozenset({"password"})
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(\.\d{1,3})?")
-_NAMED = re.compile(r"Field '(\w+)'")
 
 
 class BadForm(Exception):
@@ -65,8 +65,10 @@ def shown_again(typed: Typed) -> Typed:
     return {name: values for name, values in typed.items() if name not in SECRET_FIELDS | {BINDING_FIELD}}
 
 
-def order_of(cls: type[M], typed: Typed, path: Mapping[str, int]) -> M:
-    """The message that a form stands for; `path`: its fields that the address holds. Raises BadForm."""
+def order_of(cls: type[M], typed: Typed, path: Mapping[str, int], needed: Collection[str] = ()) -> M:
+    """The message that a form stands for; `path`: its fields that the address holds; `needed`: those that the message
+    may lack, but not the form. Raises BadForm.
+    """
     body: dict[str, Any] = {name: values[0] for name, values in typed.items() if name not in cls.SHAPE.names}
     body |= path
     wrong: dict[str, str] = {}
@@ -76,13 +78,12 @@ def order_of(cls: type[M], typed: Typed, path: Mapping[str, int]) -> M:
             continue
         try:
             body |= _given(spec, typed)
-            _try(spec, body)
+            _try(spec, body, may_lack=spec.optional and spec.name not in needed)
         except MessageError as refusal:
-            wrong[spec.name] = _needs(spec)
+            wrong[spec.name] = _needs(spec, may_lack=spec.optional and spec.name not in needed)
             first = first or refusal
     if first is not None:
-        names = ", ".join(name.replace("_", " ") for name in wrong)
-        whole = MessageError(first.code, f"Not yet right: {names}.", "Each field says what it needs.")
+        whole = MessageError(first.code, advice.not_yet_right(*wrong), advice.EACH_FIELD)
         raise BadForm(told_as(whole, asks=cls in QUESTIONS), wrong)
     try:
         return from_json(cls, body)
@@ -120,30 +121,34 @@ def _one(field: Field, text: str) -> Any:
     return text.strip() if isinstance(field, Link) else text
 
 
-def _try(spec: FieldSpec, body: Mapping[str, Any]) -> None:
+def _try(spec: FieldSpec, body: Mapping[str, Any], *, may_lack: bool) -> None:
     value = body.get(spec.name)
     if value is not None:
         spec.field.parse(spec.name, value, False)
-    elif not spec.optional:
+    elif not may_lack:
         raise MessageError(Code.MISSING_FIELD, f"Field {spec.name!r} is missing.", f"Send {spec.field.describe()}.")
 
 
-def _needs(spec: FieldSpec) -> str:
+def _needs(spec: FieldSpec, *, may_lack: bool) -> str:
     field = spec.field.kind if isinstance(spec.field, OrNull) else spec.field
-    what = field.describe()
+    return f"Needs {_what(field)}{', or nothing' if may_lack else ''}."
+
+
+def _what(field: Field) -> str:
+    """A kind of value, as people say it."""
     if isinstance(field, Instant):
-        what = "a date and a time (UTC)"
-    elif isinstance(field, Integer):
-        what = f"a whole number from {field.minimum} to {field.maximum}"
-    return f"Needs {what}{', or nothing' if spec.optional else ''}."
-
-
-def field_of(refusal: MessageError, typed: Typed) -> Mapping[str, str]:
-    """The field that a refusal of an operation names, if the form has it."""
-    named = _NAMED.search(refusal.message)
-    if named is None or named[1] not in typed:
-        return {}
-    return {named[1]: f"{refusal.message} {refusal.suggestion}"}
+        return "a date and a time (UTC)"
+    if isinstance(field, Integer):
+        return f"a whole number from {field.minimum} to {field.maximum}"
+    if isinstance(field, Choice):
+        return "one of the choices"
+    if isinstance(field, Link):
+        return f"an address that begins with https:// and has at most {field.length_max} characters"
+    if isinstance(field, Prose):
+        return f"{field.length_min} to {field.length_max} characters{' on one line' if field.is_line else ''}"
+    if isinstance(field, ListOf):
+        return f"at most {field.entries_max} entries, each {_what(field.kind)}"
+    return field.describe()
 
 
 def attributes(cls: type[Message], name: str) -> Mapping[str, Any]:

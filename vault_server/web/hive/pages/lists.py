@@ -68,7 +68,10 @@ async def show_posting(site: Site, visit: Visit) -> Response:
     """The form for a new task."""
     categories = await site.ask(visit, wire.ListCategories(), reply.CategoryList)
     options = [("", "None"), *((each.id, each.name) for each in categories.categories)]
-    return site.page(visit, "task_new.html", order=wire.PostTask, category_options=options)
+    is_paid = site.desk.settings.hive_payment_basis == "budget"
+    what = "It is paid when you accept the work, whatever was bid" if is_paid else "No bid may be above it"
+    hint = f"At least 10. {what}, less a fee of {wire.PLATFORM_FEE_PERCENT} %; nothing is taken from you."
+    return site.page(visit, "task_new.html", order=wire.PostTask, category_options=options, budget_hint=hint)
 
 
 async def post_task(site: Site, visit: Visit) -> Response:

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 
 from protocol.hive_fields import instant_text
 from vault_server.clock import Clock
-from vault_server.web.hive.pages import static, words
+from vault_server.web.hive.pages import advice, static, words
 from vault_server.web.hive.pages.forms import attributes
 from vault_server.web.hive.pages.visit import Visit
 
@@ -67,6 +67,7 @@ class Renderer:
             static=static.url,
             attributes=attributes,
             words=words,
+            label=advice.label,
             new_key=self._new_key,
         )
 

@@ -7,7 +7,7 @@ beside its form where there is one.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -26,7 +26,7 @@ from protocol.errors import Code, MessageError
 from protocol.hive import SESSION_COOKIE
 from vault_server.web import refusals
 from vault_server.web.hive.desk import Desk
-from vault_server.web.hive.pages import forms, security, static
+from vault_server.web.hive.pages import advice, forms, security, static
 from vault_server.web.hive.pages.entrance import Entrance, Session
 from vault_server.web.hive.pages.reception import Reception
 from vault_server.web.hive.pages.rendering import Renderer
@@ -81,11 +81,16 @@ class Site:
         return answer
 
     async def carry_out(
-        self, visit: Visit, form: str, cls: type[Message], path: Mapping[str, int] | None = None
+        self,
+        visit: Visit,
+        form: str,
+        cls: type[Message],
+        path: Mapping[str, int] | None = None,
+        needed: Collection[str] = (),
     ) -> Message | None:
         """Have done what a form asks for. None: it was refused, and `visit.attempt` says why beside the form."""
         try:
-            return (await self.desk.give(visit.caller, forms.order_of(cls, visit.typed, path or {}))).reply
+            return (await self.desk.give(visit.caller, forms.order_of(cls, visit.typed, path or {}, needed))).reply
         except forms.BadForm as bad:
             self.refuse(visit, form, bad.refusal, bad.wrong)
         except MessageError as refusal:
@@ -97,7 +102,11 @@ class Site:
         typed = dict(forms.shown_again(visit.typed))
         if refusal.code is Code.IDEMPOTENCY_KEY_MISMATCH:
             typed.pop("idempotency_key", None)
-        visit.attempt = Attempt(form, typed, refusal, wrong or forms.field_of(refusal, typed))
+        wrong = wrong or advice.beside_field(refusal, visit.typed or visit.request.query_params)
+        told = advice.for_people(refusal)
+        if wrong:
+            told = MessageError(told.code, advice.not_yet_right(*wrong), advice.EACH_FIELD)
+        visit.attempt = Attempt(form, typed, told, wrong)
 
     def go(self, path: str, done: str = "", fragment: str = "") -> Response:
         """On to another page, by GET; `done` names what it says there."""
@@ -145,7 +154,7 @@ class Site:
             self.entrance.check_place(visit.place)
         visit.typed = await self._reception.form(visit)
         if entry.needs_account and visit.account is None:
-            raise MessageError(Code.UNAUTHORIZED, "You are not logged in any more.", "Log in, and send the form again.")
+            raise MessageError(Code.UNAUTHORIZED, advice.NOT_LOGGED_IN, "Log in, and send the form again.")
         self._reception.check_token(visit)
         response = await entry.post(self, visit)
         if visit.attempt is not None:
@@ -166,7 +175,8 @@ class Site:
         visit.canonical = ""
         typed = forms.shown_again(visit.typed) if refusal.code in (Code.UNAUTHORIZED, Code.FORBIDDEN) else {}
         kept = {name: values for name, values in typed.items() if name != "idempotency_key" and any(values)}
-        response = self.page(visit, "error.html", status_of(refusal), refusal=refusal, kept=kept)
+        told = advice.for_people(refusal)
+        response = self.page(visit, "error.html", status_of(refusal), refusal=told, kept=kept)
         _say_when(response, refusal)
         return response
 

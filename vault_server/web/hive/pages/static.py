@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 FOLDER = Path(__file__).parent / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+ICON = "hive.svg"
 HASH_LENGTH = 12
 FOR_GOOD = "public, max-age=31536000, immutable"
 """The address holds the content's hash."""
@@ -37,4 +39,11 @@ async def _file(request: Request) -> Response:
     return Response(_FILES[name], media_type=TYPES[Path(name).suffix], headers=headers)
 
 
-ROUTES: list[BaseRoute] = [Route(f"/static/{name}", _file) for name in _FILES]
+async def _favicon(_request: Request) -> Response:
+    return RedirectResponse(url(ICON), HTTPStatus.TEMPORARY_REDIRECT)
+
+
+ROUTES: list[BaseRoute] = [
+    *(Route(f"/static/{name}", _file) for name in _FILES),
+    Route("/favicon.ico", _favicon),  # browsers ask for it where no page names an icon
+]

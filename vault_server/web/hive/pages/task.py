@@ -12,7 +12,9 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
+from protocol.hive import PLATFORM_FEE_PERCENT, fee_of
 from protocol.hive_records import LINES_MAX, Agent, Claim, Task
+from vault_server.web.hive.pages import words
 from vault_server.web.hive.pages.site import Entry, Site
 from vault_server.web.hive.pages.visit import Visit
 
@@ -30,6 +32,21 @@ class Part:
     is_admin: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a task pays the operator of its agent; None while that depends on which bid is accepted."""
+
+    paid: int | None
+    is_budget: bool
+    """Whether the budget is what is paid; otherwise the accepted bid is."""
+    fee_percent: int = PLATFORM_FEE_PERCENT
+
+
+def _price(task: Task, basis: str) -> Price:
+    base = task.budget_credits if basis == "budget" else task.agreed_credits
+    return Price(None if base is None else base - fee_of(base), basis == "budget")
+
+
 async def show_task(site: Site, visit: Visit) -> Response:
     """The task with everything that this visitor may see."""
     task_id = visit.number("task_id")
@@ -39,6 +56,7 @@ async def show_task(site: Site, visit: Visit) -> Response:
     deliverables = work.deliverables
     agents = await _agents(site, visit, task, claims.claims)
     part = _part(visit, task, agents)
+    price = _price(task, site.desk.settings.hive_payment_basis)
     return site.page(
         visit,
         "task.html",
@@ -52,6 +70,8 @@ async def show_task(site: Site, visit: Visit) -> Response:
         under_review=next((each for each in reversed(deliverables) if each.status == "submitted"), None),
         agents=agents,
         orders=wire,
+        price=price,
+        told=_told(task, price),
     )
 
 
@@ -93,6 +113,13 @@ def _part(visit: Visit, task: Task, agents: Mapping[int, Agent]) -> Part:
     worker = agents.get(task.claimed_by_agent_id or 0)
     is_worker = worker is not None and worker.operator.id == person.id
     return Part(is_poster=task.poster_id == person.id, is_worker=is_worker, is_admin=person.role == "admin")
+
+
+def _told(task: Task, price: Price) -> Mapping[str, str]:
+    """What was just done, in the words that fit this task."""
+    reach = "Agents of its category have been told." if task.category else "Agents find it in the list of open tasks."
+    paid = f"The work is accepted and paid: {price.paid} credits to the agent's operator. You can review it below."
+    return {**words.DONE, "posted": f"Your task is posted. {reach}", "accepted": paid}
 
 
 def _own(visit: Visit, agents: Mapping[int, Agent]) -> frozenset[int]:

@@ -17,7 +17,7 @@ CLAIM_STATUS: Mapping[str, str] = {
     "pending": "Pending",
     "accepted": "Accepted",
     "rejected": "Rejected",
-    "withdrawn": "Withdrawn",
+    "withdrawn": "Ended",  # its row does not tell whether its agent withdrew it or the poster took the task back
 }
 DELIVERABLE_STATUS: Mapping[str, str] = {
     "submitted": "For review",
@@ -49,7 +49,7 @@ ROLE_NAME: Mapping[str, str] = {"both": "poster and operator", "poster": "poster
 DONE: Mapping[str, str] = {
     "registered": "Welcome! Your account is ready, and 500 credits are yours.",
     "logged-out": "You are logged out.",
-    "posted": "Your task is posted. Agents of its category have been told.",
+    "posted": "Your task is posted.",
     "claim-accepted": "The claim is accepted; its agent has been told to begin.",
     "claim-rejected": "The claim is rejected.",
     "claim-withdrawn": "The claim is withdrawn.",

@@ -230,7 +230,7 @@ async def test_a_form_s_bytes_at_their_limit(shared_server: Server) -> None:
         sent: dict[str, Any] = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}}
         at_limit = await ann.http.post("/dashboard/account", content=body(4096), **sent)
         assert at_limit.status_code == 422  # read, and the bio is too long
-        assert "about you" not in at_limit.text
+        assert "Not yet right: about you." in at_limit.text
         over = await ann.http.post("/dashboard/account", content=body(4097), **sent)
         assert over.status_code == 413
         assert "more than 4096 bytes" in over.text
@@ -344,5 +344,7 @@ async def test_the_pages_own_files(shared_server: Server) -> None:
             assert "set-cookie" not in answer.headers
             stale = await ann.http.get(address.partition("?")[0], params={"v": "0"})
             assert stale.headers["cache-control"] == "public, max-age=60"
+        icon = await ann.http.get("/favicon.ico")
+        assert (icon.status_code, icon.headers["content-type"].partition(";")[0]) == (200, "image/svg+xml")
         assert (await ann.get("/static/../site.py")).status == 404
         assert (await ann.get("/static/base.html")).status == 404

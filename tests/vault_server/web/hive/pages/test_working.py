@@ -54,6 +54,7 @@ async def test_a_task_from_posting_to_review(ann: Visitor, bob: Visitor, robot: 
     page = await ann.get(f"/tasks/{task}")
     for shown in ("All of them.", "Coding", "2030-01-31 12:00 UTC", "up to 1", "200 credits", "by Ann (you)"):
         assert shown in page.text
+    assert "180 credits: the budget less a fee of 10 %, once the work is accepted" in page.text
     claim = await robot.claim(task, "I am quick.")
     page = await ann.get("/dashboard")
     assert "Claims to choose from" in page.text
@@ -69,6 +70,8 @@ async def test_a_task_from_posting_to_review(ann: Visitor, bob: Visitor, robot: 
     second = await robot.deliver(task, "1, 2, 3")
     page = await ann.fill(f"/tasks/{task}", f"accept-work-{second}")
     assert page.path == f"/tasks/{task}?done=accepted"
+    assert "The work is accepted and paid: 180 credits to" in page.text
+    assert "Accepted bid 150 credits what the agent asked for, to choose by; the budget is what counts" in page.text
     page = await ann.send(page, "review-form", rating="4", quality_score="5", comment="Good.")
     assert "4 of 5 · quality 5 of 5" in page.text
     assert await offered(ann, task) == set()
@@ -92,7 +95,8 @@ async def test_what_a_task_offers_to_whom(shared_server: Server, ann: Visitor, b
         await robot.post(f"/tasks/{task}/start")
         assert await offered(ann, task) == set()
         work = await robot.deliver(task, "hidden from strangers")
-        assert await offered(ann, task) == {"accept-work", "reject-work", "dispute"}
+        assert await offered(ann, task) == {"accept-work", "reject-work"}
+        assert "This task allows no revisions." in (await ann.get(f"/tasks/{task}")).text
         assert await offered(bob, task) == set()
         for stranger in (eve, nobody):
             assert await offered(stranger, task) == set()
@@ -148,19 +152,26 @@ async def test_disputes_and_an_admin_who_decides(
         await judge.register(name="Judge")
         assert (await judge.get("/admin/disputes")).status == 403
         change(shared_server, "UPDATE users SET role = 'admin' WHERE email = ?", judge.email)
-        tasks = [await ann.task(max_revisions="0") for _ in range(2)]
+        tasks = [await ann.task(max_revisions=revisions) for revisions in ("0", "1")]
         for task in tasks:
             await ann.fill(f"/tasks/{task}", f"accept-claim-{await robot.claim(task)}")
         work = await robot.deliver(tasks[0])
         page = await ann.fill(f"/tasks/{tasks[0]}", f"reject-work-{work}", reason="Not sorted.")
         assert page.path == f"/tasks/{tasks[0]}?done=rejected"
+        assert "Why it was rejected Not sorted." in page.text
         await robot.deliver(tasks[1])
         page = await ann.fill(f"/tasks/{tasks[1]}", "dispute", reason="Not even numbers.")
         assert "Not even numbers." in page.text
+        assert "For review" not in page.text
         assert "Not even numbers." in (await bob.get(f"/tasks/{tasks[1]}")).text
         listed = await judge.get("/admin/disputes")
         assert all(f"/tasks/{task}" in listed.html for task in tasks)
-        page = await judge.fill(f"/tasks/{tasks[0]}", "resolve", outcome="agent", note="They are sorted.")
+        dashboard = await judge.get("/dashboard")
+        assert "Nothing waits for you" not in dashboard.text
+        assert all(f"/tasks/{task}" in dashboard.html for task in tasks)
+        page = await judge.fill(f"/tasks/{tasks[0]}", "resolve", note="I have not chosen.")
+        assert (page.status, "Needs one of the choices." in page.inside("resolve")) == (422, True)
+        page = await judge.send(page, "resolve", outcome="agent", note="They are sorted.")
         assert page.path == f"/tasks/{tasks[0]}?done=resolved"
         assert "Decided for the agent" in page.text
         await judge.fill(f"/tasks/{tasks[1]}", "resolve", outcome="poster")
@@ -213,7 +224,7 @@ async def test_a_refusal_stands_beside_its_form(ann: Visitor, robot: Agent) -> N
     assert page.forms["dispute"].values["reason"] == "x" * 5001
     page = await ann.fill("/dashboard/tasks/new", "post-task", **{**TASK, "deadline": "2001-01-01T00:00"})
     assert (page.status, page.wrong("post-task")) == (422, ["deadline"])
-    assert "not in the future" in page.text
+    assert page.text.count("Choose a time that is still to come") == 1
     assert page.forms["post-task"].values["deadline"] == "2001-01-01T00:00"
 
 
@@ -248,6 +259,9 @@ async def test_an_agent_s_key_is_shown_once(bob: Visitor) -> None:
     key = page.html.partition('id="api-key" tabindex="0">')[2][:73]
     assert key.startswith("th_agent_")
     assert "data-live" not in page.html  # a refresh would take it away
+    assert "vault-client hive me --server ws://127.0.0.1:" in page.text
+    assert "--key-file agent.key" in page.text
+    assert page.html.count(key) == 1
     listed = await bob.get("/dashboard/agents")
     assert key not in listed.html
     assert f"{key[:14]}…" in listed.text
@@ -278,9 +292,34 @@ async def test_roles_are_offered_what_is_theirs(shared_server: Server) -> None:
         await poster.register(role="poster")
         await operator.register(role="operator")
         assert "register-agent" not in (await poster.get("/dashboard/agents")).forms
-        assert "Create a task" not in (await operator.get("/dashboard")).text
-        page = await operator.fill("/dashboard/tasks/new", "post-task", **TASK)
-        assert (page.status, "Your role is operator" in page.inside("post-task")) == (403, True)
+        assert "Your account posts tasks only." in (await poster.get("/dashboard/agents")).text
+        assert "Post a task" not in (await operator.get("/dashboard")).text
+        page = await operator.get("/dashboard/tasks/new")
+        assert ("post-task" in page.forms, "Your account runs agents only" in page.text) == (False, True)
+        token = page.forms["logout"].values["form_token"]
+        page = await operator.post("/dashboard/tasks/new", {**TASK, "form_token": token})
+        assert (page.status, "Your role is operator" in page.text, TASK["title"] in page.html) == (403, True, True)
+
+
+async def test_who_is_told_of_a_task(ann: Visitor) -> None:
+    page = await ann.fill("/dashboard/tasks/new", "post-task", **TASK)
+    assert "Agents find it in the list of open tasks." in page.text
+    page = await ann.fill("/dashboard/tasks/new", "post-task", **TASK, category_id="1")
+    assert "Agents of its category have been told." in page.text
+
+
+async def test_an_account_keeps_a_name_and_an_https_picture(ann: Visitor) -> None:
+    for changed in ({"name": ""}, {"name": "  "}, {"avatar_url": "http://a.example/me.png"}):
+        page = await ann.fill("/dashboard/account", "account", **changed)
+        assert (page.status, page.wrong("account")) == (422, [*changed])
+    assert (await ann.get("/dashboard/account")).forms["account"].values["name"] == "Ann"
+
+
+async def test_a_claim_that_came_to_an_end_says_no_more_than_is_known(ann: Visitor, robot: Agent) -> None:
+    task = await ann.task()
+    await ann.fill(f"/tasks/{task}", f"accept-claim-{await robot.claim(task)}")
+    page = await ann.fill(f"/tasks/{task}", "rollback")
+    assert '<span class="status withdrawn">Ended</span>' in page.html
 
 
 async def test_looking_for_tasks(shared_server: Server, ann: Visitor) -> None:
@@ -298,11 +337,18 @@ async def test_looking_for_tasks(shared_server: Server, ann: Visitor) -> None:
         found = await nobody.get("/tasks", params={"q": "letter 17", "category": "6"})
         assert found.text.count("Translate letter") == 1
         assert "No task fits." in (await nobody.get("/tasks", params={"q": "nothing like it"})).text
+        page = await nobody.get("/tasks", params={"status": "bogus", "min_budget": "abc"})
+        assert (page.status, page.wrong("filters")) == (400, ["status", "min_budget"])
+        page = await nobody.get("/tasks", params={"min_budget": "9", "max_budget": "8"})
+        assert (page.status, page.wrong("filters")) == (400, ["min_budget"])
+        page = await nobody.get("/tasks", params={"cursor": "abc"})
+        assert (page.status, "Begin with the first page of the list." in page.inside("filters")) == (400, True)
         wrong = await nobody.get(more.replace("budget_high", "oldest"))
-        assert (wrong.status, "Field 'cursor'" in wrong.inside("filters")) == (400, True)
+        assert (wrong.status, "Begin with the first page" in wrong.inside("filters")) == (400, True)
         wrong = await nobody.get("/tasks", params={"min_budget": "-1", "cursor": "%"})
         assert wrong.status == 400
-        for said in ("Min budget: Needs a whole number from 0 to 1000000000, or nothing.", "Cursor: Needs"):
+        assert wrong.wrong("filters") == ["min_budget"]
+        for said in ("Needs a whole number from 0 to 1000000000, or nothing.", "Page of the list: Needs"):
             assert said in wrong.text
     own = await ann.get("/dashboard/tasks", params={"status": "open"})
     assert own.text.count("Translate letter") == 20

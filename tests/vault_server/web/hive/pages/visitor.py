@@ -53,7 +53,7 @@ class _Reader(HTMLParser):
         elif tag == "textarea":
             self._area = name
             self._form.values[name] = ""
-        elif held.get("type") != "checkbox" or "checked" in held:
+        elif held.get("type") not in ("checkbox", "radio") or "checked" in held:
             self._form.values[name] = held.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:

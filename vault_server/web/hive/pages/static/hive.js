@@ -202,5 +202,14 @@
     });
   }
 
+  // What was done is said once: whoever loads the page anew is not told again.
+  function forgetDone() {
+    const shown = new URL(location.href);
+    if (!shown.searchParams.has("done")) return;
+    shown.searchParams.delete("done");
+    history.replaceState(history.state, "", shown);
+  }
+
+  forgetDone();
   connect();
 })();
