@@ -7,7 +7,7 @@ field. Nothing a message holds ever stands in an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -92,7 +92,7 @@ class Codec:
 
     def _parse(self, payload: bytes) -> dict[str, Any]:
         try:
-            raw = msgpack.unpackb(payload) if self.binary else json.loads(payload)
+            raw = msgpack.unpackb(payload) if self.binary else json.loads(payload, object_pairs_hook=_each_once)
         except (RecursionError, msgpack.StackError):
             raise _too_deep(self._depth_max) from None
         except ValueError:  # what msgpack and json raise, UnicodeDecodeError and msgpack's ExtraData included
@@ -183,6 +183,14 @@ def _check_depth(value: Any, left: int, depth_max: int) -> None:
 
 def _malformed(message: str) -> DecodeError:
     return DecodeError(Code.MALFORMED, message, "Send one map per frame in the format of the chosen subprotocol.")
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; one that names a field twice says two things, and readers differ in which they take."""
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        raise _malformed("A field of the message is given twice.")
+    return held
 
 
 def _too_deep(depth_max: int) -> DecodeError:

@@ -362,3 +362,16 @@ def test_errors_travel_with_their_meaning() -> None:
 @FORMATS
 def test_a_ping_is_the_smallest_request(binary: bool) -> None:
     assert codec(binary).decode(codec(binary).encode(Envelope(Ping(), id=1))) == Envelope(Ping(), id=1)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"type":"ping","id":1,"id":2}',
+        b'{"type":"ping","type":"ping","id":1}',
+        b'{"type":"ping","id":1,"a":{"b":1,"b":1}}',
+    ],
+)
+def test_a_field_that_is_given_twice_is_malformed(payload: bytes) -> None:
+    refusal = refused(payload, JSON)
+    assert (refusal.code, refusal.message) == (Code.MALFORMED, "A field of the message is given twice.")

@@ -150,6 +150,7 @@ class Rest:
         response.headers[LIMIT] = str(spent.limit)
         response.headers[REMAINING] = str(spent.remaining)
         response.headers[RESET] = str(math.ceil(reset_ms / 1000))
+        response.headers["X-Content-Type-Options"] = "nosniff"  # what strangers wrote is data, whatever it looks like
         return response
 
 

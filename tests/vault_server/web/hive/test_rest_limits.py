@@ -55,6 +55,7 @@ def test_every_response_counts_once_and_one_too_many_is_told_when(strict: RestSe
         ann.get("/tasks/x"),
     ]
     assert [response.status_code for response in responses] == [200, 404, 405, 422, 400]
+    assert {response.headers["x-content-type-options"] for response in responses} == {"nosniff"}
     assert [remaining(response) for response in responses] == [4, 3, 2, 1, 0]
     resets = {int(response.headers["x-ratelimit-reset"]) for response in responses}
     assert max(resets) - min(resets) <= 1
