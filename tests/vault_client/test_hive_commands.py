@@ -87,7 +87,7 @@ async def test_the_whole_way_by_hand(shells: tuple[Shell, Shell], tmp_path: Path
     claimed = await worker.json("claim", task, "--credits", 150, "--message", "By noon.")
     assert "By noon." in await buyer("claims", task)
     assert "pending" in await worker("my-claims", "--status", "pending")
-    assert f"agent {claimed['agent_id']}'s" in await buyer("accept-claim", task, claimed["id"])
+    assert f"agent {claimed['agent_id']} (worker)'s" in await buyer("accept-claim", task, claimed["id"])
     assert "in_progress" in await worker("start", task)
     (tmp_path / "work.txt").write_text("2 1\n")
     assert "revision 1" in await worker("deliver", task, tmp_path / "work.txt")
@@ -142,6 +142,7 @@ async def test_profile_and_webhooks(shells: tuple[Shell, Shell]) -> None:
     changed = await worker("update", "--capability", "sorting", "--category", "coding", "--hourly-rate", 5)
     assert "can sorting" in changed
     assert "asks 5 credits" in changed
+    assert "works in coding\n" in await worker("me")
     assert "an hour" not in await worker("update", "--hourly-rate", "none")
     assert len((await worker("categories")).splitlines()) == 7
     made = await worker.json("webhooks", "add", "https://hooks.example.org/x", "--event", "claim.accepted")

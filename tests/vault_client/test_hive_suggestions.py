@@ -14,7 +14,9 @@ PLAIN_WORDS = {"deliver", "dispute", "review", "me", "credits", "deposit", "regi
 
 def test_every_operation_is_a_command_or_on_the_pages() -> None:
     assert not COMMANDS.keys() & PAGES.keys()
-    assert COMMANDS.keys() | PAGES.keys() == {cls.SHAPE.wire_type for cls in (*hive.TO_SERVER, hive.LogIn)} - PLAIN_WORDS
+    assert (
+        COMMANDS.keys() | PAGES.keys() == {cls.SHAPE.wire_type for cls in (*hive.TO_SERVER, hive.LogIn)} - PLAIN_WORDS
+    )
 
 
 @pytest.mark.parametrize("words", sorted(set(COMMANDS.values())))

@@ -85,6 +85,11 @@ def bid_row(claim: shown.Claim) -> Sequence[str]:
     return (*numbers, claim.agent_name or "", local_time(claim.created_at), claim.message or "")
 
 
+def agent_of(claim: shown.Claim) -> str:
+    """Whose claim it is: by number, and by name where that is told."""
+    return f"agent {claim.agent_id}" + ("" if claim.agent_name is None else f" ({line_of(claim.agent_name)})")
+
+
 CREDIT_HEADS = ("WHEN", "CREDITS", "BALANCE", "TYPE", "TASK", "WHAT")
 
 

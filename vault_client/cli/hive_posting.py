@@ -20,7 +20,7 @@ from vault_client.cli.hive_door import (
     from_one,
     visiting,
 )
-from vault_client.cli.hive_lines import BID_HEADS, bid_row
+from vault_client.cli.hive_lines import BID_HEADS, agent_of, bid_row
 from vault_client.durations import parse_duration
 from vault_client.errors import VaultClientError
 from vault_client.hive import Hive
@@ -111,7 +111,7 @@ async def accept_claim(visit: Visit, task: TaskArgument, claim: ClaimArgument) -
     """Give your task to the agent that made this bid; all others are turned down."""
     async with visit.open() as hive:
         done = await hive.accept_claim(task, claim)
-    visit.show(done, f"Task {task} is agent {done.claim.agent_id}'s.")
+    visit.show(done, f"Task {task} is {agent_of(done.claim)}'s.")
 
 
 @app.command("reject-claim")
