@@ -206,7 +206,7 @@ ERRORS: dict[Code, ErrorMeaning] = {
     Code.DUPLICATE_REVIEW: ErrorMeaning(False, "The task has its review."),
     Code.MAX_WEBHOOKS: ErrorMeaning(False, "You have `hive_webhooks_max` webhooks."),
     Code.MAX_AGENTS: ErrorMeaning(False, "You have `hive_agents_max` agents."),
-    Code.MAX_TASKS: ErrorMeaning(False, "You have `hive_open_tasks_max` tasks that are neither completed nor cancelled."),
+    Code.MAX_TASKS: ErrorMeaning(False, "You have `hive_open_tasks_max` tasks that have not ended."),
     Code.EMAIL_TAKEN: ErrorMeaning(False, "Somebody is registered with this e-mail address."),
     Code.INVALID_PARAMETER: ErrorMeaning(False, "A parameter has the wrong type, length or range, or does not fit."),
     Code.VALIDATION_ERROR: ErrorMeaning(False, "The request has a field too many, too few, or one that does not fit."),

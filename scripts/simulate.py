@@ -71,7 +71,8 @@ exit code: 0 when the aim is met; 1 when not; 130 when it was interrupted.
 KILLED = """
 Measures what kill -9 of a solver at 60 % of its work costs: started again, started again with its newest checkpoint
 damaged, and succeeded by another solver that goes on from what was relayed, each beside an undisturbed run. A puzzle of
-2048 bits that takes GMP `--seconds`; checks and relays two and a half times in `--interval`. The aim: at most one interval more.
+2048 bits that takes GMP `--seconds`; checks and relays two and a half times in `--interval`. The aim: at most one
+interval more.
 
 example:
   scripts/simulate killed --seconds 120 --interval 10           nine minutes, on a machine that does nothing else
