@@ -13,7 +13,7 @@ SETTINGS = {
     "hive_origins": "https://hive.example",
 }
 
-XSS = "\"'><script src=//evil.example></script><img src=x onerror=alert(1)>{{7*7}}"
+XSS = "\"'><script src=//evil.example></script><img src=x onerror=alert(1)>{{777777*7}}"
 PUBLIC = ["/", "/tasks", "/login", "/register"]
 PRIVATE = [
     "/dashboard",
@@ -50,7 +50,7 @@ def holds_nothing_foreign(page: Page) -> None:
             assert {"nofollow", "noopener"} <= set(held["rel"].split())
     assert "<script>" not in page.html
     assert "evil.example></script>" not in page.html
-    assert "49" not in page.text.replace("149", "")
+    assert "5444439" not in page.text.replace("149", "")
 
 
 async def test_every_page_carries_its_guards(shared_server: Server) -> None:
