@@ -186,6 +186,11 @@ def small(solver: WatchedSolver) -> bool:
     return path.read_bytes()[144:148] == bytes(4)
 
 
+def done_in(checkpoint: Path) -> int:
+    """The squarings that a checkpoint holds."""
+    return int.from_bytes(checkpoint.read_bytes()[68:76], "big")
+
+
 async def test_when_the_newest_checkpoint_is_damaged_the_one_before_leads_to_the_same_proof(
     server: Server, begin: Begin, maker: Maker
 ) -> None:
@@ -198,9 +203,12 @@ async def test_when_the_newest_checkpoint_is_damaged_the_one_before_leads_to_the
         [newest] = solver.checkpoints.glob("*.checkpoint")
         raw = newest.read_bytes()
         newest.write_bytes(raw[:200] + bytes([raw[200] ^ 1]) + raw[201:])
+        before = done_in(previous(solver)[0])
+        assert before < done_in(newest)
         await solver.start()
         await solver.event("checkpoint.refused")
-        assert (await solver.event("assignment.resumed"))["percent"] > 0
+        resumed = await solver.event("assignment.resumed")
+        assert 0 < resumed["percent"] == round(100 * before / SECOND, 1)
         await proved(client, order, answer)
 
 

@@ -175,8 +175,9 @@ async def test_a_killed_worker_is_replaced_in_the_middle_of_its_work(
 async def test_a_banned_solver_keeps_away_until_it_is_over_and_goes_on_with_its_work(
     server: Server, start_solver: StartSolver, maker: Maker
 ) -> None:
-    solver = await start_solver(server, arguments=QUICK)
-    order, answer = maker.order(40_000_000)  # the operator's command takes its time to start
+    # Some seconds of work: it must not be over before the operator's command has started.
+    solver = await start_solver(server, arguments=(*QUICK, "--kernel", "gmpy2"))
+    order, answer = maker.order(40_000_000)
     async with await dial(server.url) as client:
         await submit(client, order)
         await solver.event("assignment.accepted")
@@ -189,6 +190,7 @@ async def test_a_banned_solver_keeps_away_until_it_is_over_and_goes_on_with_its_
         assert "a test" in banned["reason"]
         assert 0 < banned["again_in_s"] <= 3
         assert (await client.take(PuzzleAnswered)).answer == answer
+        await solver.event("solver.connected", count=2)
     assert len(solver.find("solver.connected")) == 2, "it did not knock meanwhile"
     assert len(solver.find("solver.banned")) == 1
 

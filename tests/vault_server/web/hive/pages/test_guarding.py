@@ -45,12 +45,12 @@ def holds_nothing_foreign(page: Page) -> None:
         assert not [name for name in held if name.startswith("on") or name == "style"], (tag, held)
         if tag == "script":
             assert held["src"].startswith("/static/")
-        assert tag not in ("img", "iframe", "object", "style", "base", "embed", "meta") or tag == "meta", tag
+        assert tag not in ("img", "iframe", "object", "style", "base", "embed"), tag
         if tag == "a" and "//" in held.get("href", ""):
             assert {"nofollow", "noopener"} <= set(held["rel"].split())
     assert "<script>" not in page.html
     assert "evil.example></script>" not in page.html
-    assert "5444439" not in page.text.replace("149", "")
+    assert "5444439" not in page.text, "a template has computed what somebody wrote"
 
 
 async def test_every_page_carries_its_guards(shared_server: Server) -> None:
