@@ -200,10 +200,13 @@ def _event(line: bytes) -> Event:
 
 
 class Server(LoggingProcess):
-    """`vault-server serve` on a port of its own and a fresh database file. Settings are given without VAULT_."""
+    """`vault-server serve` on a port of its own and a fresh database file. Settings are given without VAULT_.
+
+    It makes no puzzles of its own unless they say so: those come at moments that nobody foresees, to any solver.
+    """
 
     def __init__(self, folder: Path, settings: dict[str, object], name: str = "server") -> None:
-        super().__init__(name, folder, {"modulus_bits_min": 512} | UNHURRIED | settings)
+        super().__init__(name, folder, {"modulus_bits_min": 512, "trap_share": 0} | UNHURRIED | settings)
         self.database = folder / f"{name}.db"
         self.port = 0
         self.url = ""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -228,6 +230,16 @@ def answer_of(maker: Maker, offer: PuzzleOffered, solver: str) -> SubmitAnswer:
     return SubmitAnswer(assignment=offer.assignment, answer=answer, proof=proof)
 
 
+def let_it_have_taken(server: Server, solver: Identity, seconds: int) -> None:
+    """As if this solver had had its task for so much longer: a tenth of its time is what others get after it."""
+    with closing(sqlite3.connect(server.database, timeout=10)) as connection, connection:
+        changed = connection.execute(
+            "UPDATE task_assignments SET assigned_at = assigned_at - ? WHERE solver_id = ?",
+            (1000 * seconds, solver.fingerprint),
+        )
+        assert changed.rowcount == 1
+
+
 @pytest.mark.parametrize(("share", "is_in_time"), [(0.96, True), (0.2, False)], ids=["nearly done", "far from it"])
 async def test_who_is_second_by_a_little_still_counts_and_who_is_far_behind_stops(
     server: Server, begin: Begin, maker: Maker, share: float, is_in_time: bool
@@ -236,9 +248,12 @@ async def test_who_is_second_by_a_little_still_counts_and_who_is_far_behind_stop
     me = Identity.generate()
     async with await dial(server.url) as client, await dial_solver(server, me) as first:
         second = await begin()
+        second.hold_at(int(share * order.t))
         accepted = await client.ask(order, PuzzleAccepted)
         assert accepted.assigned == 2
         offer = await accept(first)
+        if is_in_time:
+            let_it_have_taken(server, me, seconds=300)
         await until(lambda: second.squarings >= share * order.t)
         verdict = await first.ask(answer_of(maker, offer, me.fingerprint), AnswerTaken)
         assert verdict.verdict == "pending"
@@ -246,10 +261,13 @@ async def test_who_is_second_by_a_little_still_counts_and_who_is_far_behind_stop
         await second.event("assignment.ended", outcome="released")
         if is_in_time:
             await second.event("assignment.late")
+            assert not second.find("assignment.solved")
+            second.let_go()
             await second.event("assignment.solved", proved=True)
             await second.event("assignment.ended", outcome="valid")
             await second.event("standing.changed", reason="valid answer")
         else:
+            second.let_go()
             await asyncio.sleep(0.5)
             assert not second.find("assignment.late")
             assert not second.find("assignment.solved")
@@ -264,14 +282,17 @@ async def test_new_work_is_begun_while_late_work_goes_on_only_if_it_can_wait(
     me = Identity.generate()
     async with await dial(server.url) as client, await dial_solver(server, me) as first:
         second = await begin()
+        second.hold_at(int(0.96 * order.t))
         await client.ask(order, PuzzleAccepted)
         offer = await accept(first)
+        let_it_have_taken(server, me, seconds=300)
         await until(lambda: second.squarings >= 0.96 * order.t)
         await first.ask(answer_of(maker, offer, me.fingerprint), AnswerTaken)
         await second.event("assignment.late")
         next_order, next_answer = wanted(maker, SECOND)
         await proved(client, order, answer)
         await client.ask(next_order, PuzzleAccepted)
+        second.let_go()
         await second.event("assignment.solved", count=2, proved=True)
         await proved(client, next_order, next_answer)
     solved = [event["assignment"] for event in second.find("assignment.solved")]

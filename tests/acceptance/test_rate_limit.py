@@ -45,6 +45,8 @@ from tests.processes import Server
 from vault_server.gateway.arrival import EARLY_PINGS_MAX
 
 LIMIT = 3
+BAN_SECONDS = 12
+"""A ban that is waited for, but outlasts the kill and the start of a server on a loaded machine."""
 PATIENT: dict[str, Any] = {"rate_limit_window": 600, "ban_duration": 600}
 """A window and a ban that outlast every test."""
 
@@ -73,7 +75,7 @@ async def refused_at_hello(server: Server, path: str, me: Identity) -> Handshake
 
 
 async def test_limited_then_banned_then_kept_out_across_kill_9_then_free_again(start_server: StartServer) -> None:
-    server = await start_server(max_requests_per_window=LIMIT, rate_limit_window=600, ban_duration=4)
+    server = await start_server(max_requests_per_window=LIMIT, rate_limit_window=600, ban_duration=BAN_SECONDS)
     me, started_ms = Identity.generate(), time.time() * 1000
     async with await dial(server.url, SOLVER_PATH, me) as peer:
         assert peer.welcome.limits["max_requests_per_window"] == LIMIT
@@ -85,10 +87,10 @@ async def test_limited_then_banned_then_kept_out_across_kill_9_then_free_again(s
         await peer.send(Ping())
         told = await shown_out(peer)
         assert told.retry_after_ms is not None
-        assert 0 < told.retry_after_ms <= 4_000
+        assert 0 < told.retry_after_ms <= 1000 * BAN_SECONDS
     await server.event("request.limited", fingerprint=me.fingerprint)
     banned = await server.event("key.banned", fingerprint=me.fingerprint, cause="rate_limit")
-    assert started_ms + 4_000 <= banned["until"] <= time.time() * 1000 + 4_000
+    assert started_ms <= banned["until"] - 1000 * BAN_SECONDS <= time.time() * 1000
     first = await refused_at_hello(server, SOLVER_PATH, me)
     await server.kill()
     await server.start()

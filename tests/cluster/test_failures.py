@@ -86,7 +86,7 @@ BLOWS: dict[str, list[tuple[int, Blow]]] = {
 async def test_all_that_was_acknowledged_is_answered_once(
     start_cluster: StartCluster, start_solvers: StartSolvers, maker: Maker, blows: list[tuple[int, Blow]]
 ) -> None:
-    cluster = await start_cluster(3)
+    cluster = await start_cluster(3, trap_share=0.01)
     await start_solvers(cluster, SOLVERS)
     answers = 0
     reached = {count: asyncio.Event() for count, _ in blows}

@@ -31,10 +31,12 @@ from vault_solver.state import State
 
 MODULUS, TRAPDOOR = make_modulus(512)
 ENDLESS = 1 << 50
+SECONDS_MAX = 60.0
+"""What takes a second or two here may take so long on a machine that does much else."""
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         while True:
             if holds():
                 return
@@ -47,7 +49,7 @@ class Watched:
         self.pool = Pool(1, self.reports.put_nowait, check_seconds, worker)
 
     async def next(self, *passed_over: type[Report]) -> Report:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while isinstance(report := await self.reports.get(), (Progressed, *passed_over)):
                 pass
             return report

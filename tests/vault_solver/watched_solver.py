@@ -9,7 +9,7 @@ from pathlib import Path
 
 import vault_solver.solver
 from tests.processes import Server, Solver
-from tests.vault_solver.watched_worker import command, squarings_done
+from tests.vault_solver.watched_worker import command, held_by, squarings_done
 from vault_solver.__main__ import main
 from vault_solver.pool import Pool
 
@@ -31,6 +31,14 @@ class WatchedSolver(Solver):
     def squarings(self) -> int:
         """Done so far, by workers that were killed too, those of the checks included."""
         return squarings_done(self.tally)
+
+    def hold_at(self, squarings: int) -> None:
+        """Let the worker stop once it has done so many, until `let_go`; the solver itself goes on listening."""
+        held_by(self.tally).write_text(str(squarings))
+
+    def let_go(self) -> None:
+        """Let it go on."""
+        held_by(self.tally).unlink()
 
 
 if __name__ == "__main__":
