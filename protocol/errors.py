@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import partial
+from typing import Any
 
 
 class ProtocolError(Exception):
@@ -271,3 +273,7 @@ class MessageError(ProtocolError):
         self.message = message
         self.suggestion = suggestion
         self.retry_after_ms = retry_after_ms
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Refusals pass between processes of one server."""
+        return partial(type(self), retry_after_ms=self.retry_after_ms), (self.code, self.message, self.suggestion)

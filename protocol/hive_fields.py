@@ -357,6 +357,10 @@ class Cleared:
     def __repr__(self) -> str:
         return "CLEARED"
 
+    def __reduce__(self) -> str:
+        """There is only one, in each process."""
+        return "CLEARED"
+
 
 CLEARED = Cleared()
 

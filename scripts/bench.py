@@ -145,9 +145,15 @@ async def measure_server(port: int, pid: int, shape: Shape, moduli: list[int]) -
 
 
 def cpu_seconds(pid: int) -> dict[str, float]:
-    """CPU seconds of a process by thread: the event loop's is the one with the process's own number."""
-    threads = psutil.Process(pid).threads()
-    return {"loop" if t.id == pid else f"thread {t.id}": t.user_time + t.system_time for t in threads}
+    """CPU seconds of a server by thread: the event loop's is the one with the process's own number. What another
+    process writes for it is that process's as a whole.
+    """
+    server = psutil.Process(pid)
+    seconds = {"loop" if t.id == pid else f"thread {t.id}": t.user_time + t.system_time for t in server.threads()}
+    for child in server.children():
+        times = child.cpu_times()
+        seconds[f"process {child.pid}"] = times.user + times.system
+    return seconds
 
 
 async def measure_echo(port: int, shape: Shape, payloads: list[bytes]) -> float:

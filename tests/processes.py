@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from protocol.address import KnownServers, parse_address
 from protocol.identity import Identity
 
@@ -231,6 +233,19 @@ class Server(LoggingProcess):
         if self.running:
             await self.terminate()
         await self.start()
+
+    @property
+    def writer(self) -> psutil.Process:
+        """The process that writes the embedded database for it; no other child has its command line."""
+        server = psutil.Process(self.pid)
+        [found] = [child for child in server.children() if child.cmdline() == server.cmdline()]
+        return found
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """The processes that compute for it."""
+        server = psutil.Process(self.pid)
+        return [child for child in server.children() if child.cmdline() != server.cmdline()]
 
     @property
     def authority(self) -> str:

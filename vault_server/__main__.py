@@ -6,9 +6,10 @@ import asyncio
 import gc
 import signal
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 import uvloop
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from protocol.errors import MessageError
 from vault_server import keys, logs
-from vault_server.app import App, serve
+from vault_server.app import App, WriterLost, serve
 from vault_server.core.location import PostgresUrl
 from vault_server.exchange.cipher import WrongMasterKey
 from vault_server.gateway.listener import CannotListen
@@ -28,7 +29,7 @@ from vault_server.storage.opening import is_used
 from vault_server.web.server import CannotServeHttp
 
 SWITCH_SECONDS = 0.001
-"""The interpreter hands its lock over after this: the writer's thread must not wait 5 ms for a busy event loop."""
+"""The interpreter hands its lock over after this: a reader's thread must not wait 5 ms for a busy event loop."""
 
 GARBAGE_THRESHOLD = 20_000
 """Messages make many short-lived objects and hardly a cycle: look for cycles less often than every 700 objects."""
@@ -91,7 +92,7 @@ def serve_command(
         settings = Settings(**given)
     except ValidationError as error:
         _fail(_explain(error), code=2)
-    logs.configure(log_format, settings.node)  # type: ignore[arg-type]
+    begin_to_log = partial(logs.configure, cast("logs.LogFormat", log_format), settings.node)
     try:
         _check_ports(settings)
         # The database file decides whether a master key may be made, so keys come before the database is opened.
@@ -99,16 +100,18 @@ def serve_command(
         master_keys, is_new_key = keys.load_master_keys(settings.files, settings.master_key, is_used=used)
         identity, is_new_identity = keys.load_identity(settings.files, is_used=used)
         app = App(settings, identity, master_keys)
+        gc.set_threshold(GARBAGE_THRESHOLD)
+        app.fork(begin_to_log)
     except (keys.KeyFileError, StorageError, CannotListen, CannotServeHttp) as error:
         _fail(str(error))
     made = [keys.master_key_path(settings.files)] * is_new_key
     made += [keys.identity_path(settings.files)] * is_new_identity
+    begin_to_log()  # its thread must not be there before the fork
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
-    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         uvloop.run(_run(app, made))
-    except (StorageError, CannotListen, CannotServeHttp, MessageError) as error:
+    except (StorageError, CannotListen, CannotServeHttp, MessageError, WriterLost) as error:
         _fail(str(error))
     except WrongMasterKey as error:
         _fail(f"{error}: {settings.database} was written with another master key; bring that key back")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -22,13 +24,14 @@ from vault_server.core.operation import (
     Gauge,
     JobDue,
     LogEvent,
+    MasterKeyMade,
     Relay,
     System,
-    Transaction,
 )
 from vault_server.core.tally import Tally
 from vault_server.dispatch.alarm import Alarm
 from vault_server.dispatch.dispatcher import Dispatcher
+from vault_server.dispatch.errand import Errand, binder
 from vault_server.dispatch.heartbeat import BAN, Heartbeat
 from vault_server.dispatch.jobs import Jobs
 from vault_server.dispatch.pump import Pump
@@ -36,7 +39,8 @@ from vault_server.dispatch.router import Router
 from vault_server.exchange import bans, housekeeping, outbox, presence, rekeying
 from vault_server.exchange.admission import Admission
 from vault_server.exchange.cipher import Cipher
-from vault_server.exchange.master_keys import KeyStore, agree_on_master_keys
+from vault_server.exchange.master_keys import KeyStore, adopt_hash_key
+from vault_server.exchange.rekeying import AgreeOnMasterKeys
 from vault_server.exchange.server_identity import agree_on_identity
 from vault_server.gateway import account_watch
 from vault_server.gateway.account_watch import AccountWatch
@@ -49,7 +53,9 @@ from vault_server.gateway.pace import Pace
 from vault_server.metrics import Live, Metrics
 from vault_server.settings import Settings
 from vault_server.storage.counted import CountedDatabase
+from vault_server.storage.database import Work
 from vault_server.storage.opening import open_database
+from vault_server.storage.sqlite import SqliteDatabase
 from vault_server.systems.hive.records import Parts as HiveParts
 from vault_server.systems.hive.system import hive
 from vault_server.systems.subnet.records import Parts as SubnetParts
@@ -80,15 +86,15 @@ class App:
         self._master_keys = master_keys
         self._cipher = Cipher.of(master_keys.read(), self._clock.random_bytes)
         self._tally = Tally()
-        database = open_database(settings.database, settings.database_connections_max)
-        self._database = CountedDatabase(database, self._tally)
+        self._file_or_cluster = open_database(settings.database, settings.database_connections_max)
+        self._database = CountedDatabase(self._file_or_cluster, self._tally)
         own = Caller(identity.fingerprint, identity.hotkey, Endpoint.SERVER, "")
         systems = compose(settings, self._cipher, master_keys, self._clock, own)
         pushes = {push.kind: push for system in systems for push in system.pushes}
         operations = [outbox.ACKNOWLEDGE, *(operation for system in systems for operation in system.operations)]
-        router = Router(operations)
+        self._router = Router(operations)
         self.pump = Pump(settings, self._database, pushes, self._tally)
-        self._dispatcher = Dispatcher(settings, self._clock, self._database, router, self._carry_out)
+        self._dispatcher = Dispatcher(settings, self._clock, self._database, self._router, self._carry_out)
         self.replaced = asyncio.Event()
         """Set when another server has taken this node's name: two of one name must not both serve."""
         self._heartbeat = Heartbeat(
@@ -126,6 +132,19 @@ class App:
         self.control = Control(settings, desk, logs.recent)
         self._desk = Desk(settings, self._clock, self._dispatcher, accounts, admission.accounts, self.listener.place)
         self.web = self._web([gauge for system in systems for gauge in system.gauges])
+
+    def fork(self, begin: Callable[[], None]) -> None:
+        """Have a process of its own write to an embedded database; `begin` is called there first.
+
+        Before the first thread, so before `start`; without it a thread writes. Raises StorageError.
+        """
+        if isinstance(self._file_or_cluster, SqliteDatabase):
+            self._file_or_cluster.fork(self.pump.lookout, binder(self._router), begin)
+
+    @property
+    def writer_lost(self) -> asyncio.Future[str] | None:
+        """Done, with the reason, when the process that writes has ended by itself."""
+        return self._file_or_cluster.lost if isinstance(self._file_or_cluster, SqliteDatabase) else None
 
     async def start(self) -> None:
         """Raises StorageError, WrongMasterKey, CannotListen, CannotServeHttp; whatever was started is stopped then."""
@@ -173,16 +192,15 @@ class App:
         )
 
     async def _agree_with_the_database(self) -> None:
-        now_ms = self._clock.now_ms()
-
-        def agree(tx: Transaction) -> None:
-            agree_on_master_keys(tx, self._cipher, now_ms)
-            if self._database.is_shared:
-                agree_on_identity(tx, self.identity.hotkey)
-
-        [outcome] = await self._database.transact([agree])
-        if outcome.error is not None:
-            raise outcome.error
+        order = AgreeOnMasterKeys()
+        operation = self._router.route(SERVER, order)
+        works: list[Work] = [Errand(SERVER, order, self._clock.now_ms(), None, operation)]
+        if self._database.is_shared:
+            works.append(partial(agree_on_identity, hotkey=self.identity.hotkey))
+        for outcome in await self._database.transact(works):
+            if outcome.error is not None:
+                raise outcome.error
+        await self._database.read(partial(adopt_hash_key, cipher=self._cipher))
 
     def _carry_out(self, effects: list[Effect]) -> None:
         """What a committed batch wants done."""
@@ -196,6 +214,8 @@ class App:
                 self._jobs.add(effect)
             elif isinstance(effect, BanChanged) and self.listener.guard.ban_changed(effect):
                 self._database.hint(BAN)
+            elif isinstance(effect, MasterKeyMade):
+                self._cipher.add(effect.version, effect.key)
             elif isinstance(effect, AccountChanged):
                 self._accounts.changed(effect.account)
                 self._database.hint(account_watch.HINT + effect.account)
@@ -239,8 +259,12 @@ def compose(settings: Settings, cipher: Cipher, master_keys: KeyStore, clock: Cl
     ]
 
 
+class WriterLost(Exception):
+    """The process that writes has ended by itself; the message says how."""
+
+
 async def serve(app: App, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    """Run until `stop` is set, then drain. `ready` is called once connections are accepted."""
+    """Run until `stop` is set, then drain. `ready` is called once connections are accepted. Raises WriterLost."""
     await app.start()
     try:
         ready()
@@ -252,16 +276,28 @@ async def serve(app: App, stop: asyncio.Event, ready: Callable[[], None]) -> Non
             server_key=app.identity.hotkey,
             database=str(app.settings.database),
         )
-        await _either(stop, app.replaced)
+        await _any_of(stop.wait(), app.replaced.wait(), _lost(app))
         logger.info("server.draining")
     finally:
         await app.stop()
     logger.info("server.stopped")
 
 
-async def _either(*events: asyncio.Event) -> None:
-    """Until one of them is set."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
+async def _lost(app: App) -> None:
+    """Until nothing can be written any more. Raises WriterLost."""
+    if app.writer_lost is None:
+        await asyncio.get_running_loop().create_future()
+        return
+    reason = await asyncio.shield(app.writer_lost)
+    logger.error("writer.died", reason=reason)
+    raise WriterLost(f"the database's writer is gone ({reason}); start the server again: what was acknowledged is kept")
+
+
+async def _any_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Until one of them is over. Raises what that one raises."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
         task.cancel()
+    for task in done:
+        task.result()

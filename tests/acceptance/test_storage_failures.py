@@ -39,11 +39,17 @@ def fill_disk(server: Server) -> None:
     server.errors_expected |= EXPECTED
     size = server.database.with_name(server.database.name + "-wal").stat().st_size
     assert size > 4 * server.log_path.stat().st_size, "the log itself must still have room"
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    limit(server, size)
 
 
 def free_disk(server: Server) -> None:
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    limit(server, resource.RLIM_INFINITY)
+
+
+def limit(server: Server, size: int) -> None:
+    """No file of the server, nor of the process that writes for it, may be larger."""
+    for pid in (server.pid, server.writer.pid):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 async def test_while_the_disk_is_full_requests_are_refused_and_nothing_acknowledged_is_lost(
@@ -131,7 +137,7 @@ async def test_a_log_that_cannot_be_written_either_stops_no_work(server: Server,
     order, right = maker.order(COMPUTED)
     async with await dial(server.url) as client, await dial_solver(server) as solver:
         fill_disk(server)
-        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        limit(server, 1)
         for _ in range(100):  # more lines than any buffer holds
             await refused_message(client, maker.order()[0], Code.UNAVAILABLE)
         await client.ask(Ping(), Pong)

@@ -52,19 +52,14 @@ async def prove(client: Dialled, solver: Dialled, maker: Maker) -> int:
     return answer
 
 
-def workers_of(server: Server) -> list[psutil.Process]:
-    found: list[psutil.Process] = psutil.Process(server.pid).children()
-    return found
-
-
 @pytest.fixture
 async def story(server: Server, maker: Maker) -> Story:
     me = Identity.generate()
     client, solver = await dial(server.url, identity=me), await dial_solver(server)
-    assert workers_of(server) == [], "nothing was to be judged yet"
+    assert server.workers == [], "nothing was to be judged yet"
     answer = await prove(client, solver, maker)
     assert (await client.take(PuzzleAnswered)).answer == answer
-    [worker] = workers_of(server)
+    [worker] = server.workers
     os.kill(worker.pid, signal.SIGSTOP)
     return Story(server, maker, me, client, solver, worker)
 
@@ -82,12 +77,12 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_proof_costs_nobody_any
     story.worker.kill()
     await answered(story.server, story.client, answer)
     await story.server.event("worker.died", pid=story.worker.pid, exit_code=-signal.SIGKILL)
-    assert story.worker not in workers_of(story.server)
+    assert story.worker not in story.server.workers
 
 
 async def test_a_killed_server_leaves_no_worker_and_judges_after_its_start(story: Story) -> None:
     answer = await story.prove()
-    workers = workers_of(story.server)
+    workers = story.server.workers
     await story.server.kill()
     _, left = psutil.wait_procs(workers, timeout=GONE_SECONDS_MAX)
     assert left == []
@@ -98,7 +93,7 @@ async def test_a_killed_server_leaves_no_worker_and_judges_after_its_start(story
 
 async def test_a_server_that_drains_leaves_no_worker_and_loses_nothing(story: Story) -> None:
     answer = await story.prove()
-    workers = workers_of(story.server)
+    workers = story.server.workers
     assert await story.server.terminate() == 0
     assert not any(worker.is_running() for worker in workers)
     await story.server.restart()

@@ -137,7 +137,15 @@ class AccountChanged(NamedTuple):
     account: str
 
 
-Effect = LogEvent | Relay | JobDue | BanChanged | AccountChanged
+@dataclass(frozen=True, slots=True)
+class MasterKeyMade:
+    """Values will be sealed with this version of the master key: whoever reads them has to know it."""
+
+    version: int
+    key: bytes = field(repr=False)
+
+
+Effect = LogEvent | Relay | JobDue | BanChanged | AccountChanged | MasterKeyMade
 
 
 def log(tx: Transaction, event: str, **fields: Any) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from protocol.errors import MessageError
 from vault_server.clock import Clock
-from vault_server.core.operation import SERVER, Transaction
+from vault_server.core.operation import SERVER
 from vault_server.dispatch.dispatcher import Dispatcher
 from vault_server.exchange import deadlines
 from vault_server.storage.database import Database, StorageError
@@ -98,9 +98,7 @@ class Alarm:
         self._present_ms = now_ms
 
     async def _carry_out(self, name: str, subject: str) -> bool:
-        def guard(tx: Transaction) -> bool:
-            return deadlines.take(tx, name, subject, self._clock.now_ms())
-
+        guard = partial(deadlines.take, name=name, subject=subject, now_ms=self._clock.now_ms())
         try:
             await self._dispatcher.call(SERVER, self._orders[name](subject), guard)
         except MessageError as refusal:
@@ -111,10 +109,7 @@ class Alarm:
 
     async def _postpone(self, name: str, subject: str, by_ms: int) -> None:
         due_ms = self._clock.now_ms() + by_ms
-
-        def work(tx: Transaction) -> None:
-            deadlines.postpone(tx, name, subject, due_ms)
-
+        work = partial(deadlines.postpone, name=name, subject=subject, due_ms=due_ms)
         await self._database.transact([work])
 
     async def _pause_ms(self) -> int:

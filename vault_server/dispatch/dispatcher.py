@@ -19,7 +19,8 @@ import structlog
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
 from vault_server.clock import Clock
-from vault_server.core.operation import Caller, Effect, Operation, Reader, Refusal, Transaction
+from vault_server.core.operation import Caller, Effect, Operation, Reader, Refusal
+from vault_server.dispatch.errand import Errand, Guard
 from vault_server.dispatch.lanes import Lanes
 from vault_server.dispatch.router import Router
 from vault_server.dispatch.turns import Turns
@@ -44,9 +45,12 @@ class _Waiting:
     caller: Caller
     order: Any
     done: Done
-    guard: Callable[[Transaction], bool] | None
+    guard: Guard | None
     since: float = 0.0
     """When it was put in line, on the event loop's clock."""
+
+    def errand(self, now_ms: int) -> Errand:
+        return Errand(self.caller, self.order, now_ms, self.guard, self.operation)
 
 
 class Dispatcher:
@@ -100,9 +104,7 @@ class Dispatcher:
             self._checkers.shutdown()
             self._checkers = None
 
-    def submit(
-        self, caller: Caller, order: Any, done: Done, guard: Callable[[Transaction], bool] | None = None
-    ) -> None:
+    def submit(self, caller: Caller, order: Any, done: Done, guard: Guard | None = None) -> None:
         """Have an order carried out. Raises MessageError when that can be said at once.
 
         `guard` runs first in the order's transaction; when it says False nothing happens and the reply is None.
@@ -117,7 +119,7 @@ class Dispatcher:
         else:
             self._check_first(waiting)
 
-    async def call(self, caller: Caller, order: Any, guard: Callable[[Transaction], bool] | None = None) -> Any:
+    async def call(self, caller: Caller, order: Any, guard: Guard | None = None) -> Any:
         """Give an order and wait for its reply. Raises MessageError."""
         answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
 
@@ -200,7 +202,7 @@ class Dispatcher:
         waited = asyncio.get_running_loop().time() - batch[0].since
         if self._database.is_shared and waited > LINE_SECONDS_MAX:
             return [Outcome(error=StorageError(f"all connections to the database were busy for {waited:.0f} s"))]
-        return await self._database.transact([_work(waiting, now_ms) for waiting in batch])
+        return await self._database.transact([waiting.errand(now_ms) for waiting in batch])
 
     def _conclude(self, batch: list[_Waiting], result: list[Outcome] | Exception) -> None:
         outcomes = [Outcome(error=result) for _ in batch] if isinstance(result, Exception) else result
@@ -268,15 +270,6 @@ def _draining() -> Refusal:
     return Refusal(
         Code.DRAINING, "The server is stopping.", "Connect again in a moment.", retry_after_ms=RETRY_AFTER_MS
     )
-
-
-def _work(waiting: _Waiting, now_ms: int) -> Callable[[Transaction], Any]:
-    def work(tx: Transaction) -> Any:
-        if waiting.guard is not None and not waiting.guard(tx):
-            return None
-        return waiting.operation.handler(tx, waiting.caller, waiting.order, now_ms)
-
-    return work
 
 
 def release_the_gil_in_gmpy2() -> None:

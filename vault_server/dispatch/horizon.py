@@ -48,6 +48,10 @@ class Horizon:
             is_first = self._marks.pop().is_first  # the later one stands for both
         self._marks.append(_Mark(running_to, seq, time.monotonic(), is_first))
 
+    def is_handled(self, seq: int) -> bool:
+        """Whether this one needs no looking at any more."""
+        return seq <= self.floor or seq in self.handled
+
     def settle(self, oldest: int, present: Iterable[int]) -> bool:
         """Everything above the floor has been handled, in views in which all transactions before `oldest` were over;
         `present` is what there was. Whether what had begun before the start is over with that.

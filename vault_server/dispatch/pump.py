@@ -1,8 +1,8 @@
 """Outbox rows -> whoever is connected. A row is sent once on each connection, until it is gone.
 
-New rows are read and rendered right behind the commit that adds them, in the writer's thread, or else in a reader's, in
-order. A connection that joins, or that has `push_window` pushes unacknowledged, is served from its own backlog: rows
-after the last it was sent.
+New rows are read and rendered right behind the commit that adds them, by a lookout beside the writer (lookout.py), or
+else in a reader's thread, in order. A connection that joins, or that has `push_window` pushes unacknowledged, is served
+from its own backlog: rows after the last it was sent.
 
 Where several write at once, a row may appear behind one with a higher number. So rows are read from a floor on, below
 which none can appear any more (horizon.py), and those that were handled before are left out. Other nodes are told by a
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -24,6 +24,7 @@ from vault_server.core.operation import Endpoint, Push, Reader, Row
 from vault_server.core.tally import Tally
 from vault_server.dispatch.horizon import Horizon
 from vault_server.dispatch.line import Line, Subscriber
+from vault_server.dispatch.lookout import Key, Lookout, Pushed, Seen, pushed
 from vault_server.exchange import outbox
 from vault_server.settings import Settings
 from vault_server.storage.database import Database, StorageError
@@ -38,10 +39,7 @@ BACKLOGS_A_TURN = 2
 """Connections whose backlog is read before new rows are looked at again."""
 
 
-Rendered = tuple[Row, Message | None]
-
-Seen = tuple[Sequence[Row], list[Rendered], tuple[int, int]]
-"""Rows above some number, those of them that are new and that somebody connected waits for, and `outbox.running`."""
+Rendered = tuple[Pushed, Message | None]
 
 
 class Pump:
@@ -54,14 +52,15 @@ class Pump:
         self._database = database
         self._pushes = pushes
         self._tally = tally or Tally()
-        self._lines: dict[tuple[str, str], list[Line]] = {}
+        self._lines: dict[Key, list[Line]] = {}
         self._by_subscriber: dict[Subscriber, Line] = {}
         self._behind: dict[Line, None] = {}
         self._horizon = Horizon()
         self._has_foreign = False
         self._has_own = False
         self._seen: deque[Seen | None] = deque()
-        self._seen_to = 0
+        self.lookout = Lookout(pushes)
+        self.lookout.saw = self._seen.append
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
 
@@ -70,9 +69,9 @@ class Pump:
         if self._runner is None:
             self._seen.clear()
             self._horizon.begin(*await self._database.read(_beginning))
-            self._seen_to = self._horizon.floor
+            self.lookout.begin(self._horizon.floor)
             await self._send_new()
-            self._database.listen(self._look)
+            self._database.listen(self.lookout)
             self._runner = asyncio.create_task(self._run(), name="pump")
 
     async def stop(self) -> None:
@@ -96,7 +95,9 @@ class Pump:
         """Send this connection all that waits for the receiver, and what comes."""
         line = Line(subscriber, receiver, endpoint)
         self._by_subscriber[subscriber] = line
-        self._lines.setdefault((receiver, endpoint.value), []).append(line)
+        key = (receiver, endpoint.value)
+        self._lines.setdefault(key, []).append(line)
+        self.lookout.joined(key)
         self._behind[line] = None
         self._wake.set()
 
@@ -109,6 +110,7 @@ class Pump:
         self._lines[key].remove(line)
         if not self._lines[key]:
             del self._lines[key]
+            self.lookout.left(key)
         self._behind.pop(line, None)
 
     def acknowledged(self, subscriber: Subscriber, seq: int) -> None:
@@ -153,25 +155,41 @@ class Pump:
             seen = self._seen.popleft() if self._seen else None
             if seen is None:
                 seen = await self._database.read(partial(self._read_new, seq=seq))
-            rows, rendered, (running_from, running_to) = seen
+            running_from, running_to = seen.running
             oldest = running_from if oldest is None else oldest
-            for row, message in rendered:
-                self._hand_out(row, message)
-            if rows:
-                present.update(row["seq"] for row in rows)
-                seq = max(seq, rows[-1]["seq"])
+            for row in seen.rows:
+                self._hand_out(row, seen)
+            if seen.rows:
+                present.update(row.seq for row in seen.rows)
+                seq = max(seq, seen.rows[-1].seq)
                 self._horizon.saw(seq, running_to)
-            if len(rows) < outbox.BATCH and not self._seen:
+            if len(seen.rows) < outbox.BATCH and not self._seen:
                 break
         if self._horizon.settle(oldest, present):
             self._read_all_again()
 
-    def _hand_out(self, row: Row, message: Message | None) -> None:
-        for line in self._lines.get((row["receiver"], row["endpoint"]), ()):
-            if not line.is_behind:
-                self._send(line, row, message)
-            elif row["seq"] <= line.last_seq and row["seq"] not in line.sent:
-                line.last_seq = row["seq"] - 1  # its backlog had been read beyond, and is read again from here
+    def _hand_out(self, row: Pushed, seen: Seen) -> None:
+        lines = self._lines.get((row.receiver, row.endpoint))
+        if self._horizon.is_handled(row.seq):
+            return
+        if lines is None:
+            self._has_foreign = True
+            return
+        for line in lines:
+            if row.seq in line.sent:
+                continue
+            if line.is_behind or row.seq not in seen.messages:  # who has come since it was looked at reads it himself
+                self._read_again(line, row.seq)
+            else:
+                self._send(line, row, seen.messages[row.seq])
+
+    def _read_again(self, line: Line, seq: int) -> None:
+        """Its backlog is read from there on, if it has been read beyond."""
+        line.last_seq = min(line.last_seq, seq - 1)
+        if not line.is_behind:
+            line.is_behind = True
+            self._behind[line] = None
+            self._wake.set()
 
     def _read_all_again(self) -> None:
         """Who joined while transactions from before the start were under way may have been read to beyond a push."""
@@ -186,23 +204,12 @@ class Pump:
             self._has_foreign = False
             self._database.hint(HINT)
 
-    def _look(self, reader: Reader) -> None:
-        """What a commit has added, in the writer's thread. What fails here is read, and complained of, in `_run`."""
-        seen: Seen | None = None
-        with suppress(Exception):
-            seen = self._read_new(reader, max(self._seen_to, self._horizon.floor))
-            if seen[0]:
-                self._seen_to = seen[0][-1]["seq"]
-        self._seen.append(seen)
-
     def _read_new(self, reader: Reader, seq: int) -> Seen:
-        running = outbox.running(reader)
-        rows = outbox.since(reader, seq)
-        lines = self._lines  # read from other threads: membership only, and a miss is made good by join()
-        new = [row for row in rows if row["seq"] not in self._horizon.handled]
-        wanted = [row for row in new if (row["receiver"], row["endpoint"]) in lines]
-        self._has_foreign = self._has_foreign or len(wanted) < len(new)
-        return rows, self._render(reader, wanted), running
+        return self.lookout.read(reader, seq, self._is_wanted)
+
+    def _is_wanted(self, row: Row) -> bool:
+        """Asked in other threads: membership only, and a miss is made good by join()."""
+        return (row["receiver"], row["endpoint"]) in self._lines and not self._horizon.is_handled(row["seq"])
 
     async def _send_backlogs(self) -> None:
         """A few connections' backlogs, then what is new has its turn again."""
@@ -219,48 +226,37 @@ class Pump:
             self._behind.pop(line, None)  # until it acknowledges
             return
         count = room + sum(seq > line.last_seq for seq in line.sent)
-        rows, rendered = await self._database.read(partial(self._read_backlog, line=line, count=count))
+        found, rendered = await self._database.read(partial(self._read_backlog, line=line, count=count))
         for row, message in rendered:
-            line.last_seq = max(line.last_seq, row["seq"])
+            line.last_seq = max(line.last_seq, row.seq)
             self._send(line, row, message)
         # What was added since _send_new is in this snapshot, or comes with the next _send_new: nothing is missed.
-        line.is_behind = len(rows) == count
+        line.is_behind = found == count
         if not line.is_behind or len(line.unacknowledged) >= self._window:
             self._behind.pop(line, None)
 
-    def _read_backlog(self, reader: Reader, line: Line, count: int) -> tuple[Sequence[Row], list[Rendered]]:
+    def _read_backlog(self, reader: Reader, line: Line, count: int) -> tuple[int, list[Rendered]]:
         rows = outbox.of_receiver(reader, line.receiver, line.endpoint, line.last_seq, count)
-        return rows, self._render(reader, [row for row in rows if row["seq"] not in line.sent])
+        unsent = [row for row in rows if row["seq"] not in line.sent]
+        return len(rows), [(pushed(row), self.lookout.message(reader, row)) for row in unsent]
 
-    def _render(self, reader: Reader, rows: Sequence[Row]) -> list[Rendered]:
-        return [(row, self._message(reader, row)) for row in rows]
-
-    def _message(self, reader: Reader, row: Row) -> Message | None:
-        try:
-            return self._pushes[row["kind"]].render(reader, row)
-        except StorageError:
-            raise
-        except Exception as error:  # one row that cannot be shown must not hold up all others
-            logger.error("push.failed", seq=row["seq"], kind=row["kind"], exc_info=error)
-            return None
-
-    def _send(self, line: Line, row: Row, message: Message | None) -> None:
-        seq: int = row["seq"]
+    def _send(self, line: Line, row: Pushed, message: Message | None) -> None:
+        seq = row.seq
         if seq in line.sent:
             return
         line.note(seq, self._horizon.floor)
         if message is None:
             return
-        if not row["standing"]:
-            revokes = self._pushes[row["kind"]].revokes
+        if not row.standing:
+            revokes = self._pushes[row.kind].revokes
             line.unacknowledged[seq] = () if revokes is None else tuple(revokes(message))
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True
-        self._tally.pushed[row["kind"]] += 1
-        grants = self._pushes[row["kind"]].grants
+        self._tally.pushed[row.kind] += 1
+        grants = self._pushes[row.kind].grants
         if grants is not None:
             line.subscriber.grant(grants(message))
-        if not row["standing"]:
+        if not row.standing:
             line.subscriber.grant((outbox.acknowledgement(seq),))
         line.subscriber.push(seq, message)
 

@@ -25,6 +25,10 @@ class Router:
             raise _wrong_endpoint(order, caller.endpoint, sorted(operation.callers) if operation else [])
         return operation
 
+    def operation_of(self, order: Any) -> Operation:
+        """Of an order whose caller may give it."""
+        return self._operations[type(order)]
+
 
 def _wrong_endpoint(order: Any, endpoint: Endpoint, allowed: Sequence[Endpoint]) -> Refusal:
     shape = getattr(order, "SHAPE", None)

@@ -7,15 +7,15 @@ opens no file and no other socket, and ends when its server does, however that e
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pickle
-import signal
 import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO
+
+from vault_server.descendant import end_with_parent, ignore_signals
 
 HEADER_BYTES = 4
 SOCKET = 0
@@ -25,8 +25,6 @@ NICE = 10
 """Where there is no such priority: a tenth of what another program gets."""
 KILL_ME_FIRST = 500
 """Where memory runs out: a worker is replaced, the server is not."""
-
-PR_SET_PDEATHSIG = 1
 
 
 def frame(value: Any) -> bytes:
@@ -50,19 +48,6 @@ def main() -> None:
                 is_new = False
                 send(frame(give_way() if sys.argv[1:] == [IDLE_PRIORITY] else ""))
             send(carry_out(task))
-
-
-def ignore_signals() -> None:
-    """Ctrl-C and the service manager's SIGTERM reach the whole group; the server decides."""
-    for group_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(group_signal, signal.SIG_IGN)
-
-
-def end_with_parent() -> None:
-    """Have the kernel end this process with its server, in the middle of a computation too. Elsewhere than on Linux it
-    ends at its next look at the socket."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def offer_to_be_killed() -> None:

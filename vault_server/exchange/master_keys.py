@@ -53,7 +53,8 @@ def agree_on_master_keys(tx: Transaction, cipher: Cipher, now_ms: int) -> None:
         cipher.verify(row["version"], row["check_value"])
     if not rows:
         begin_using(tx, cipher, cipher.version, now_ms)
-    _agree_on_hash_key(tx, cipher)
+    if not adopt_hash_key(tx, cipher):
+        keep_hash_key(tx, cipher)
 
 
 def begin_using(tx: Transaction, cipher: Cipher, version: int, now_ms: int) -> None:
@@ -72,10 +73,11 @@ def keep_hash_key(tx: Transaction, cipher: Cipher) -> None:
     tx.run(q.set_meta, name=_HASH_KEY, value=sealed.hex())
 
 
-def _agree_on_hash_key(tx: Transaction, cipher: Cipher) -> None:
-    row = tx.one(q.meta, name=_HASH_KEY)
+def adopt_hash_key(reader: Reader, cipher: Cipher) -> bool:
+    """Hash with the key that the database holds, for who has not agreed himself. Whether there is one yet."""
+    row = reader.one(q.meta, name=_HASH_KEY)
     if row is None:
-        keep_hash_key(tx, cipher)
-        return
+        return False
     sealed = bytes.fromhex(row["value"])
     cipher.hash_key = cipher.open(sealed, table="meta", row=_HASH_KEY, column="value", owner=_HASH_KEY_OWNER)
+    return True

@@ -17,6 +17,7 @@ from protocol.errors import Code
 from vault_server.core.operation import (
     Caller,
     Endpoint,
+    MasterKeyMade,
     Operation,
     Refusal,
     Report,
@@ -30,6 +31,7 @@ from vault_server.exchange.cipher import KEY_BYTES, Cipher
 from vault_server.exchange.master_keys import (
     KeyStore,
     KeyStoreError,
+    agree_on_master_keys,
     begin_using,
     end_using,
     keep_hash_key,
@@ -43,6 +45,11 @@ ROWS_PER_BATCH = 200
 PAUSE_MS = 25
 """Between two batches, so that at least as much of the writer's time is left to everybody else."""
 RETRY_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class AgreeOnMasterKeys:
+    """The server starts: are the keys given that this database is written with? Raises WrongMasterKey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,10 @@ class Rekeying:
         self._random_bytes = random_bytes
         self._rows_per_batch = rows_per_batch
 
+    def agree_on_master_keys(self, tx: Transaction, _caller: Caller, _order: AgreeOnMasterKeys, now_ms: int) -> None:
+        """Before anything else is read or written."""
+        agree_on_master_keys(tx, self._cipher, now_ms)
+
     def rotate_master_key(
         self, tx: Transaction, _caller: Caller, _order: RotateMasterKey, now_ms: int
     ) -> MasterKeyState:
@@ -95,6 +106,7 @@ class Rekeying:
             raise Refusal(Code.UNAVAILABLE, _sentence(error.problem), _sentence(error.suggestion)) from None
         version = max(kept)
         self._cipher.add(version, kept[version])
+        tx.after(MasterKeyMade(version, kept[version]))
         self._use(tx, version, [newest, *older], now_ms)
         return master_key_state(tx)
 
@@ -225,6 +237,7 @@ def system(
         name="rekeying",
         doors=[],
         operations=[
+            Operation(AgreeOnMasterKeys, itself, rekeying.agree_on_master_keys),
             Operation(RotateMasterKey, frozenset({Endpoint.OPERATOR}), rekeying.rotate_master_key),
             Operation(ResumeRotation, itself, rekeying.resume_rotation),
             Operation(Reencrypt, itself, rekeying.reencrypt),

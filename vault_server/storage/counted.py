@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from vault_server.core.operation import Reader
 from vault_server.core.tally import Tally
-from vault_server.storage.database import Database, Outcome, StorageError, Work
+from vault_server.storage.database import Database, Lookout, Outcome, StorageError, Work
 
 T = TypeVar("T")
 
@@ -59,9 +59,9 @@ class CountedDatabase:
             self.has_failed_to_write = True
         return outcomes
 
-    def listen(self, look: Callable[[Reader], None] | None) -> None:
-        """Have `look` see the committed rows behind every transaction."""
-        self._database.listen(look)
+    def listen(self, lookout: Lookout | None) -> None:
+        """Have `lookout` see the committed rows behind every transaction."""
+        self._database.listen(lookout)
 
     async def read(self, function: Callable[[Reader], T]) -> T:
         """Look at committed rows. Raises StorageError, counted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from vault_server.core.operation import Effect, Reader, Transaction
@@ -24,6 +25,10 @@ class StorageError(Exception):
         self.full = full
         self.in_doubt = in_doubt
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process that writes says so to the one that serves."""
+        return partial(type(self), full=self.full, in_doubt=self.in_doubt), self.args
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -35,6 +40,24 @@ class Outcome:
     value: Any = None
     error: Exception | None = None
     effects: list[Effect] = field(default_factory=list)
+
+
+class Lookout(Protocol):
+    """Looks at what each transaction has added, where it is written: in another thread, or in another process with a
+    copy of its own. Then what `news` and `look` return is pickled.
+    """
+
+    def news(self) -> Any:
+        """In the event loop: what has to be known there of what has happened since the last time."""
+
+    def learn(self, news: Any) -> None:
+        """There, behind the commit and before `look`."""
+
+    def look(self, reader: Reader) -> Any:
+        """There, behind the commit."""
+
+    def saw(self, seen: Any) -> None:
+        """In the event loop, before `transact` returns: what `look` returned; None when it could not."""
 
 
 class Database(Protocol):
@@ -60,10 +83,10 @@ class Database(Protocol):
         Never raises for the database's own troubles: those are the outcomes' StorageError.
         """
 
-    def listen(self, look: Callable[[Reader], None] | None) -> None:
-        """Have `look` see the committed rows behind every transaction, before `transact` returns.
+    def listen(self, lookout: Lookout | None) -> None:
+        """Have `lookout` see the committed rows behind every transaction, before `transact` returns.
 
-        A short cut, in the thread that has just written: it may be left out at any time, and `read` is the truth.
+        A short cut, where their pages are at hand: it may be left out at any time, and `read` is the truth.
         """
 
     async def read(self, function: Callable[[Reader], T]) -> T:

@@ -17,7 +17,7 @@ import psycopg
 from vault_server.core.location import PostgresUrl
 from vault_server.core.operation import Reader
 from vault_server.storage import postgres_schema
-from vault_server.storage.database import Database, Outcome, StorageError, Work
+from vault_server.storage.database import Database, Lookout, Outcome, StorageError, Work
 from vault_server.storage.postgres_hints import Hints
 from vault_server.storage.postgres_session import Session, plain
 from vault_server.storage.postgres_work import carry_out, error_of
@@ -85,7 +85,7 @@ class PostgresDatabase:
         finally:
             self._writing.put_nowait(session)
 
-    def listen(self, look: Callable[[Reader], None] | None) -> None:
+    def listen(self, lookout: Lookout | None) -> None:
         """Nobody looks behind the commit: it would cost each transaction a round trip. `read` is the truth."""
 
     async def read(self, function: Callable[[Reader], T]) -> T:

@@ -13,7 +13,7 @@ from pathlib import Path
 from vault_server.core.operation import Invariant, Query, Reader
 from vault_server.storage.database import StorageError
 from vault_server.storage.schema import SCHEMA_VERSION
-from vault_server.storage.sqlite import BUSY_MS, SqliteTransaction
+from vault_server.storage.sqlite_work import BUSY_MS, SqliteTransaction
 
 NAME_IT = "name the file with --database or VAULT_DATABASE"
 FAULTS_SHOWN = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
@@ -13,7 +14,6 @@ from starlette.routing import BaseRoute, Route
 
 from protocol.errors import Code, MessageError
 from vault_server.clock import Clock
-from vault_server.core.operation import Transaction
 from vault_server.exchange import probe
 from vault_server.storage.counted import CountedDatabase
 from vault_server.storage.database import StorageError
@@ -86,10 +86,7 @@ class Health:
         try:
             await self._database.read(probe.look)
             if self._database.has_failed_to_write:
-                await self._database.prove_writing(self._write)
+                await self._database.prove_writing(partial(probe.write, now_ms=self._clock.now_ms()))
         except StorageError as error:
             return f"the storage fails: {error}"
         return ""
-
-    def _write(self, tx: Transaction) -> None:
-        probe.write(tx, self._clock.now_ms())

@@ -127,30 +127,56 @@ async def test_a_read_looks_at_one_snapshot_while_others_write(database: SqliteD
     assert await numbers(database) == [1, 2]
 
 
+class Watch:
+    """A lookout that is told how often news were asked for, and sees all notes."""
+
+    def __init__(self) -> None:
+        self.asked, self.known = 0, 0
+        self.seen: list[list[tuple[int, int]] | None] = []
+
+    def news(self) -> int:
+        self.asked += 1
+        return self.asked
+
+    def learn(self, news: int) -> None:
+        self.known = news
+
+    def look(self, reader: Reader) -> list[tuple[int, int]]:
+        return [(self.known, row["number"]) for row in reader.all(sql("SELECT number FROM notes"))]
+
+    def saw(self, seen: list[tuple[int, int]] | None) -> None:
+        self.seen.append(seen)
+
+
 async def test_who_listens_sees_what_is_committed_before_the_outcome_is_known(database: SqliteDatabase) -> None:
     await make_notes(database)
-    seen: list[list[int]] = []
-    database.listen(lambda reader: seen.append([row["number"] for row in reader.all(sql("SELECT number FROM notes"))]))
+    watch = Watch()
+    database.listen(watch)
     await committed(database, note(1))
-    assert seen == [[1]]
+    assert watch.seen == [[(1, 1)]]
     await database.transact([note(2), note(1)])
-    assert seen == [[1], [1, 2]]
+    assert watch.seen[1:] == [[(2, 1), (2, 2)]]
     database.listen(None)
     await committed(database, note(3))
-    assert len(seen) == 2
+    assert len(watch.seen) == 2
+
+
+class Vandal(Watch):
+    """Writes where it may only look, and then looks at what is not there."""
+
+    def look(self, reader: Reader) -> list[tuple[int, int]]:
+        reader.all(sql("INSERT INTO notes (number) VALUES (7)"))
+        return [(0, row["number"]) for row in reader.all(sql("SELECT number FROM no_such_table"))]
 
 
 async def test_looking_neither_undoes_a_batch_nor_writes(database: SqliteDatabase) -> None:
     await make_notes(database)
-
-    def look(reader: Reader) -> None:
-        reader.all(sql("INSERT INTO notes (number) VALUES (7)"))
-        reader.all(sql("SELECT 1 FROM no_such_table"))
-
-    database.listen(look)
+    vandal = Vandal()
+    database.listen(vandal)
     await committed(database, note(1))
     await committed(database, note(2))
     assert await numbers(database) == [1, 2]
+    assert vandal.seen == [None, None]
 
 
 async def test_a_read_does_not_see_what_is_not_committed(database: SqliteDatabase) -> None:

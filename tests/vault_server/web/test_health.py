@@ -43,7 +43,7 @@ async def test_a_head_is_answered_like_a_get_without_its_body(shared_server: Ser
 
 
 def limit_files(server: Server, bytes_max: int) -> None:
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (bytes_max, resource.RLIM_INFINITY))
+    resource.prlimit(server.writer.pid, resource.RLIMIT_FSIZE, (bytes_max, resource.RLIM_INFINITY))
 
 
 async def test_a_disk_that_is_full_is_missing_until_there_is_room(server: Server, maker: Maker) -> None:

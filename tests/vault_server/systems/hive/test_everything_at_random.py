@@ -24,7 +24,7 @@ from vault_server.dispatch.router import Router
 from vault_server.exchange.cipher import Cipher
 from vault_server.settings import Settings
 from vault_server.storage.schema import sqlite_script
-from vault_server.storage.sqlite import SqliteTransaction
+from vault_server.storage.sqlite_work import SqliteTransaction
 from vault_server.systems.hive.orders import AppointAdmin, RegisterUser, StartHive
 from vault_server.systems.hive.records import Parts
 from vault_server.systems.hive.system import hive as built

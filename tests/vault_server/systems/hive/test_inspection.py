@@ -29,7 +29,7 @@ from tests.vault_server.systems.hive.test_schema_guard import (
     work,
 )
 from vault_server.storage.schema import schema_text
-from vault_server.storage.sqlite import SqliteTransaction
+from vault_server.storage.sqlite_work import SqliteTransaction
 from vault_server.systems.hive.invariants import INVARIANTS
 from vault_server.systems.hive.reports import explain_hive, hive_counts
 

@@ -12,7 +12,7 @@ from tests.vault_server.systems.vault.harness import Vault
 from tests.vault_server.systems.vault.invariants import violations
 from tests.vault_server.systems.vault.told import BOB, stories, tell
 from vault_server.exchange import invariants as of_the_exchange
-from vault_server.storage.sqlite import SqliteTransaction
+from vault_server.storage.sqlite_work import SqliteTransaction
 from vault_server.systems.vault import invariants as of_the_vault
 
 ALL = [*of_the_exchange.INVARIANTS, *of_the_vault.INVARIANTS]

@@ -1,0 +1,267 @@
+"""The writer as a process of its own: the interpreter has one lock, and the event loop and the writer each need it all.
+
+Forked from the server before its first thread, so it has the same operations, settings and keys without being told. A
+batch goes there pickled; the outcomes come back once they are on disk. All batches that have arrived meanwhile are one
+transaction. It ends with its server, and holds the server's claim on the file until it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import pickle
+import socket
+import sqlite3
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, cast
+
+from vault_server.core.operation import Refusal
+from vault_server.descendant import end_with_parent, ignore_signals
+from vault_server.storage.database import Lookout, Outcome, StorageError, Work
+from vault_server.storage.sqlite_work import CONNECTION, look_out, run_batch, set_up, set_up_writer
+
+BATCHES_MAX = 2
+"""Under way at once: while one is written, the next waits in the socket, so that the writer never waits for it."""
+HEADER_BYTES = 4
+READ_BYTES = 2**20
+
+Bind = Callable[[Work], Work]
+
+
+class _Order(NamedTuple):
+    """What is to be written, and what the lookout there has to know."""
+
+    works: Sequence[Work]
+    is_watched: bool
+    news: Any
+
+
+class _Report(NamedTuple):
+    """What became of each work of each batch, and what was seen behind their commit."""
+
+    batches: list[list[tuple[Any, Exception | None, list[Any]]]]
+    seen: Any
+
+
+class _Waiting(NamedTuple):
+    """A batch under way."""
+
+    answer: asyncio.Future[list[Outcome]]
+    works: int
+    lookout: Lookout | None
+
+
+class WriterProcess(asyncio.Protocol):
+    """The server's side. `lost` is done when the process has ended by itself, with the reason."""
+
+    def __init__(self, pid: int, ours: socket.socket) -> None:
+        self._pid = pid
+        self._socket: socket.socket | None = ours
+        self._transport: asyncio.Transport | None = None
+        self._arrived = bytearray()
+        self._waiting: deque[_Waiting] = deque()
+        self._is_stopping = False
+        self._ended: asyncio.Future[None] | None = None
+        self.lost: asyncio.Future[str] | None = None
+
+    @classmethod
+    def fork(cls, path: Path, lookout: Lookout, bind: Bind, begin: Callable[[], None]) -> WriterProcess:
+        """See `SqliteDatabase.fork`. The file is opened with the first batch."""
+        ours, theirs = socket.socketpair()
+        gc.freeze()  # what both have from here on is not copied by either's collector
+        server = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _live(server, ours, theirs, path, lookout, bind, begin)
+        theirs.close()
+        ours.setblocking(False)
+        return cls(pid, ours)
+
+    async def start(self) -> None:
+        """Take batches."""
+        loop = asyncio.get_running_loop()
+        self._ended, self.lost = loop.create_future(), loop.create_future()
+        await loop.create_unix_connection(lambda: self, sock=self._socket)
+        self._socket = None
+
+    async def transact(self, batch: Sequence[Work], lookout: Lookout | None, news: Any) -> list[Outcome]:
+        """See `storage.database.Database.transact`."""
+        if self._transport is None or self._transport.is_closing():
+            return _gone(len(batch), in_doubt=False)
+        answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._transport.write(_frame(_Order(batch, lookout is not None, news)))
+        self._waiting.append(_Waiting(answer, len(batch), lookout))
+        return await answer
+
+    async def stop(self) -> None:
+        """Done when the process has closed the file and ended. Safe twice, and without `start`."""
+        self._is_stopping = True
+        unused, self._socket = self._socket, None
+        if unused is not None:
+            unused.close()
+            await asyncio.to_thread(_reap, self._pid)
+        elif self._ended is not None:
+            if self._transport is not None and self._transport.can_write_eof():
+                with suppress(OSError):
+                    self._transport.write_eof()
+            await self._ended
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is the loop's."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a report."""
+        self._arrived += data
+        for raw in _whole_frames(self._arrived):
+            self._take_in(pickle.loads(raw))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The process has ended, or is about to."""
+        for waiting in self._waiting:
+            if not waiting.answer.done():
+                waiting.answer.set_result(_gone(waiting.works, in_doubt=True))
+        self._waiting.clear()
+        reaping = asyncio.get_running_loop().run_in_executor(None, _reap, self._pid)
+        reaping.add_done_callback(self._reaped)
+
+    def _take_in(self, report: _Report) -> None:
+        answered = [self._waiting.popleft() for _ in report.batches]
+        lookout = answered[-1].lookout
+        if lookout is not None:
+            lookout.saw(report.seen)
+        for waiting, results in zip(answered, report.batches, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result([Outcome(*result) for result in results])
+
+    def _reaped(self, reaping: asyncio.Future[str]) -> None:
+        assert self._ended is not None, "it was started"
+        assert self.lost is not None, "it was started"
+        if not self._is_stopping and not self.lost.done():
+            self.lost.set_result(reaping.result())
+        self._ended.set_result(None)
+
+
+def _gone(works: int, *, in_doubt: bool) -> list[Outcome]:
+    error = StorageError("the process that writes the database has ended", in_doubt=in_doubt)
+    return [Outcome(error=error) for _ in range(works)]
+
+
+def _reap(pid: int) -> str:
+    """How it ended."""
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return f"process {pid} ended with exit code {code}"
+
+
+def _frame(value: Any) -> bytes:
+    raw = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return len(raw).to_bytes(HEADER_BYTES, "big") + raw
+
+
+def _whole_frames(arrived: bytearray) -> Iterator[bytes]:
+    """Those that have arrived whole; they are taken away."""
+    start = 0
+    while len(arrived) >= start + HEADER_BYTES:
+        end = start + HEADER_BYTES + int.from_bytes(arrived[start : start + HEADER_BYTES], "big")
+        if len(arrived) < end:
+            break
+        yield bytes(arrived[start + HEADER_BYTES : end])
+        start = end
+    del arrived[:start]
+
+
+# the process
+
+
+def _live(
+    server: int,
+    ours: socket.socket,
+    theirs: socket.socket,
+    path: Path,
+    lookout: Lookout,
+    bind: Bind,
+    begin: Callable[[], None],
+) -> NoReturn:
+    """All that the process ever does. Whatever its server has prepared for its own end is not this one's."""
+    code = 1
+    try:
+        ours.close()
+        ignore_signals()
+        end_with_parent(server)
+        begin()
+        _write(theirs, path, lookout, bind)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _write(channel: socket.socket, path: Path, lookout: Lookout, bind: Bind) -> None:
+    """Until the server has said that nothing more comes."""
+    raw: sqlite3.Connection | None = None
+    for orders in _arriving(channel):
+        if raw is None:
+            raw = sqlite3.connect(path, **CONNECTION)
+            set_up(raw)
+            set_up_writer(raw)
+        report = _carry_out(raw, orders, lookout, bind)
+        try:
+            channel.sendall(report)
+        except (BrokenPipeError, ConnectionResetError):
+            break  # the server is gone, and whoever waited with it
+    if raw is not None:
+        raw.close()
+
+
+def _arriving(channel: socket.socket) -> Iterator[list[_Order]]:
+    """At least one batch at a time, and whatever else has arrived."""
+    arrived = bytearray()
+    while data := channel.recv(READ_BYTES):
+        arrived += data
+        orders = [pickle.loads(frame) for frame in _whole_frames(arrived)]
+        if orders:
+            yield orders
+
+
+def _carry_out(raw: sqlite3.Connection, orders: list[_Order], lookout: Lookout, bind: Bind) -> bytes:
+    outcomes = run_batch(raw, [bind(work) for order in orders for work in order.works])
+    seen = None
+    for order in orders:
+        if order.is_watched:
+            lookout.learn(order.news)
+    if orders[-1].is_watched:
+        seen = look_out(raw, lookout)
+    each = iter(outcomes)
+    batches = [[next(each) for _ in order.works] for order in orders]
+    return _report(batches, seen)
+
+
+def _report(batches: list[list[Outcome]], seen: Any) -> bytes:
+    for batch in batches:
+        for outcome in batch:
+            if outcome.error is not None and not isinstance(outcome.error, (Refusal, StorageError)):
+                outcome.error = _told(outcome.error)
+    results = [[(outcome.value, outcome.error, outcome.effects) for outcome in batch] for batch in batches]
+    return _frame(_Report(results, seen))
+
+
+def _told(error: Exception) -> Exception:
+    """A defect, for the server's log: its traceback does not travel, so it goes along as text."""
+    story = "".join(traceback.format_exception(error))
+    try:
+        told: Exception = pickle.loads(pickle.dumps(error))
+    except Exception:
+        told = RuntimeError(f"{type(error).__name__}, in the process that writes")
+    told.add_note(story)
+    return told
