@@ -17,7 +17,6 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
@@ -107,9 +106,8 @@ class WriterProcess(asyncio.Protocol):
             unused.close()
             await asyncio.to_thread(_reap, self._pid)
         elif self._ended is not None:
-            if self._transport is not None and self._transport.can_write_eof():
-                with suppress(OSError):
-                    self._transport.write_eof()
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.write_eof()
             await self._ended
 
     # asyncio.Protocol
