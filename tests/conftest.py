@@ -22,8 +22,12 @@ hypothesis.settings.load_profile("house-ci" if os.environ.get("CI") else "here")
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends the run like ctrl-C does: fixtures still take down the processes they started."""
+    """SIGTERM ends the run like ctrl-C does: fixtures still take down the processes they started.
+
+    A run in the background of a script was told to ignore ctrl-C, and would tell so to all that it starts.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 FOLDERS_THAT_WAIT = ("house", "cluster", "acceptance", "simulation", "vault_solver", "vault_client")

@@ -201,7 +201,7 @@ async def test_when_the_newest_checkpoint_is_damaged_the_one_before_leads_to_the
     async with await dial(server.url) as client:
         await client.ask(order, PuzzleAccepted)
         await until(lambda: solver.squarings >= SECOND // 2 and len(previous(solver)) == 1)
-        solver.end_group()
+        await solver.kill_between_checkpoints()
         [newest] = solver.checkpoints.glob("*.checkpoint")
         raw = newest.read_bytes()
         newest.write_bytes(raw[:200] + bytes([raw[200] ^ 1]) + raw[201:])

@@ -41,30 +41,34 @@ def postgres_of_its_own(postgres_to_be_mistreated: Any) -> Postgres:
 
 
 @pytest.fixture
-async def start_cluster(
-    postgres_of_its_own: Postgres, processes: list[LoggingProcess], tmp_path: Path
-) -> AsyncIterator[StartCluster]:
-    """A factory of one cluster."""
+async def balancers() -> AsyncIterator[AsyncExitStack]:
+    """Closed after the processes have ended: a solver that stops hands in what it has, through its balancer."""
     async with AsyncExitStack() as stack:
+        yield stack
 
-        async def start(count: int, **settings: object) -> Cluster:
-            nodes: list[Node] = []
-            front = await stack.enter_async_context(balancer(lambda: [node.port for node in nodes if node.port]))
-            public = {"public_names": f"127.0.0.1:{front.port}"}
-            made = [
-                Node(tmp_path, postgres_of_its_own, f"node-{number + 1}", public | settings) for number in range(count)
-            ]
-            for node in made:
-                node.errors_expected |= EXPECTED
-            processes.extend(made)
-            await made[0].start()
-            for node in made[1:]:
-                node.have_keys_of(made[0])
-            await asyncio.gather(*(node.start() for node in made[1:]))
-            nodes.extend(made)
-            return Cluster(postgres_of_its_own, front, nodes)
 
-        yield start
+@pytest.fixture
+def start_cluster(
+    balancers: AsyncExitStack, processes: list[LoggingProcess], postgres_of_its_own: Postgres, tmp_path: Path
+) -> StartCluster:
+    """A factory of one cluster."""
+
+    async def start(count: int, **settings: object) -> Cluster:
+        nodes: list[Node] = []
+        front = await balancers.enter_async_context(balancer(lambda: [node.port for node in nodes if node.port]))
+        public = {"public_names": f"127.0.0.1:{front.port}"}
+        made = [Node(tmp_path, postgres_of_its_own, f"node-{number + 1}", public | settings) for number in range(count)]
+        for node in made:
+            node.errors_expected |= EXPECTED
+        processes.extend(made)
+        await made[0].start()
+        for node in made[1:]:
+            node.have_keys_of(made[0])
+        await asyncio.gather(*(node.start() for node in made[1:]))
+        nodes.extend(made)
+        return Cluster(postgres_of_its_own, front, nodes)
+
+    return start
 
 
 class StartSolvers(Protocol):

@@ -57,7 +57,21 @@ async def no_push_left(server: Server, identity: Identity) -> None:
                     return
 
 
-async def test_a_puzzle_is_answered_with_progress(solved: Server) -> None:
+async def test_progress_is_told_while_a_puzzle_is_solved(
+    solved: Server, long_puzzle: tuple[Puzzle, int, Ticket]
+) -> None:
+    heard: list[Progress] = []
+    async with connect(solved.url, identity=Identity.generate(), on_progress=heard.append) as vault:
+        task = await vault.submit(t=NEVER, baseg=3, product=long_puzzle[0].modulus)
+        async with asyncio.timeout(30):
+            news = await anext(aiter(task.progress()))
+        await vault.cancel(task.id)
+    assert news.task == task.id
+    assert 0 < news.done < news.total == NEVER
+    assert news in heard
+
+
+async def test_a_puzzle_is_answered_and_its_progress_ends(solved: Server) -> None:
     puzzle, y, _ = make_locked(3 * LONG, 512)
     heard: list[Progress] = []
     async with connect(solved.url, identity=Identity.generate(), on_progress=heard.append) as vault:
@@ -69,7 +83,6 @@ async def test_a_puzzle_is_answered_with_progress(solved: Server) -> None:
     assert (answer.y, answer.judged_by, answer.is_checked) == (y, "proof", True)
     assert answer.proof is not None
     assert len(answer.proof) == proof_bytes(puzzle.squarings, puzzle.modulus)
-    assert seen
     assert all(news.task == task.id and 0 <= news.done <= news.total == 3 * LONG for news in seen)
     assert set(seen) <= set(heard)
 

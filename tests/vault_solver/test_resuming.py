@@ -59,17 +59,6 @@ async def half_way(solver: WatchedSolver) -> int:
     return solver.squarings
 
 
-async def kill_between_checkpoints(solver: WatchedSolver) -> None:
-    """SIGKILL when both checkpoints have their names: while one takes the other's place there is but one."""
-    while True:
-        os.killpg(solver.pid, signal.SIGSTOP)
-        if all(list(solver.checkpoints.glob(ending)) for ending in ("*.checkpoint", "*.previous")):
-            break
-        os.killpg(solver.pid, signal.SIGCONT)
-        await asyncio.sleep(0.005)
-    solver.end_group()
-
-
 async def answered(client: Dialled, answer: int) -> None:
     assert (await client.take(PuzzleAnswered)).answer == answer
 
@@ -113,7 +102,7 @@ async def test_damaged_checkpoints_are_refused_and_the_work_is_done_all_the_same
     async with await dial(server.url) as client:
         await client.ask(puzzle, PuzzleAccepted)
         await half_way(solver)
-        await kill_between_checkpoints(solver)
+        await solver.kill_between_checkpoints()
         for ending in ("*.checkpoint", "*.previous")[:damaged]:
             (path,) = solver.checkpoints.glob(ending)
             raw = path.read_bytes()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +35,23 @@ class WatchedSolver(Solver):
     def squarings(self) -> int:
         """Done so far, by workers that were killed too, those of the checks included."""
         return squarings_done(self.tally)
+
+    async def kill_between_checkpoints(self) -> None:
+        """SIGKILL to it and its worker when there are two checkpoints, each in its place, and no third on its way."""
+        while True:
+            self._stop()
+            if sorted(path.suffix for path in self.checkpoints.iterdir()) == [".checkpoint", ".previous"]:
+                break
+            os.killpg(self.pid, signal.SIGCONT)
+            await asyncio.sleep(0.005)
+        self.end_group()
+
+    def _stop(self) -> None:
+        """SIGSTOP, and wait: each of its threads stops when its system call is done."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        stats = [task / "stat" for task in Path(f"/proc/{self.pid}/task").iterdir()]
+        while any(stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in stats):
+            time.sleep(0.001)
 
     def hold_at(self, squarings: int) -> None:
         """Let the worker stop once it has done so many, until `let_go`; the solver itself goes on listening."""
