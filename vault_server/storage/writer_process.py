@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
-from vault_server.core.operation import Refusal
+from vault_server.core.operation import LogEvent, Refusal
 from vault_server.descendant import end_with_parent, ignore_signals
 from vault_server.storage.database import Lookout, Outcome, StorageError, Work
 from vault_server.storage.sqlite_work import CONNECTION, look_out, run_batch, set_up, set_up_writer
@@ -41,10 +41,41 @@ class _Order(NamedTuple):
     news: Any
 
 
-class _Report(NamedTuple):
-    """What became of each work of each batch, and what was seen behind their commit."""
+class _Results(NamedTuple):
+    """What became of the works of a batch, by their places: most have no error, and many no effects."""
 
-    batches: list[list[tuple[Any, Exception | None, list[Any]]]]
+    values: list[Any]
+    errors: dict[int, Exception]
+    effects: dict[int, list[Any]]
+    """Events for the log as bare tuples, which cost half."""
+
+    @classmethod
+    def of(cls, outcomes: list[Outcome]) -> _Results:
+        """As they are sent."""
+        return cls(
+            [outcome.value for outcome in outcomes],
+            {at: _sendable(outcome.error) for at, outcome in enumerate(outcomes) if outcome.error is not None},
+            {
+                at: [tuple(effect) if type(effect) is LogEvent else effect for effect in outcome.effects]
+                for at, outcome in enumerate(outcomes)
+                if outcome.effects
+            },
+        )
+
+    def outcomes(self) -> list[Outcome]:
+        """As they were."""
+        outcomes = [Outcome(value) for value in self.values]
+        for at, error in self.errors.items():
+            outcomes[at].error = error
+        for at, effects in self.effects.items():
+            outcomes[at].effects = [LogEvent(*effect) if type(effect) is tuple else effect for effect in effects]
+        return outcomes
+
+
+class _Report(NamedTuple):
+    """What became of each batch, and what was seen behind their commit."""
+
+    batches: list[_Results]
     seen: Any
 
 
@@ -138,7 +169,7 @@ class WriterProcess(asyncio.Protocol):
             lookout.saw(report.seen)
         for waiting, results in zip(answered, report.batches, strict=True):
             if not waiting.answer.done():
-                waiting.answer.set_result([Outcome(*result) for result in results])
+                waiting.answer.set_result(results.outcomes())
 
     def _reaped(self, reaping: asyncio.Future[str]) -> None:
         assert self._ended is not None, "it was started"
@@ -242,16 +273,11 @@ def _carry_out(raw: sqlite3.Connection, orders: list[_Order], lookout: Lookout, 
         seen = look_out(raw, lookout)
     each = iter(outcomes)
     batches = [[next(each) for _ in order.works] for order in orders]
-    return _report(batches, seen)
+    return _frame(_Report([_Results.of(batch) for batch in batches], seen))
 
 
-def _report(batches: list[list[Outcome]], seen: Any) -> bytes:
-    for batch in batches:
-        for outcome in batch:
-            if outcome.error is not None and not isinstance(outcome.error, (Refusal, StorageError)):
-                outcome.error = _told(outcome.error)
-    results = [[(outcome.value, outcome.error, outcome.effects) for outcome in batch] for batch in batches]
-    return _frame(_Report(results, seen))
+def _sendable(error: Exception) -> Exception:
+    return error if isinstance(error, (Refusal, StorageError)) else _told(error)
 
 
 def _told(error: Exception) -> Exception:
