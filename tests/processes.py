@@ -22,6 +22,7 @@ import psutil
 
 from protocol.address import KnownServers, parse_address
 from protocol.identity import Identity
+from tests.preloaded import Forked, fork
 
 Event = dict[str, Any]
 """One JSON line of a process's log: `event`, `level`, `timestamp` and the event's own fields."""
@@ -69,7 +70,7 @@ class LoggingProcess(ABC):
         self.errors_expected: set[str] = set()
         self.log_path = folder / f"{name}.log"
         self.stderr_path = folder / f"{name}.stderr"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._events: list[Event] = []
         self._read_bytes = 0
         self._group: int | None = None
@@ -81,17 +82,29 @@ class LoggingProcess(ABC):
     def launch(self) -> None:
         """Start it, without waiting until it is ready."""
         assert not self.running, f"{self.name} runs already"
+        self._process = self._start(list(map(str, self.command())))
+        self._group = self._process.pid
+
+    def _start(self, words: list[str]) -> subprocess.Popen[bytes] | Forked:
+        """In a session of its own, so that its workers can be ended with it."""
+        if words[0] == "-m" and str(self.interpreter) == sys.executable and hasattr(os, "pidfd_open"):
+            return fork(
+                words[1:],
+                cwd=self.folder,
+                env=environment(self.settings),
+                stdout=self.log_path,
+                stderr=self.stderr_path,
+            )
         with self.log_path.open("ab") as log, self.stderr_path.open("ab") as errors:
-            self._process = subprocess.Popen(
-                [str(self.interpreter), *map(str, self.command())],
+            return subprocess.Popen(
+                [str(self.interpreter), *words],
                 cwd=self.folder,
                 env=environment(self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=errors,
-                start_new_session=True,  # so that its workers can be ended with it
+                start_new_session=True,
             )
-        self._group = self._process.pid
 
     @property
     def running(self) -> bool:
