@@ -13,7 +13,7 @@ from vault_server.core.operation import Caller, Endpoint, Row, Transaction, log
 from vault_server.exchange import deadlines, outbox
 from vault_server.systems.vault import rules
 from vault_server.systems.vault.orders import AssignAgain
-from vault_server.systems.vault.records import Parts, Task, candidate, q
+from vault_server.systems.vault.records import Parts, Task, candidate, candidates, q
 from vault_server.systems.vault.rules import SLOTS, Candidate
 from vault_server.systems.vault.states import ASSIGNMENT, TASK
 from vault_server.systems.vault.succession import look_for_checkpoint
@@ -57,7 +57,7 @@ def _fill(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
     if task.is_trap:
         return _assign_trap(parts, tx, task, wanted, now_ms)
     taken_address = _taken_address(tx, task)
-    ranked = rules.rank([candidate(row) for row in _available(parts, tx, task, CANDIDATES_MAX)])
+    ranked = rules.rank(candidates(_available(parts, tx, task, CANDIDATES_MAX)))
     if not ranked:
         return 0
     ranked += _elsewhere(parts, tx, task, ranked, taken_address)
@@ -96,7 +96,7 @@ def _fill_up(parts: Parts, tx: Transaction, task: Task, now_ms: int) -> int:
 def _assign_trap(parts: Parts, tx: Transaction, task: Task, wanted: int, now_ms: int) -> int:
     """Those who have gone longest without one, and of them who stands worst: it may earn its way back."""
     rows = tx.all(q.available_for_trap, modulus_bits=task.modulus_bits, task_id=task.fingerprint, count=CANDIDATES_MAX)
-    ranked = [candidate(row) for row in rows]
+    ranked = candidates(rows)
     if not ranked:
         return 0
     chosen = _choose(tx, ranked, wanted, _taken_address(tx, task), None)
@@ -263,7 +263,7 @@ def _log_assigned(tx: Transaction, task: Task, slot: int, solver: Candidate, ran
         assignment=task.slots[slot],
         solver=solver.solver_id,
         slot=slot + 1,
-        rank=1 + next(i for i, c in enumerate([*ranked, solver]) if c.solver_id == solver.solver_id),
+        rank=1 + (ranked.index(solver) if solver in ranked else len(ranked)),
         candidates=len(ranked),
     )
 

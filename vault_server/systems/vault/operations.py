@@ -19,6 +19,7 @@ from vault_server.systems.vault.proofs import check_form, check_room
 from vault_server.systems.vault.records import (
     Parts,
     Task,
+    as_dict,
     assignment_of,
     assignment_of_solver,
     hold_solvers,
@@ -28,6 +29,7 @@ from vault_server.systems.vault.records import (
     open_task_answer,
     proof_of_task,
     q,
+    standing_of_assignment,
     task_of_client,
 )
 from vault_server.systems.vault.rules import SLOTS, Judgement
@@ -204,7 +206,7 @@ def accept_assignment(
     """Take what was offered; may be repeated."""
     row = tx.one(q.accept_assignment, db_key=order.assignment, solver_id=caller.fingerprint, accepted_at=now_ms)
     if row is None:
-        raise not_live(assignment_of_solver(tx, caller, order.assignment))
+        raise not_live(standing_of_assignment(tx, caller, order.assignment))
     if row["accepted_at"] == now_ms:
         log(tx, "assignment.accepted", task=row["task_id"], assignment=order.assignment, solver=caller.fingerprint)
     return wire.AssignmentAccepted(assignment=order.assignment, deadline=row["deadline"])
@@ -225,7 +227,10 @@ def submit_answer(
 ) -> wire.AnswerTaken:
     """Store a solver's answer and judge it (seed 000 §3.3)."""
     row = assignment_of_solver(tx, caller, order.assignment)
-    puzzle = _check_answer(parts, tx, row, order, now_ms)
+    if not _takes_answer(row, order, now_ms):
+        raise not_live(row)
+    row = as_dict(row)
+    puzzle = _check_answer(parts, tx, row, order)
     hold_solvers(tx, row["fingerprint"])
     raw = answer_bytes(order.answer, puzzle.modulus)
     if row["assignment_status"] == "released":
@@ -237,12 +242,16 @@ def submit_answer(
     return wire.AnswerTaken(assignment=order.assignment, verdict=verdict)
 
 
-def _check_answer(parts: Parts, tx: Transaction, row: Row, order: wire.SubmitAnswer, now_ms: int) -> Puzzle:
-    """Refuse what cannot be taken; nothing of that is held against the solver."""
-    is_released = row["assignment_status"] == "released"
-    is_late = row["late_until"] is not None and now_ms <= row["late_until"] and order.proof is not None
-    if not (ASSIGNMENT.allows(row["assignment_status"], "deliver") or (is_late and row["delivered_at"] is None)):
-        raise not_live(row)
+def _takes_answer(row: Row, order: wire.SubmitAnswer, now_ms: int) -> bool:
+    """Whether the assignment is live, or released and the answer, which it has not yet, proved and just in time."""
+    if ASSIGNMENT.allows(row["assignment_status"], "deliver"):
+        return True
+    late_until: int | None = row["late_until"]
+    return late_until is not None and now_ms <= late_until and order.proof is not None and row["delivered_at"] is None
+
+
+def _check_answer(parts: Parts, tx: Transaction, row: Row, order: wire.SubmitAnswer) -> Puzzle:
+    """Refuse what is no answer; nothing of that is held against the solver."""
     puzzle = open_puzzle(parts.cipher, row)
     if not 1 <= order.answer < puzzle.modulus:
         raise Refusal(
@@ -250,6 +259,7 @@ def _check_answer(parts: Parts, tx: Transaction, row: Row, order: wire.SubmitAns
             f"The answer to assignment {order.assignment} is not in 1..product-1.",
             "Send baseg^(2^t) reduced modulo product; the assignment is still yours.",
         )
+    is_released = row["assignment_status"] == "released"
     if order.proof is not None and (is_released or row["judging"] != Judgement.COMPUTED.value):
         check_form(order.proof, puzzle, order.assignment)
         check_room(parts, tx, row["solver_id"])

@@ -216,10 +216,14 @@ UPDATE task_assignments SET status = 'accepted', accepted_at = coalesce(accepted
 WHERE db_key = :db_key AND solver_id = :solver_id AND (status = 'offered' OR status = 'accepted')
 RETURNING task_id, deadline, accepted_at;
 
+-- name: standing_of_assignment^
+SELECT db_key AS assignment_key, status AS assignment_status, delivered_at FROM task_assignments
+WHERE db_key = :db_key AND solver_id = :solver_id;
+
 -- What a solver's order needs, and no more: SQLite's driver describes every column anew each time.
 -- name: assignment_of_solver^
-SELECT a.db_key AS assignment_key, a.solver_id, a.status AS assignment_status, a.complaint_deadline AS complain_until,
-       a.assigned_at, a.accepted_at, a.delivered_at, a.head_start, a.late_until,
+SELECT a.status AS assignment_status, a.late_until, a.delivered_at, a.db_key AS assignment_key, a.solver_id,
+       a.complaint_deadline AS complain_until, a.assigned_at, a.accepted_at, a.head_start,
        tasks.db_key, tasks.fingerprint, tasks.client_id, tasks.parameter_t, tasks.parameter_baseg, tasks.parameter_product,
        tasks.commitment, tasks.modulus_bits, tasks.status, tasks.first_assignment_id, tasks.second_assignment_id,
        tasks.num_assignments, tasks.num_returned, tasks.judging, tasks.proof, tasks.is_trap, tasks.promised_by

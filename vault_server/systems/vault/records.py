@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from protocol.errors import Code
 from protocol.puzzle import Puzzle, answer_bytes
@@ -140,6 +141,14 @@ def _open(cipher: Cipher, row: Row, column: str) -> int:
     return int.from_bytes(opened, "big")
 
 
+def as_dict(row: Row) -> Row:
+    """The same row for who reads more than a few of its columns: sqlite3.Row goes through all of them for each name."""
+    if isinstance(row, dict):
+        return row
+    values: Iterable[Any] = row  # it gives its values, not its names
+    return dict(zip(row.keys(), values, strict=True))
+
+
 def open_squarings(cipher: Cipher, row: Row) -> int:
     """t of a row of `tasks`."""
     return _open(cipher, row, "parameter_t")
@@ -274,12 +283,24 @@ def assignment_of_solver(tx: Transaction, caller: Caller, key: int) -> Row:
     """An assignment with its task, for its solver alone. Raises Refusal(ASSIGNMENT_NOT_FOUND)."""
     row = tx.one(q.assignment_of_solver, db_key=key, solver_id=caller.fingerprint)
     if row is None:
-        raise Refusal(
-            Code.ASSIGNMENT_NOT_FOUND,
-            f"There is no assignment {key} of yours.",
-            "Answer the assignments that tlp_request named, with the key they were given to.",
-        )
+        raise _not_yours(key)
     return row
+
+
+def standing_of_assignment(tx: Transaction, caller: Caller, key: int) -> Row:
+    """What `not_live` needs of it. Raises Refusal(ASSIGNMENT_NOT_FOUND)."""
+    row = tx.one(q.standing_of_assignment, db_key=key, solver_id=caller.fingerprint)
+    if row is None:
+        raise _not_yours(key)
+    return row
+
+
+def _not_yours(key: int) -> Refusal:
+    return Refusal(
+        Code.ASSIGNMENT_NOT_FOUND,
+        f"There is no assignment {key} of yours.",
+        "Answer the assignments that tlp_request named, with the key they were given to.",
+    )
 
 
 def not_live(row: Row) -> Refusal:
@@ -292,8 +313,15 @@ def not_live(row: Row) -> Refusal:
     return Refusal(Code.ALREADY_ANSWERED, f"Assignment {key} has its answer.", "Send each answer once.")
 
 
+def candidates(rows: Sequence[Row]) -> list[Candidate]:
+    """Solvers as the ranking sees them, from a query that asks for just the columns of `Candidate`, in that order."""
+    if rows and isinstance(rows[0], dict):
+        return [Candidate(*row.values()) for row in rows]
+    return [Candidate._make(row) for row in rows]
+
+
 def candidate(row: Row) -> Candidate:
-    """A solver as the ranking sees it."""
+    """The same from any row that has these columns of `solvers`."""
     return Candidate(
         solver_id=row["solver_id"],
         band=row["band"],

@@ -78,17 +78,16 @@ def choose(
     The second of a task comes from another address than the first where possible (`taken_address` when the first is
     there already), and is `newcomer` when it is a newcomer's turn.
     """
-    chosen: list[Candidate] = []
-    left = list(ranked)
-    if count == SLOTS and left:
-        chosen.append(left.pop(0))
+    chosen = list(ranked[:1]) if count == SLOTS else []
+    if chosen:
         taken_address = chosen[0].address
     if len(chosen) < count:
-        others = [c for c in left if all(c.solver_id != taken.solver_id for taken in chosen)]
-        if newcomer is not None and all(newcomer.solver_id != taken.solver_id for taken in chosen):
+        taken = {solver.solver_id for solver in chosen}
+        others = [solver for solver in ranked if solver.solver_id not in taken]
+        if newcomer is not None and newcomer.solver_id not in taken:
             others.insert(0, newcomer)
         if others:
-            chosen.append(next((c for c in others if c.address != taken_address), others[0]))
+            chosen.append(next((solver for solver in others if solver.address != taken_address), others[0]))
     return chosen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,10 +21,11 @@ OBSERVED_WEIGHT = 0.3
 
 def squarings_per_second(speeds: Mapping[str, int], modulus_bits: int) -> float | None:
     """What a solver says it does at this size: its nearest larger size, else its largest, scaled by the square."""
-    sizes = [int(size) for size, speed in speeds.items() if speed > 0]
+    sizes = sorted(int(size) for size, speed in speeds.items() if speed > 0)
     if not sizes:
         return None
-    size = min((s for s in sizes if s >= modulus_bits), default=max(sizes))
+    at = bisect_left(sizes, modulus_bits)
+    size = sizes[at] if at < len(sizes) else sizes[-1]
     return speeds[str(size)] * (size / modulus_bits) ** 2
 
 
@@ -52,8 +54,9 @@ def deadline_ms(
         rate = squarings_per_second(speeds, modulus_bits)
     if rate is None:
         return promise_ms(squarings, modulus_bits, bounds)
-    wanted = int(bounds.slack * max(1000 * squarings / rate, fastest_ms(squarings, modulus_bits)))
-    patience = max(bounds.unknown_ms, int(1000 * SLOWEST * effort_seconds(squarings, modulus_bits)))
+    effort_ms = 1000 * effort_seconds(squarings, modulus_bits)
+    wanted = int(bounds.slack * max(1000 * squarings / rate, effort_ms / FASTEST))
+    patience = max(bounds.unknown_ms, int(SLOWEST * effort_ms))
     return max(bounds.min_ms, min(bounds.max_ms, patience, wanted))
 
 
