@@ -139,7 +139,7 @@ class App:
         Before the first thread, so before `start`; without it a thread writes. Raises StorageError.
         """
         if isinstance(self._file_or_cluster, SqliteDatabase):
-            self._file_or_cluster.fork(self.pump.lookout, binder(self._router), begin)
+            self._file_or_cluster.fork(self.pump.lookout, binder(self._router), begin, self.settings.batch_messages_max)
 
     @property
     def writer_lost(self) -> asyncio.Future[str] | None:

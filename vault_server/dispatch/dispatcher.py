@@ -85,8 +85,10 @@ class Dispatcher:
             self._takes_checks = True
             # Each work has a transaction of its own there: its reply need not wait for the next one's.
             batch_max = 1 if self._database.is_shared else self._settings.batch_messages_max
-            self._lanes = Lanes(self._database.writers, batch_max, self._write, self._conclude, _whose)
-            self._lanes.start()
+            database = self._database
+            self._lanes = Lanes(
+                database.writers, database.batches_ahead, batch_max, self._write, self._conclude, _whose
+            )
 
     async def stop(self) -> None:
         """Carry out what has arrived, then end. Checks that run are waited for, those that have not begun refused."""

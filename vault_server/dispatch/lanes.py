@@ -16,49 +16,68 @@ R = TypeVar("R")
 
 
 class _Lane(Generic[T, R]):
-    """One line and who serves it."""
+    """One line and who serves it, `ahead` batches at once and in order."""
 
-    def __init__(self, batch_max: int, write: Callable[[list[T]], Awaitable[R]]) -> None:
+    def __init__(
+        self,
+        batch_max: int,
+        ahead: int,
+        write: Callable[[list[T]], Awaitable[R]],
+        conclude: Callable[[list[T], R | Exception], None],
+    ) -> None:
         self._batch_max = batch_max
+        self._ahead = ahead
         self._write = write
-        self.waiting: deque[T] = deque()
-        self.under_way = 0
-        self.arrived = asyncio.Event()
-        self.is_stopping = False
+        self._conclude = conclude
+        self._waiting: deque[T] = deque()
+        self._running: deque[tuple[list[T], asyncio.Future[R]]] = deque()
+        self._is_due = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def length(self) -> int:
         """What is in line, and what is being written."""
-        return len(self.waiting) + self.under_way
+        return len(self._waiting) + sum(len(batch) for batch, _ in self._running)
 
-    async def run(self, conclude: Callable[[list[T], R | Exception], None]) -> None:
-        """While the writer is at one batch, the replies of the one before go out."""
-        while self.waiting or not self.is_stopping:
-            await self.arrived.wait()
-            self.arrived.clear()
-            running = self._begin()
-            while running is not None:
-                batch, writing = running
-                result: R | Exception
-                try:
-                    result = await writing
-                except Exception as error:  # against its contract; the line has to outlive it
-                    result = error
-                self.under_way = 0
-                running = self._begin()
-                conclude(batch, result)
+    def add(self, one: T) -> None:
+        """Whatever comes in the same turn of the event loop goes with it."""
+        self._waiting.append(one)
+        if not self._is_due and len(self._running) < self._ahead:
+            self._is_due = True
+            self._idle.clear()
+            asyncio.get_running_loop().call_soon(self._begin)
 
-    def _begin(self) -> tuple[list[T], asyncio.Future[R]] | None:
-        """Hand what waits to the writer; None when nothing does."""
-        if not self.waiting:
-            return None
-        batch = [self.waiting.popleft() for _ in range(min(len(self.waiting), self._batch_max))]
-        self.under_way = len(batch)
-        return batch, asyncio.ensure_future(self._write(batch))
+    async def until_idle(self) -> None:
+        """All that was added is concluded."""
+        await self._idle.wait()
+
+    def _begin(self) -> None:
+        """Hand what waits to the writer, as far as it takes it."""
+        self._is_due = False
+        while self._waiting and len(self._running) < self._ahead:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]
+            writing = asyncio.ensure_future(self._write(batch))
+            self._running.append((batch, writing))
+            writing.add_done_callback(self._written)
+
+    def _written(self, _writing: asyncio.Future[R]) -> None:
+        """While the writer is at the next batch, the replies of the one before go out."""
+        over = []
+        while self._running and self._running[0][1].done():
+            over.append(self._running.popleft())
+        self._begin()
+        for batch, writing in over:
+            error = writing.exception()
+            assert error is None or isinstance(error, Exception), "a batch does not exit"
+            self._conclude(batch, writing.result() if error is None else error)
+        if not self._running and not self._waiting:
+            self._idle.set()
 
 
 class Lanes(Generic[T, R]):
-    """`write` a batch, then `conclude` it with what came of that; both get at most `batch_max` of what was added.
+    """`write` a batch, then `conclude` it with what came of that; both get at most `batch_max` of what was added. Each
+    lane's writer takes `ahead` batches at once, and writes them in their order.
 
     `key_of` says whose order something is; "": nobody's, its place does not matter.
     """
@@ -66,37 +85,26 @@ class Lanes(Generic[T, R]):
     def __init__(
         self,
         count: int,
+        ahead: int,
         batch_max: int,
         write: Callable[[list[T]], Awaitable[R]],
         conclude: Callable[[list[T], R | Exception], None],
         key_of: Callable[[T], str],
     ) -> None:
-        self._lanes = [_Lane(batch_max, write) for _ in range(count)]
+        self._lanes = [_Lane(batch_max, ahead, write, self._concluded) for _ in range(count)]
         self._conclude = conclude
         self._key_of = key_of
         self._places: dict[str, tuple[_Lane[T, R], int]] = {}
-        self._runners: list[asyncio.Task[None]] = []
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._runners = [
-            asyncio.create_task(lane.run(self._concluded), name=f"dispatcher-{number}")
-            for number, lane in enumerate(self._lanes)
-        ]
 
     async def stop(self) -> None:
-        """Write what has been added, then end."""
+        """Write what has been added, and what is added meanwhile."""
         for lane in self._lanes:
-            lane.is_stopping = True
-            lane.arrived.set()
-        runners, self._runners = self._runners, []
-        await asyncio.gather(*runners)
+            await lane.until_idle()
 
     def add(self, one: T) -> None:
         """Behind what the same key has added, else in the shortest line."""
         lane = self._lanes[0] if len(self._lanes) == 1 else self._choose(one)
-        lane.waiting.append(one)
-        lane.arrived.set()
+        lane.add(one)
 
     def _choose(self, one: T) -> _Lane[T, R]:
         key = self._key_of(one)

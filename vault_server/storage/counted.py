@@ -28,6 +28,11 @@ class CountedDatabase:
         return self._database.writers
 
     @property
+    def batches_ahead(self) -> int:
+        """How many batches each of those takes at once."""
+        return self._database.batches_ahead
+
+    @property
     def is_shared(self) -> bool:
         """Whether other nodes may use it, too."""
         return self._database.is_shared

@@ -68,6 +68,10 @@ class Database(Protocol):
         """How many batches it can run at the same time."""
 
     @property
+    def batches_ahead(self) -> int:
+        """How many batches each of those takes before the first of them is over; they are run in order."""
+
+    @property
     def is_shared(self) -> bool:
         """Whether other nodes may use it, too."""
 

@@ -34,6 +34,7 @@ class PostgresDatabase:
     """See `storage.database.Database`. `connections_max` bounds what one node takes of the server's connections."""
 
     is_shared = True
+    batches_ahead = 1
 
     def __init__(self, url: PostgresUrl, connections_max: int) -> None:
         assert connections_max >= CONNECTIONS_MIN, "there is one connection at least for each use"

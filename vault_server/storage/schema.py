@@ -6,7 +6,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _IDENTITY = "INTEGER PRIMARY KEY AUTOINCREMENT"
 _NOW = "(unixepoch() * 1000)"

@@ -30,7 +30,7 @@ from vault_server.storage.sqlite_work import (
     storage_error,
 )
 from vault_server.storage.upgrades import upgrades
-from vault_server.storage.writer_process import BATCHES_MAX, WriterProcess
+from vault_server.storage.writer_process import BATCHES_MAX, WORKS_MAX, WriterProcess
 
 T = TypeVar("T")
 
@@ -46,6 +46,7 @@ LOOK_SECONDS = 0.01
 class SqliteDatabase:
     """See `storage.database.Database`. `path` is created when it does not exist."""
 
+    writers = 1
     is_shared = False
 
     def __init__(self, path: Path) -> None:
@@ -58,19 +59,21 @@ class SqliteDatabase:
         self._process: WriterProcess | None = None
 
     @property
-    def writers(self) -> int:
-        """How many batches it takes at once: one is written while the next is on its way."""
+    def batches_ahead(self) -> int:
+        """How many it takes at once: what has arrived while one was written is the next transaction."""
         return 1 if self._process is None else BATCHES_MAX
 
-    def fork(self, lookout: Lookout, bind: Callable[[Work], Work], begin: Callable[[], None]) -> None:
+    def fork(
+        self, lookout: Lookout, bind: Callable[[Work], Work], begin: Callable[[], None], works_max: int = WORKS_MAX
+    ) -> None:
         """Have a process of its own write, until `stop`. Before there are threads, and before `start`.
 
         There, `begin` is called first, `bind` makes a work whole that was pickled on the way, and a copy of `lookout`
-        looks. Raises StorageError.
+        looks. What has arrived of batches is one transaction, up to `works_max`. Raises StorageError.
         """
         try:
             self._lock = claim(self._path)
-            self._process = WriterProcess.fork(self._path, lookout, bind, begin)
+            self._process = WriterProcess.fork(self._path, lookout, bind, begin, works_max)
         except OSError as error:
             raise StorageError(f"cannot use {self._path} as the database: {error}; {NAME_ANOTHER}") from error
         except StorageError as error:

@@ -25,8 +25,10 @@ from vault_server.descendant import end_with_parent, ignore_signals
 from vault_server.storage.database import Lookout, Outcome, StorageError, Work
 from vault_server.storage.sqlite_work import CONNECTION, look_out, run_batch, set_up, set_up_writer
 
-BATCHES_MAX = 2
-"""Under way at once: while one is written, the next waits in the socket, so that the writer never waits for it."""
+BATCHES_MAX = 16
+"""Under way at once: while some are written, the next ones wait in the socket, so that the writer never waits."""
+WORKS_MAX = 256
+"""In one transaction."""
 HEADER_BYTES = 4
 READ_BYTES = 2**20
 
@@ -101,14 +103,14 @@ class WriterProcess(asyncio.Protocol):
         self.lost: asyncio.Future[str] | None = None
 
     @classmethod
-    def fork(cls, path: Path, lookout: Lookout, bind: Bind, begin: Callable[[], None]) -> WriterProcess:
+    def fork(cls, path: Path, lookout: Lookout, bind: Bind, begin: Callable[[], None], works_max: int) -> WriterProcess:
         """See `SqliteDatabase.fork`. The file is opened with the first batch."""
         ours, theirs = socket.socketpair()
         gc.freeze()  # what both have from here on is not copied by either's collector
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _live(server, ours, theirs, path, lookout, bind, begin)
+            _live(server, ours, theirs, path, lookout, bind, begin, works_max)
         theirs.close()
         ours.setblocking(False)
         return cls(pid, ours)
@@ -219,6 +221,7 @@ def _live(
     lookout: Lookout,
     bind: Bind,
     begin: Callable[[], None],
+    works_max: int,
 ) -> NoReturn:
     """All that the process ever does. Whatever its server has prepared for its own end is not this one's."""
     code = 1
@@ -227,7 +230,7 @@ def _live(
         ignore_signals()
         end_with_parent(server)
         begin()
-        _write(theirs, path, lookout, bind)
+        _write(theirs, path, lookout, bind, works_max)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -236,10 +239,10 @@ def _live(
         os._exit(code)
 
 
-def _write(channel: socket.socket, path: Path, lookout: Lookout, bind: Bind) -> None:
+def _write(channel: socket.socket, path: Path, lookout: Lookout, bind: Bind, works_max: int) -> None:
     """Until the server has said that nothing more comes."""
     raw: sqlite3.Connection | None = None
-    for orders in _arriving(channel):
+    for orders in _together(channel, works_max):
         if raw is None:
             raw = sqlite3.connect(path, **CONNECTION)
             set_up(raw)
@@ -253,14 +256,31 @@ def _write(channel: socket.socket, path: Path, lookout: Lookout, bind: Bind) -> 
         raw.close()
 
 
-def _arriving(channel: socket.socket) -> Iterator[list[_Order]]:
-    """At least one batch at a time, and whatever else has arrived."""
-    arrived = bytearray()
-    while data := channel.recv(READ_BYTES):
-        arrived += data
-        orders = [pickle.loads(frame) for frame in _whole_frames(arrived)]
+def _together(channel: socket.socket, works_max: int) -> Iterator[list[_Order]]:
+    """At least one batch at a time, and as many as have arrived meanwhile and fit into one transaction."""
+    arrived, orders = bytearray(), deque[_Order]()
+    while True:
         if orders:
-            yield orders
+            channel.setblocking(False)
+        try:
+            data = channel.recv(READ_BYTES)
+        except BlockingIOError:
+            data = None
+        channel.setblocking(True)
+        if data:
+            arrived += data
+            orders += (pickle.loads(frame) for frame in _whole_frames(arrived))
+        elif data is not None and not orders:
+            return
+        if orders:
+            yield list(_first(orders, works_max))
+
+
+def _first(orders: deque[_Order], works_max: int) -> Iterator[_Order]:
+    count = 0
+    while orders and (not count or count + len(orders[0].works) <= works_max):
+        count += len(orders[0].works)
+        yield orders.popleft()
 
 
 def _carry_out(raw: sqlite3.Connection, orders: list[_Order], lookout: Lookout, bind: Bind) -> bytes:

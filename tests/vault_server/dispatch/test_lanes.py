@@ -15,8 +15,10 @@ Asked = tuple[str, int]
 class Writers:
     """What was written, in the order in which it was, and how many batches at once."""
 
-    def __init__(self, count: int, batch_max: int = 4) -> None:
-        self.lanes: Lanes[Asked, int] = Lanes(count, batch_max, self.write, self.conclude, lambda asked: asked[0])
+    def __init__(self, count: int, batch_max: int = 4, ahead: int = 1) -> None:
+        self.lanes: Lanes[Asked, int] = Lanes(
+            count, ahead, batch_max, self.write, self.conclude, lambda asked: asked[0]
+        )
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.written: list[Asked] = []
@@ -43,7 +45,6 @@ class Writers:
 @pytest.mark.parametrize("count", [1, 4])
 async def test_each_key_is_served_in_order_and_everything_once(count: int) -> None:
     writers = Writers(count)
-    writers.lanes.start()
     asked = [(random.choice("abcdefg"), number) for number in range(300)]
     for one in asked:
         writers.lanes.add(one)
@@ -59,7 +60,6 @@ async def test_each_key_is_served_in_order_and_everything_once(count: int) -> No
 
 async def test_one_writer_takes_all_that_has_arrived_in_the_order_of_arrival() -> None:
     writers = Writers(1, batch_max=100)
-    writers.lanes.start()
     for number in range(10):
         writers.lanes.add(("ab"[number % 2], number))
     await writers.lanes.stop()
@@ -68,7 +68,6 @@ async def test_one_writer_takes_all_that_has_arrived_in_the_order_of_arrival() -
 
 async def test_keys_are_served_side_by_side_and_a_key_never_overtakes_itself() -> None:
     writers = Writers(3)
-    writers.lanes.start()
     writers.may_go_on.clear()
     for key in "abc":
         writers.lanes.add((key, 1))
@@ -85,9 +84,28 @@ async def test_keys_are_served_side_by_side_and_a_key_never_overtakes_itself() -
     assert writers.lanes._places == {}
 
 
+async def test_a_writer_that_takes_several_at_once_gets_each_turns_worth_at_once_and_all_in_order() -> None:
+    writers = Writers(1, batch_max=3, ahead=2)
+    writers.may_go_on.clear()
+    for number in range(2):
+        writers.lanes.add(("a", number))
+    await asyncio.sleep(0.01)
+    for number in range(2, 9):
+        writers.lanes.add(("a", number))
+    await asyncio.sleep(0.01)
+    assert writers.at_once == 2
+    writers.may_go_on.set()
+    await writers.lanes.stop()
+    assert [[number for _, number in batch] for batch, _ in writers.concluded] == [
+        [0, 1],
+        [2, 3, 4],
+        [5, 6, 7],
+        [8],
+    ]
+
+
 async def test_what_is_nobodys_goes_where_there_is_room() -> None:
     writers = Writers(2)
-    writers.lanes.start()
     writers.may_go_on.clear()
     for number in range(2):
         writers.lanes.add(("", number))
@@ -99,7 +117,6 @@ async def test_what_is_nobodys_goes_where_there_is_room() -> None:
 
 async def test_a_writer_that_breaks_its_promise_is_told_of_and_goes_on() -> None:
     writers = Writers(2)
-    writers.lanes.start()
 
     async def fail(_batch: list[Asked]) -> int:
         raise ZeroDivisionError

@@ -9,17 +9,22 @@ BEGIN
     WHERE solver_id = NEW.solver_id;
 END;
 
--- The solver has nothing more to do for the assignment: its requests, its deadline and its hand are free.
+-- The solver has nothing more to do for the assignment: its requests, its deadline and its hand are free. The answers
+-- that turned out right are counted here, too, at once or later: one trigger costs each UPDATE less than two.
 CREATE TRIGGER on_task_assignment_end AFTER UPDATE OF status ON task_assignments
-WHEN OLD.status IN ('offered', 'accepted') AND NEW.status NOT IN ('offered', 'accepted')
+WHEN (OLD.status = 'offered' OR OLD.status = 'accepted') AND NOT (NEW.status = 'offered' OR NEW.status = 'accepted')
+    OR (OLD.status = 'valid') <> (NEW.status = 'valid')
 BEGIN
     DELETE FROM outbox WHERE standing = 1 AND kind = 'tlp_request' AND subject = CAST(NEW.db_key AS TEXT);
     DELETE FROM outbox WHERE kind = 'checkpoint_offered' AND subject = CAST(NEW.db_key AS TEXT);
     DELETE FROM deadlines WHERE name = 'expire_assignment' AND subject = CAST(NEW.db_key AS TEXT);
-    UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
+    UPDATE solvers SET in_hand = in_hand - (OLD.status = 'offered' OR OLD.status = 'accepted'),
+                       valid_answers = valid_answers + (NEW.status = 'valid') - (OLD.status = 'valid')
+    WHERE solver_id = NEW.solver_id;
 END;
 
--- A task that has ended is no longer one of its client's open tasks, and nobody goes on from its checkpoints.
+-- A task that has ended is no longer one of its client's open tasks, and nobody goes on from its checkpoints. Its answer
+-- is on its way to whoever asked, and settles once the time to complain is over.
 CREATE TRIGGER on_task_end AFTER UPDATE OF status ON tasks
 WHEN OLD.status IN ('waiting', 'assigned') AND NEW.status NOT IN ('waiting', 'assigned')
 BEGIN
@@ -27,6 +32,11 @@ BEGIN
                        effort = effort + CASE WHEN NEW.status = 'answered' AND NEW.is_trap = 0 THEN NEW.effort ELSE 0 END
     WHERE client_id = NEW.client_id;
     DELETE FROM relays WHERE task_id = NEW.fingerprint;
+    INSERT INTO outbox (receiver, endpoint, kind, subject, created_at)
+    SELECT 'key:' || NEW.client_id, 'client', 'tlp_response', NEW.fingerprint, NEW.answered_at
+    WHERE NEW.status = 'answered' AND NEW.is_trap = 0;
+    INSERT INTO deadlines (name, subject, due)
+    SELECT 'settle_task', NEW.fingerprint, NEW.complaint_deadline + 1 WHERE NEW.status = 'answered';
 END;
 
 -- A score moves by a row of its history alone: the row fits the score it found, the score follows the row, and its

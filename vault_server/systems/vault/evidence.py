@@ -45,14 +45,15 @@ def against_client(tx: Transaction, client_id: str, evidence: Evidence, task: st
     _move(tx, Standing.CLIENT, client_id, row, record, evidence, task, now_ms)
 
 
-def count_valid_answer(
+def reward_valid_answer(
     tx: Transaction, solver_id: str, client_id: str, task: str, *, is_credible: bool, now_ms: int
 ) -> None:
-    """A solver has given one more valid answer: it is trusted with more at once, and stands better.
+    """A solver has given one more valid answer: it is trusted with more at once, and stands better. The number of them
+    has followed the assignment's row by trigger.
 
     A pair of client and solver counts once a day: a key that asks itself the same easy question moves little.
     """
-    row = tx.one(q.count_valid_answer, solver_id=solver_id, client_id=client_id)
+    row = tx.one(q.solver_record_of_pair, solver_id=solver_id, client_id=client_id)
     assert row is not None, "an assignment's solver exists"
     if is_credible:
         _trust(tx, solver_id, row, rules.trusted_more(row["trusted"]))

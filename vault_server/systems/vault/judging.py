@@ -14,7 +14,7 @@ from vault_server.core.operation import Job, JobDue, Reader, Row, Transaction, l
 from vault_server.systems.vault import rules, timing
 from vault_server.systems.vault.arithmetic import Given, is_right
 from vault_server.systems.vault.assigning import end_assignment
-from vault_server.systems.vault.evidence import against_solver, count_valid_answer
+from vault_server.systems.vault.evidence import against_solver, reward_valid_answer
 from vault_server.systems.vault.orders import RecordJudgement
 from vault_server.systems.vault.outcomes import answer_task, fail_task, look_further
 from vault_server.systems.vault.proofs import keep_proof
@@ -151,7 +151,7 @@ def _follow(
     log_verdict(tx, task, assignment, verdict)
     if verdict == "valid" and way is Judgement.PROOF and _is_contradicted(parts, tx, task, raw):
         fail_task(tx, task, "overturn", MODULUS_UNSOUND, now_ms)
-        _count(tx, task, assignment, now_ms, is_credible=False)
+        _reward(tx, task, assignment, now_ms, is_credible=False)
         return
     weigh_verdict(tx, task, assignment, now_ms)
     if not TASK.allows(task.status, "answer"):
@@ -178,13 +178,15 @@ def weigh_verdict(tx: Transaction, task: Task, assignment: Row, now_ms: int) -> 
         taken_ms = assignment["delivered_at"] - assignment["assigned_at"]
         squarings = task.squarings_of(assignment)
         is_credible = timing.is_credible(taken_ms=taken_ms, squarings=squarings, modulus_bits=task.modulus_bits)
-        _count(tx, task, assignment, now_ms, is_credible=is_credible)
+        _reward(tx, task, assignment, now_ms, is_credible=is_credible)
     elif assignment["status"] == "invalid":
         against_solver(tx, solver_id, Evidence.ANSWER_REFUTED, task.fingerprint, now_ms)
 
 
-def _count(tx: Transaction, task: Task, valid: Row, now_ms: int, *, is_credible: bool) -> None:
-    count_valid_answer(tx, valid["solver_id"], task.client_id, task.fingerprint, is_credible=is_credible, now_ms=now_ms)
+def _reward(tx: Transaction, task: Task, valid: Row, now_ms: int, *, is_credible: bool) -> None:
+    reward_valid_answer(
+        tx, valid["solver_id"], task.client_id, task.fingerprint, is_credible=is_credible, now_ms=now_ms
+    )
 
 
 def _compare(parts: Parts, tx: Transaction, task: Task, assignment: Row, raw: bytes, now_ms: int) -> str:

@@ -13,12 +13,16 @@ from vault_server.systems.vault.rules import Judgement
 from vault_server.systems.vault.states import IN_HAND, OPEN, TASK
 
 SETTLE = "settle_task"
+"""The deadline that the trigger `on_task_end` sets once a task is answered."""
 
 
 def answer_task(
     parts: Parts, tx: Transaction, task: Task, assignment: Row, raw: bytes, way: Judgement, now_ms: int
 ) -> None:
-    """The task has its answer: tell the client, release who is still at it without blame."""
+    """The task has its answer: release who is still at it without blame.
+
+    Its client is told, and the answer settles, by the trigger `on_task_end`.
+    """
     expected, task.status = task.status, TASK.after(task.status, "answer")
     changed = tx.run(
         q.answer_task,
@@ -26,15 +30,13 @@ def answer_task(
         status=task.status,
         answer=seal_task_answer(parts.cipher, raw, task),
         judged_by=way.value,
-        proved_by=assignment["db_key"] if way is Judgement.PROOF else None,
         updated_at=now_ms,
         complaint_deadline=assignment["complain_until"],
         expected=expected,
     )
     assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
-    if not task.is_trap:
-        outbox.push(tx, task.client_id, Endpoint.CLIENT, "tlp_response", task.fingerprint, now_ms)
-    deadlines.put(tx, SETTLE, task.fingerprint, assignment["complain_until"] + 1)
+    if way is Judgement.PROOF:
+        tx.run(q.set_proved, fingerprint=task.fingerprint, judged_by=way.value, proved_by=assignment["db_key"])
     log(tx, "task.answered", task=task.fingerprint, judged_by=way.value, solver=assignment["solver_id"])
     _release_others(parts, tx, task, assignment, now_ms)
 

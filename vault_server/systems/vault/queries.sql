@@ -1,3 +1,6 @@
+-- OR ROLLBACK stands where a statement's triggers write to several tables. Else SQLite copies each page that it touches,
+-- to be able to undo this statement alone. Here a transaction in which a constraint fails is undone as a whole anyway.
+
 -- name: count_request!
 UPDATE clients SET tasks_requested = tasks_requested + 1, open_tasks = open_tasks + 1
 WHERE client_id = :client_id AND open_tasks < :open_tasks_max;
@@ -37,9 +40,9 @@ UPDATE tasks SET first_assignment_id = :first_assignment_id, second_assignment_i
 WHERE db_key = :db_key AND status = :expected;
 
 -- name: answer_task!
-UPDATE tasks SET status = :status, answer = :answer, judged_by = :judged_by, proved_by = :proved_by,
-                 open_slots = 0, updated_at = :updated_at,
-                 answered_at = :updated_at, complaint_deadline = :complaint_deadline
+UPDATE OR ROLLBACK tasks SET status = :status, answer = :answer, judged_by = :judged_by, open_slots = 0,
+                             updated_at = :updated_at, answered_at = :updated_at,
+                             complaint_deadline = :complaint_deadline
 WHERE db_key = :db_key AND status = :expected;
 
 -- name: end_task!
@@ -171,13 +174,10 @@ INSERT INTO task_assignments (task_id, task_key, solver_id, slot, status, deadli
 VALUES (:task_id, :task_key, :solver_id, :slot, :status, :deadline, :complaint_deadline, :ranking, :assigned_at)
 RETURNING db_key;
 
--- name: count_valid_answer^
-UPDATE solvers SET valid_answers = valid_answers + 1 WHERE solver_id = :solver_id
-RETURNING valid_answers, announced, trusted, reputation_score, band, good, bad, evidence_at,
-          (SELECT day FROM good_days g WHERE g.solver_id = :solver_id AND g.client_id = :client_id) AS good_day;
-
--- name: uncount_valid_answer!
-UPDATE solvers SET valid_answers = valid_answers - 1 WHERE solver_id = :solver_id;
+-- name: solver_record_of_pair^
+SELECT valid_answers, announced, trusted, reputation_score, band, good, bad, evidence_at,
+       (SELECT day FROM good_days g WHERE g.solver_id = s.solver_id AND g.client_id = :client_id) AS good_day
+FROM solvers s WHERE solver_id = :solver_id /*for update*/;
 
 -- name: set_trusted!
 UPDATE solvers SET trusted = :trusted, capacity = :capacity WHERE solver_id = :solver_id;
@@ -259,7 +259,7 @@ SELECT db_key, solver_id, status, answer FROM task_assignments
 WHERE task_id = :task_id AND db_key <> :db_key AND (status = 'delivered' OR status = 'unproved') ORDER BY slot;
 
 -- name: deliver_answer!
-UPDATE task_assignments SET status = :status, answer = :answer, delivered_at = :delivered_at, ended_at = :ended_at
+UPDATE OR ROLLBACK task_assignments SET status = :status, answer = :answer, delivered_at = :delivered_at, ended_at = :ended_at
 WHERE db_key = :db_key AND status = :expected;
 
 -- name: deliver_late!
@@ -267,7 +267,7 @@ UPDATE task_assignments SET answer = :answer, delivered_at = :delivered_at
 WHERE db_key = :db_key AND status = 'released' AND answer IS NULL;
 
 -- name: end_assignment!
-UPDATE task_assignments SET status = :status, ended_at = :ended_at WHERE db_key = :db_key AND status = :expected;
+UPDATE OR ROLLBACK task_assignments SET status = :status, ended_at = :ended_at WHERE db_key = :db_key AND status = :expected;
 
 -- name: allow_late!
 UPDATE task_assignments SET late_until = :late_until WHERE db_key = :db_key AND status = 'released';

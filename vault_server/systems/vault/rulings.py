@@ -101,8 +101,6 @@ def _rejudge(parts: Parts, tx: Transaction, key: int, event: str, now_ms: int) -
     if status != "unproved" and not (event == REFUTE and may_be_refuted):
         return  # it had been judged before, by arithmetic or by what its client committed to; or its judge is at work
     after = rejudge(tx, key, status, event)
-    if status == "valid":
-        tx.run(q.uncount_valid_answer, solver_id=row["solver_id"])
     if event == REFUTE:
         log(tx, "assignment.refuted", task=row["fingerprint"], assignment=key, solver=row["solver_id"])
     weigh_verdict(tx, Task.of(row, parts.cipher), assignment_of(row, after), now_ms)
