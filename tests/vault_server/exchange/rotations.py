@@ -30,7 +30,8 @@ REQUEST = b"a request that is repeated some day"
 SEAL_PARAMETERS = sql("""
     UPDATE tasks SET parameter_t = :parameter_t, parameter_baseg = :parameter_baseg WHERE fingerprint = :task""")
 ANSWER_TASK = sql("""
-    UPDATE tasks SET answer = :answer, status = 'answered', judged_by = 'agreed' WHERE fingerprint = :task""")
+    UPDATE tasks SET answer = :answer, status = 'answered', judged_by = 'agreed', answered_at = 1,
+                     complaint_deadline = 2 WHERE fingerprint = :task""")
 DELIVER = sql("""
     UPDATE task_assignments SET answer = :answer, status = 'unproved', delivered_at = 2, ended_at = 2
     WHERE db_key = :db_key""")

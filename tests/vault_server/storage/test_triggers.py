@@ -10,6 +10,8 @@ from tests.vault_server.storage.rows import CLIENT, LIVE, OTHER_TASK, SOLVER_A, 
 PUSHES = "SELECT receiver, endpoint, kind, subject, detail, standing, created_at FROM outbox ORDER BY seq"
 DEADLINES = "SELECT name, subject, due FROM deadlines ORDER BY name, subject"
 HANDS = "SELECT tasks_taken, in_hand, last_assigned_at FROM solvers WHERE solver_id = '{}'"
+VALID = "SELECT valid_answers, in_hand FROM solvers WHERE solver_id = '{}'"
+ANSWERED = "answer = 'y', judged_by = 'computed', answered_at = 40, complaint_deadline = 2000"
 OPEN_TASKS = f"SELECT open_tasks FROM clients WHERE client_id = '{CLIENT}'"
 
 
@@ -19,8 +21,10 @@ def key(raw: Raw, solver: str) -> int:
     return number
 
 
-def move(raw: Raw, solver: str, status: str) -> None:
-    answer = ", answer = 'y', delivered_at = 5" if status == "delivered" else ""
+def move(raw: Raw, solver: str, status: str, *, has_answer: bool | None = None) -> None:
+    if has_answer is None:
+        has_answer = status == "delivered"
+    answer = ", answer = 'y', delivered_at = 5" if has_answer else ""
     ended_at = "NULL" if status in LIVE else "40"
     raw.run(
         f"UPDATE task_assignments SET status = '{status}', ended_at = {ended_at}{answer} WHERE solver_id = '{solver}'"
@@ -63,6 +67,39 @@ def test_its_end_takes_all_of_it_away_once(raw: Raw, first: str, end: str) -> No
         assert raw.rows(HANDS.format(SOLVER_A)) == [(1, 0, 20)]
 
 
+@pytest.mark.parametrize(
+    ("steps", "counted"),
+    [
+        (["valid"], [1]),
+        (["accepted", "valid"], [0, 1]),
+        (["delivered", "valid", "invalid"], [0, 1, 0]),
+        (["delivered", "unproved", "valid"], [0, 0, 1]),
+        (["released", "valid"], [0, 1]),
+        (["delivered", "unproved", "invalid"], [0, 0, 0]),
+        (["invalid"], [0]),
+    ],
+    ids=lambda value: "-".join(map(str, value)),
+)
+def test_valid_answers_are_counted_while_they_are_valid(raw: Raw, steps: list[str], counted: list[int]) -> None:
+    raw.run(task(TASK), assignment(SOLVER_A, 1), assignment(SOLVER_B, 2))
+    for status, number in zip(steps, counted, strict=True):
+        has_answer = status in ("delivered", "valid", "invalid", "unproved")
+        move(raw, SOLVER_A, status, has_answer=has_answer)
+        assert raw.rows(VALID.format(SOLVER_A)) == [(number, int(status in ("offered", "accepted")))]
+    assert raw.rows(VALID.format(SOLVER_B)) == [(0, 1)]
+
+
+@pytest.mark.parametrize("is_trap", [0, 1])
+def test_an_answer_is_told_to_its_client_and_settles(raw: Raw, is_trap: int) -> None:
+    raw.run(task(TASK, "assigned", is_trap=is_trap), task(OTHER_TASK, "assigned"))
+    raw.run(f"UPDATE tasks SET status = 'answered', {ANSWERED} WHERE fingerprint = '{TASK}'")
+    told = [] if is_trap else [(f"key:{CLIENT}", "client", "tlp_response", TASK, "", 0, 40)]
+    assert raw.rows(PUSHES) == told
+    assert raw.rows(DEADLINES) == [("settle_task", TASK, 2001)]
+    raw.run(f"UPDATE tasks SET status = 'settled' WHERE fingerprint = '{TASK}'")
+    assert raw.rows(PUSHES) == told
+
+
 def test_other_pushes_and_deadlines_of_the_same_number_stay(raw: Raw) -> None:
     raw.run(task(TASK), assignment(SOLVER_A))
     a = key(raw, SOLVER_A)
@@ -83,7 +120,7 @@ def test_other_pushes_and_deadlines_of_the_same_number_stay(raw: Raw) -> None:
     [
         ("cancelled", ""),
         ("failed", ", reason = 'nobody'"),
-        ("answered", ", answer = 'y', judged_by = 'computed'"),
+        ("answered", f", {ANSWERED}"),
     ],
 )
 def test_the_end_of_a_task_is_counted_once(raw: Raw, end: str, also: str) -> None:

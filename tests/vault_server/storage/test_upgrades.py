@@ -81,6 +81,38 @@ async def test_a_script_that_fails_undoes_those_before_it(older: NewDatabase, mo
     await assert_untouched(older, monkeypatch)
 
 
+OLD_TRIGGERS = """
+CREATE TRIGGER on_task_assignment_end AFTER UPDATE OF status ON task_assignments
+WHEN OLD.status IN ('offered', 'accepted') AND NEW.status NOT IN ('offered', 'accepted')
+BEGIN
+    UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
+END;
+CREATE TRIGGER on_task_end AFTER UPDATE OF status ON tasks
+WHEN OLD.status IN ('waiting', 'assigned') AND NEW.status NOT IN ('waiting', 'assigned')
+BEGIN
+    UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
+END
+"""
+UNDONE_6 = f"DROP TRIGGER on_task_assignment_end; DROP TRIGGER on_task_end; {OLD_TRIGGERS}"
+UNDONE_6_POSTGRES = """
+CREATE OR REPLACE FUNCTION on_task_assignment_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE solvers SET in_hand = in_hand - 1 WHERE solver_id = NEW.solver_id;
+    RETURN NEW;
+END
+$$;
+DROP TRIGGER on_task_assignment_end ON task_assignments;
+CREATE TRIGGER on_task_assignment_end AFTER UPDATE OF status ON task_assignments
+FOR EACH ROW WHEN (OLD.status IN ('offered', 'accepted') AND NEW.status NOT IN ('offered', 'accepted'))
+EXECUTE FUNCTION on_task_assignment_end();
+CREATE OR REPLACE FUNCTION on_task_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
+    RETURN NEW;
+END
+$$
+"""
+
 UNDONE_5 = """
 DROP INDEX outbox_of_webhooks;
 ALTER TABLE webhooks DROP COLUMN delivering;
@@ -123,6 +155,43 @@ async def test_version_4_of_a_postgresql_database_becomes_what_a_new_one_is(own_
     assert columns_at(own_postgres_url) != new
     await started_and_stopped(PostgresDatabase(own_postgres_url, CONNECTIONS))
     assert columns_at(own_postgres_url) == new
+
+
+def triggers_in(path: Path) -> list[object]:
+    with closing(sqlite3.connect(path)) as raw:
+        return raw.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name").fetchall()
+
+
+def triggers_at(url: PostgresUrl) -> list[object]:
+    triggers = "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname, tgrelid"
+    functions = (
+        "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname, prosrc"
+    )
+    with psycopg.connect(url.secret) as raw:
+        return [raw.execute(told.encode()).fetchall() for told in (triggers, functions)]
+
+
+async def test_version_5_of_a_file_gets_the_triggers_that_a_new_one_has(tmp_path: Path) -> None:
+    path = tmp_path / "vault.db"
+    await started_and_stopped(SqliteDatabase(path))
+    new = triggers_in(path)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(UNDONE_6 + "; PRAGMA user_version = 5")
+    assert triggers_in(path) != new
+    await started_and_stopped(SqliteDatabase(path))
+    assert triggers_in(path) == new
+
+
+async def test_version_5_of_a_postgresql_database_gets_the_triggers_that_a_new_one_has(
+    own_postgres_url: PostgresUrl,
+) -> None:
+    await started_and_stopped(PostgresDatabase(own_postgres_url, CONNECTIONS))
+    new = triggers_at(own_postgres_url)
+    with psycopg.connect(own_postgres_url.secret) as raw:
+        raw.execute(f"{UNDONE_6_POSTGRES}; UPDATE meta SET value = '5' WHERE name = 'schema_version'".encode())
+    assert triggers_at(own_postgres_url) != new
+    await started_and_stopped(PostgresDatabase(own_postgres_url, CONNECTIONS))
+    assert triggers_at(own_postgres_url) == new
 
 
 async def started_and_stopped(database: Database) -> None:
