@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import hypothesis.strategies as st
@@ -95,16 +96,19 @@ def named(specs: Iterable[FieldSpec]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@cache
 def records(cls: type[Record]) -> st.SearchStrategy[Record]:
     """Every record of one class."""
     return named(cls.FIELDS).map(lambda given: cls(**given))
 
 
+@cache
 def messages(cls: type[Message]) -> st.SearchStrategy[Message]:
     """Every message of one class."""
     return named(cls.SHAPE.fields).map(lambda given: cls(**given))
 
 
+@cache
 def envelopes(cls: type[Message]) -> st.SearchStrategy[Envelope]:
     """Messages of one class with the numbers that their kind needs."""
     kind = cls.SHAPE.kind
