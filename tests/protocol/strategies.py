@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 import hypothesis.strategies as st
@@ -96,21 +95,28 @@ def named(specs: Iterable[FieldSpec]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@cache
 def records(cls: type[Record]) -> st.SearchStrategy[Record]:
     """Every record of one class."""
     return named(cls.FIELDS).map(lambda given: cls(**given))
 
 
-@cache
 def messages(cls: type[Message]) -> st.SearchStrategy[Message]:
     """Every message of one class."""
     return named(cls.SHAPE.fields).map(lambda given: cls(**given))
 
 
-@cache
+_made: dict[Any, st.SearchStrategy[Envelope]] = {}
+"""The making of a strategy costs more than what is drawn from it."""
+
+
 def envelopes(cls: type[Message]) -> st.SearchStrategy[Envelope]:
     """Messages of one class with the numbers that their kind needs."""
+    if cls not in _made:
+        _made[cls] = _envelopes(cls)
+    return _made[cls]
+
+
+def _envelopes(cls: type[Message]) -> st.SearchStrategy[Envelope]:
     kind = cls.SHAPE.kind
     return st.builds(
         Envelope,
