@@ -17,6 +17,7 @@ from tests.vault_server.storage.rows import committed, sql
 from vault_server.core.operation import Caller, Push, Reader, Row, Transaction
 from vault_server.dispatch import horizon
 from vault_server.dispatch import pump as module
+from vault_server.dispatch.lookout import News
 from vault_server.dispatch.pump import Pump
 from vault_server.exchange import outbox
 from vault_server.settings import Settings
@@ -154,6 +155,26 @@ async def test_a_new_row_is_rendered_right_behind_its_commit_without_another_rea
         pump.wake()
         await eventually(lambda: len(connection.got) == 2)
     assert connection.got[1][1] == reply(2)
+
+
+async def test_where_it_is_written_nobody_need_know_who_is_connected(
+    database: Database, pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another process writes, and has not been told yet: the connection reads its own backlog."""
+    before = connect(pump)
+    first = await send(1)
+    await eventually(lambda: before.seqs == first)
+    monkeypatch.setattr(pump.lookout, "news", lambda: News(None, {(ANN.subject, ANN.endpoint.value): False}))
+    second = await send(2, 3)
+    after = connect(pump)
+    await eventually(lambda: before.seqs == after.seqs == first + second)
+    third = await send(4)
+    await eventually(lambda: before.seqs == after.seqs == first + second + third)
+    for seq in first + second + third:
+        await acknowledge(database, pump, before, seq)
+    last = await send(*range(5, 5 + WINDOW))
+    await eventually(lambda: before.seqs == first + second + third + last)
+    assert len(set(after.seqs)) == len(after.seqs)
 
 
 async def test_what_could_not_be_looked_at_behind_its_commit_is_read(
