@@ -30,16 +30,29 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-FOLDERS_THAT_WAIT = ("house", "cluster", "acceptance", "simulation", "vault_solver", "vault_client")
-"""Their tests wait for processes: begun first, none of their files is what the end of a run waits for."""
+BEGUN_FIRST = (
+    "house",
+    "cluster",
+    "acceptance",
+    "simulation",
+    "vault_solver",
+    "vault_client",
+    "vault_server/systems/vault/test_everything_at_once.py",
+    "vault_server/web",
+    "vault_server/operator",
+    "vault_server/exchange/test_rekeying.py",
+    "vault_server/systems/subnet",
+    "vault_server/gateway",
+)
+"""Folders that wait for processes, and long files: what is short comes last, so that all workers end together."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The order of files when several workers share them out: those that take long first."""
 
     def place(item: pytest.Item) -> int:
-        folder = item.nodeid.removeprefix("tests/").partition("/")[0]
-        return FOLDERS_THAT_WAIT.index(folder) if folder in FOLDERS_THAT_WAIT else len(FOLDERS_THAT_WAIT)
+        path = item.nodeid.removeprefix("tests/")
+        return next((place for place, first in enumerate(BEGUN_FIRST) if path.startswith(first)), len(BEGUN_FIRST))
 
     items.sort(key=place)
 
