@@ -73,13 +73,13 @@ def _choose(
     tx: Transaction, ranked: Sequence[Candidate], count: int, taken_address: str | None, newcomer: Candidate | None
 ) -> list[Candidate]:
     """The solvers to ask; where others write too, of those that nobody else is just giving something."""
+    if tx.is_alone:
+        return rules.choose(ranked, count=count, taken_address=taken_address, newcomer=newcomer)
     busy: set[str] = set()
     while True:
         free = [solver for solver in ranked if solver.solver_id not in busy]
         somebody_new = None if newcomer is None or newcomer.solver_id in busy else newcomer
         chosen = rules.choose(free, count=count, taken_address=taken_address, newcomer=somebody_new)
-        if tx.is_alone:
-            return chosen
         overlooked = {s.solver_id for s in chosen if tx.one(q.claim_solver, solver_id=s.solver_id) is None}
         if not overlooked:
             return chosen
@@ -194,7 +194,8 @@ def _newcomer(parts: Parts, tx: Transaction, task: Task) -> Candidate | None:
 
 
 def _taken_address(tx: Transaction, task: Task) -> str | None:
-    taken = next((key for key in task.slots if key is not None), None)
+    first, second = task.slots
+    taken = second if first is None else first
     if taken is None:
         return None
     row = tx.one(q.address_of_assignment, db_key=taken)
@@ -214,8 +215,9 @@ def _give(
     may_succeed = task.num_assignments > 0 and task.takes_relays
     for solver in chosen:
         slot = task.slots.index(None)
+        announced = solver.announced_speed(task.modulus_bits)
         deadline = now_ms + deadline_ms(
-            task.squarings, task.modulus_bits, solver.speeds, solver.observed_speed, parts.deadline_bounds
+            task.squarings, task.modulus_bits, announced, solver.observed_speed, parts.deadline_bounds
         )
         task.slots[slot] = _insert(parts, tx, task, slot, solver, ranking, deadline, now_ms)
         _log_assigned(tx, task, slot, solver, ranked)

@@ -13,6 +13,7 @@ import orjson
 
 from protocol.proof import LAST_SQUARINGS
 from protocol.puzzle import effort_seconds
+from vault_server.systems.vault.timing import squarings_per_second
 
 NEWCOMER_ANSWERS = 5
 """Valid answers before a key ranks by its own reputation."""
@@ -41,10 +42,9 @@ class Candidate(NamedTuple):
     speeds_text: str
     observed_speed: float
 
-    @property
-    def speeds(self) -> Mapping[str, int]:
-        """Squarings a second by modulus bits, as the solver announced them."""
-        return _parse_speeds(self.speeds_text)
+    def announced_speed(self, modulus_bits: int) -> float | None:
+        """Squarings a second at this size, by what the solver announced; None when that is nothing."""
+        return _announced_speed(self.speeds_text, modulus_bits)
 
     @property
     def is_newcomer(self) -> bool:
@@ -92,9 +92,8 @@ def choose(
 
 
 @lru_cache(4096)
-def _parse_speeds(text: str) -> Mapping[str, int]:
-    speeds: dict[str, int] = orjson.loads(text)
-    return MappingProxyType(speeds)  # shared by all who announce the same
+def _announced_speed(speeds_text: str, modulus_bits: int) -> float | None:
+    return squarings_per_second(orjson.loads(speeds_text), modulus_bits)
 
 
 def trusted_more(trusted: int) -> int:

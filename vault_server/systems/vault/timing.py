@@ -40,18 +40,15 @@ class DeadlineBounds:
 
 
 def deadline_ms(
-    squarings: int, modulus_bits: int, speeds: Mapping[str, int], observed_speed: float, bounds: DeadlineBounds
+    squarings: int, modulus_bits: int, announced: float | None, observed_speed: float, bounds: DeadlineBounds
 ) -> int:
     """Time a solver gets: what its speed asks for, with slack, within bounds; `promise_ms` when nothing is known of it.
 
-    What was observed counts before what was announced. Who announces more than any kernel can do gets what the fastest
-    needs; who announces a crawl gets `unknown_ms`, or what a machine SLOWEST times slower than the reference needs: a
-    speed that was only announced must not hold a task for a year.
+    What was observed counts before what was `announced` for this size (`squarings_per_second`). Who announces more than
+    any kernel can do gets what the fastest needs; who announces a crawl gets `unknown_ms`, or what a machine SLOWEST
+    times slower than the reference needs: a speed that was only announced must not hold a task for a year.
     """
-    if observed_speed:
-        rate: float | None = observed_speed * (OBSERVED_BITS / modulus_bits) ** 2
-    else:
-        rate = squarings_per_second(speeds, modulus_bits)
+    rate = observed_speed * (OBSERVED_BITS / modulus_bits) ** 2 if observed_speed else announced
     if rate is None:
         return promise_ms(squarings, modulus_bits, bounds)
     effort_ms = 1000 * effort_seconds(squarings, modulus_bits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.errors import Code, MessageError
+from protocol.puzzle import Puzzle, answer_bytes, square_repeatedly
 from protocol.vault import (
     PuzzleAnswered,
     SubmitPuzzle,
@@ -19,7 +20,10 @@ from tests.vault_server.systems.vault.harness import (
     answer_to,
 )
 from tests.vault_server.systems.vault.stories import ANN, WRONG, A, B, C, ended, refused, start
+from vault_server.core.operation import Query
+from vault_server.systems.vault.arithmetic import FEW_SQUARINGS, Given, is_right
 from vault_server.systems.vault.records import open_assignment_answer
+from vault_server.systems.vault.records import q as records_q
 
 # computed where it arrives
 
@@ -198,3 +202,34 @@ async def test_a_small_puzzle_is_computed_whatever_its_commitment_says(vault: Va
     task, [a, _] = await start(vault, order)
     assert await vault.answer(A, a, answer_to(COMPUTED)) == "valid"
     assert (await vault.task(task))["judged_by"] == "computed"
+
+
+# what judging stands on
+
+
+@pytest.mark.parametrize("squarings", [1, 2, FEW_SQUARINGS, FEW_SQUARINGS + 1, 100])
+def test_few_squarings_and_many_come_to_the_same(squarings: int) -> None:
+    puzzle = Puzzle(squarings, 3, MODULUS)
+    answer = pow(3, 2**squarings, MODULUS)
+    assert answer == square_repeatedly(3, squarings, MODULUS)
+    assert is_right(Given(puzzle, answer_bytes(answer, MODULUS)))
+    assert not is_right(Given(puzzle, answer_bytes(answer + 1, MODULUS)))
+
+
+async def test_what_a_trigger_refuses_is_undone_and_nothing_beside_it(vault: Vault) -> None:
+    _, [a, b] = await start(vault, COMPUTED)
+    hold = Query("hold", "UPDATE solvers SET in_hand = :hands WHERE solver_id = :solver_id")
+    outcomes = await vault.database.transact(
+        [
+            lambda tx: tx.run(hold, solver_id=A.fingerprint, hands=0),  # which is not so
+            lambda tx: tx.run(records_q.accept_assignment, db_key=b, solver_id=B.fingerprint, accepted_at=5),
+            lambda tx: tx.run(records_q.end_assignment, db_key=a, status="released", ended_at=5, expected="offered"),
+            lambda tx: tx.run(records_q.trapped, solver_id=A.fingerprint, now=5),
+        ]
+    )
+    assert [outcome.error is None for outcome in outcomes] == [True, True, False, True]
+    assert (await vault.status(a), await vault.status(b)) == ("offered", "accepted")
+    solver = await vault.solver(A)
+    assert (solver["in_hand"], solver["last_trap_at"]) == (0, 5)
+    assert await vault.offers(A) != []
+    await vault.database.transact([lambda tx: tx.run(hold, solver_id=A.fingerprint, hands=1)])

@@ -40,6 +40,13 @@ def test_speed_at_a_size_that_was_not_measured(speeds: dict[str, int], bits: int
     assert squarings_per_second(speeds, bits) == (None if expected is None else pytest.approx(expected))
 
 
+def deadline_of(
+    squarings: int, bits: int, speeds: dict[str, int], observed_speed: float, bounds: DeadlineBounds
+) -> int:
+    """The deadline of a solver that has announced these speeds."""
+    return deadline_ms(squarings, bits, squarings_per_second(speeds, bits), observed_speed, bounds)
+
+
 BOUNDS = DeadlineBounds(unknown_ms=28_800_000, min_ms=60_000, max_ms=86_400_000, slack=3.0)
 
 
@@ -61,12 +68,12 @@ BOUNDS = DeadlineBounds(unknown_ms=28_800_000, min_ms=60_000, max_ms=86_400_000,
     ],
 )
 def test_deadlines_have_slack_and_bounds(squarings: int, speeds: dict[str, int], expected: int) -> None:
-    assert deadline_ms(squarings, 2048, speeds, 0.0, BOUNDS) == expected
+    assert deadline_of(squarings, 2048, speeds, 0.0, BOUNDS) == expected
 
 
 def test_an_unknown_speed_is_bounded_too() -> None:
-    assert deadline_ms(1, 2048, {}, 0.0, DeadlineBounds(1, 60_000, 90_000, 3.0)) == 60_000
-    assert deadline_ms(1, 2048, {}, 0.0, DeadlineBounds(100_000, 60_000, 90_000, 3.0)) == 90_000
+    assert deadline_of(1, 2048, {}, 0.0, DeadlineBounds(1, 60_000, 90_000, 3.0)) == 60_000
+    assert deadline_of(1, 2048, {}, 0.0, DeadlineBounds(100_000, 60_000, 90_000, 3.0)) == 90_000
 
 
 @given(
@@ -75,18 +82,18 @@ def test_an_unknown_speed_is_bounded_too() -> None:
     st.dictionaries(st.integers(1, 99_999).map(str), st.integers(0, 2**53 - 1), max_size=16),
 )
 def test_every_announced_speed_gives_a_deadline_within_bounds(t: int, bits: int, speeds: dict[str, int]) -> None:
-    assert BOUNDS.min_ms <= deadline_ms(t, bits, speeds, 0.0, BOUNDS) <= BOUNDS.max_ms
+    assert BOUNDS.min_ms <= deadline_of(t, bits, speeds, 0.0, BOUNDS) <= BOUNDS.max_ms
 
 
 def test_what_was_observed_counts_before_what_was_announced() -> None:
-    assert deadline_ms(1_000_000, 2048, {"2048": 1000}, 10_000.0, BOUNDS) == 300_000
-    assert deadline_ms(1_000_000, 4096, {"4096": 1000}, 10_000.0, BOUNDS) == 1_200_000  # a quarter of the speed
-    assert deadline_ms(1_000_000, 2048, {}, 10_000.0, BOUNDS) == 300_000
+    assert deadline_of(1_000_000, 2048, {"2048": 1000}, 10_000.0, BOUNDS) == 300_000
+    assert deadline_of(1_000_000, 4096, {"4096": 1000}, 10_000.0, BOUNDS) == 1_200_000  # a quarter of the speed
+    assert deadline_of(1_000_000, 2048, {}, 10_000.0, BOUNDS) == 300_000
 
 
 def test_nobody_gets_less_than_the_fastest_kernel_needs() -> None:
     t = 10**10
-    assert deadline_ms(t, 2048, {"2048": 2**53 - 1}, 0.0, BOUNDS) == int(3 * fastest_ms(t, 2048))
+    assert deadline_of(t, 2048, {"2048": 2**53 - 1}, 0.0, BOUNDS) == int(3 * fastest_ms(t, 2048))
     assert fastest_ms(t, 2048) == pytest.approx(10_400_000 / FASTEST)
 
 
