@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck
 
-from tests.processes import LoggingProcess, Server, Solver
+from tests.processes import WITHOUT_TRAPS, LoggingProcess, Server, Solver
 
 # Time limits per example measure the machine's other guests, not us. CI draws the same examples each time, so that a
 # red run is about the change at hand; everywhere else new examples are tried.
@@ -28,6 +28,7 @@ def pytest_configure() -> None:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    LoggingProcess.may_be_forked = True
 
 
 BEGUN_FIRST = (
@@ -91,7 +92,7 @@ def start_server(processes: list[LoggingProcess], tmp_path: Path) -> StartServer
     """A factory of servers, each with a fresh database file in this test's folder."""
 
     async def start(name: str = "server", **settings: object) -> Server:
-        server = Server(tmp_path, settings, name)
+        server = Server(tmp_path, WITHOUT_TRAPS | settings, name)
         processes.append(server)
         await server.start()
         return server

@@ -1,7 +1,7 @@
 """Programs of ours, forked from a process that has imported them already: imports are most of what their start costs.
 
 What is forked is the program itself: a session, an environment, a folder and files of its own, and its `__main__` is
-run as `python -m` runs it. Demos, the wheel and the tests of the command line start theirs anew.
+run as `python -m` runs it. Demos, the wheel, benches and the tests of the command line start theirs anew.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 20.0
 LOOK_SECONDS = 0.02
 SETTLE_SECONDS = 0.1
+BUSY_SECONDS_MAX = 2.0
 
 
 UNHURRIED: dict[str, object] = {
@@ -40,6 +41,9 @@ UNHURRIED: dict[str, object] = {
     "failed_hellos_per_address_max": 100_000,
 }
 """Tests come and speak as fast as they can, all from one address; those about these limits set them themselves."""
+
+WITHOUT_TRAPS: dict[str, object] = {"trap_share": 0}
+"""A server's own puzzles come at moments that nobody foresees, to any solver: tests that count either have none."""
 
 
 class ProcessFailed(AssertionError):
@@ -59,8 +63,11 @@ def environment(settings: dict[str, object] | None = None) -> dict[str, str]:
 class LoggingProcess(ABC):
     """One process of ours that logs JSON lines; its log goes on across `restart()`.
 
-    `errors_expected` holds names of events that may have level error (or worse) in this test.
+    `errors_expected` holds names of events that may have level error (or worse) in this test. `may_be_forked` is set
+    where many are started, in tests: demos, benches and simulations begin theirs anew, as anybody would.
     """
+
+    may_be_forked = False
 
     def __init__(self, name: str, folder: Path, settings: dict[str, object] | None = None) -> None:
         self.name = name
@@ -87,7 +94,8 @@ class LoggingProcess(ABC):
 
     def _start(self, words: list[str]) -> subprocess.Popen[bytes] | Forked:
         """In a session of its own, so that its workers can be ended with it."""
-        if words[0] == "-m" and str(self.interpreter) == sys.executable and hasattr(os, "pidfd_open"):
+        is_ours = words[0] == "-m" and str(self.interpreter) == sys.executable
+        if self.may_be_forked and is_ours and hasattr(os, "pidfd_open"):
             return fork(
                 words[1:],
                 cwd=self.folder,
@@ -132,10 +140,21 @@ class LoggingProcess(ABC):
     def find(self, name: str, **fields: object) -> list[Event]:
         """The events of this name whose fields have these values, oldest first.
 
-        A log line is written by a thread of its own, a moment after what it tells: that moment is waited for here.
+        A log line is written by a thread of its own, a moment after what it tells: that moment is waited for here, and
+        on a loaded machine until none of its threads has anything to do.
         """
         time.sleep(SETTLE_SECONDS)
+        until = time.monotonic() + BUSY_SECONDS_MAX
+        while self.running and self._is_busy() and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
         return self._matching(name, **fields)
+
+    def _is_busy(self) -> bool:
+        """Whether a thread of it is running, or would be if it got a processor, or waits for a disk."""
+        with contextlib.suppress(OSError):  # it has just ended, or this is not Linux
+            stats = [(task / "stat").read_text() for task in Path(f"/proc/{self.pid}/task").iterdir()]
+            return any(stat.rpartition(")")[2].split()[0] in "RD" for stat in stats)
+        return False
 
     def _matching(self, name: str, **fields: object) -> list[Event]:
         return [e for e in self.events if e.get("event") == name and all(e.get(k) == v for k, v in fields.items())]
@@ -215,13 +234,10 @@ def _event(line: bytes) -> Event:
 
 
 class Server(LoggingProcess):
-    """`vault-server serve` on a port of its own and a fresh database file. Settings are given without VAULT_.
-
-    It makes no puzzles of its own unless they say so: those come at moments that nobody foresees, to any solver.
-    """
+    """`vault-server serve` on a port of its own and a fresh database file. Settings are given without VAULT_."""
 
     def __init__(self, folder: Path, settings: dict[str, object], name: str = "server") -> None:
-        super().__init__(name, folder, {"modulus_bits_min": 512, "trap_share": 0} | UNHURRIED | settings)
+        super().__init__(name, folder, {"modulus_bits_min": 512} | UNHURRIED | settings)
         self.database = folder / f"{name}.db"
         self.port = 0
         self.url = ""

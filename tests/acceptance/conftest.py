@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.acceptance.puzzles import Maker
-from tests.processes import Server
+from tests.processes import WITHOUT_TRAPS, Server
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ async def shared_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Server]:
     """One server for all tests of a module, which must leave it as they found it; its settings are SETTINGS there."""
-    server = Server(tmp_path_factory.mktemp("shared"), request.module.SETTINGS)
+    server = Server(tmp_path_factory.mktemp("shared"), WITHOUT_TRAPS | request.module.SETTINGS)
     try:
         await server.start()
         yield server

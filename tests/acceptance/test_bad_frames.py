@@ -374,7 +374,7 @@ async def test_what_is_no_websocket_is_answered_in_http_and_closed(
 ) -> None:
     request, status = REQUESTS[name]
     reader, writer = await asyncio.open_connection("127.0.0.1", shared_server.port)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         writer.write(request)
         answer = await reader.read()
     writer.close()

@@ -329,7 +329,7 @@ async def test_a_drain_ends_also_when_a_peer_does_not_answer(start_server: Start
     half, writer = await asyncio.open_connection("127.0.0.1", server.port)
     began = time.monotonic()
     assert await server.terminate() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9, "drain_ms_max is kept, not the default of 10 s"
     assert await half.read() == b""
     writer.close()
     deaf.drop()

@@ -61,9 +61,9 @@ async def test_silent_sockets_are_hung_up_on_and_a_peer_gets_through(
         compression=None,
         proxy=None,
     ) as peer:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await peer.recv()  # the challenge
-    async with asyncio.timeout(HANDSHAKE_MS_MAX / 1000 + 5):
+    async with asyncio.timeout(HANDSHAKE_MS_MAX / 1000 + 30):
         for reader, writer in silent:
             assert await reader.read() == b""
             writer.close()

@@ -10,7 +10,7 @@ from protocol.address import KnownServers, parse_address
 from protocol.identity import Identity
 from tests.cluster.balancer import Balancer
 from tests.cluster.postgres import Postgres
-from tests.processes import Server
+from tests.processes import WITHOUT_TRAPS, Server
 
 KEYS = ("identity", "master-key")
 LEASE_MS = 1500
@@ -22,7 +22,7 @@ class Node(Server):
     def __init__(self, folder: Path, postgres: Postgres, name: str, settings: dict[str, object]) -> None:
         files = folder / name
         given = {"node": name, "key_files": files, "database": postgres.url.secret, "node_lease_ms": LEASE_MS}
-        super().__init__(folder, given | settings, name)
+        super().__init__(folder, WITHOUT_TRAPS | given | settings, name)
         self.files = files
 
     def command(self) -> Sequence[str | Path]:

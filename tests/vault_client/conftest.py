@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from protocol.identity import Identity
 from protocol.puzzle import Puzzle, Ticket, make_locked
-from tests.processes import Server, Solver, environment
+from tests.processes import WITHOUT_TRAPS, Server, Solver, environment
 from vault_client.__main__ import app
 from vault_client.locked_file import lock_file
 from vault_client.locked_header import Header
@@ -116,7 +116,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         relay_port = free.getsockname()[1]
-    server = Server(folder, {"public_names": f"127.0.0.1:{relay_port}"})
+    server = Server(folder, WITHOUT_TRAPS | {"public_names": f"127.0.0.1:{relay_port}"})
     solvers: list[Solver] = []
 
     async def start() -> None:

@@ -50,7 +50,7 @@ async def submit(vault: Vault, puzzle: Puzzle, *, commitment: bytes | None = Non
 
 async def no_push_left(server: Server, identity: Identity) -> None:
     """Soon nothing is pushed to a new connection of this key: everything has been acknowledged."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             async with await dial(server.url, identity=identity) as raw:
                 if await raw.silence() == []:
@@ -218,7 +218,7 @@ async def test_a_submission_whose_reply_is_lost_is_sent_again_and_makes_one_task
         await solved.event("task.answered", task=submitted["task"])
         assert not submitting.done()
         relay.cut()
-        task = await asyncio.wait_for(submitting, 5)
+        task = await asyncio.wait_for(submitting, 30)
         assert (await asyncio.wait_for(task.answer(), 5)).y == made[1]
         assert len(solved.find("task.submitted", client=identity.fingerprint)) == 1
 
@@ -231,7 +231,7 @@ async def test_cancelling_whose_reply_is_lost_succeeds_all_the_same(relay: Relay
         cancelling = asyncio.create_task(vault.cancel(task.id))
         await solved.event("task.cancelled", task=task.id)
         relay.cut()
-        await asyncio.wait_for(cancelling, 5)
+        await asyncio.wait_for(cancelling, 30)
         with pytest.raises(TaskCancelledError):
             await task.answer()
 
@@ -308,7 +308,7 @@ async def test_a_server_that_is_not_there_is_an_error_in_bounded_time() -> None:
         with pytest.raises(ServerUnreachable, match="nothing listens there"):
             async with connect(url, connect_seconds_max=0.5):
                 pass
-    assert 0.3 < time.monotonic() - started < 2
+    assert 0.3 < time.monotonic() - started < 10
 
 
 async def test_a_server_that_says_nothing_is_an_error_in_bounded_time() -> None:
@@ -334,7 +334,7 @@ async def test_a_server_that_stays_away_ends_the_wait_when_a_bound_is_set(server
         waiting = asyncio.create_task(task.answer())
         await server.kill()
         with pytest.raises(ServerUnreachable):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 30)
         with pytest.raises(ServerUnreachable):
             await vault.status(task.id)
 
@@ -403,4 +403,4 @@ async def test_a_callback_that_fails_does_not_leave_anybody_waiting(server: Serv
         waiting = asyncio.create_task(task.answer())
         await server.kill()
         with pytest.raises(Exception, match="RuntimeError"):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 30)

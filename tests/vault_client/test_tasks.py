@@ -102,7 +102,7 @@ async def test_progress_gives_the_newest_and_ends_with_the_task() -> None:
     task.take(TaskProgress(task=ID, done=5, total=10), None)
     await asyncio.sleep(0.01)
     task.take(PuzzleAnswered(task=ID, answer=7, judged_by="agreed"), 1)
-    await asyncio.wait_for(following, 1)
+    await asyncio.wait_for(following, 30)
     assert [news.done for news in seen] == [2, 5]
     assert not task.awaited
 

@@ -233,7 +233,7 @@ async def test_cancelling_from_elsewhere_ends_the_wait_that_is_looked_after(
         await asyncio.sleep(0.1)
         await elsewhere.cancel(task.id)
         with pytest.raises(TaskCancelledError):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 30)
     assert not resume_path(long_locked.path).exists()
 
 

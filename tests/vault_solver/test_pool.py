@@ -124,7 +124,7 @@ async def test_a_cancelled_puzzle_is_not_begun_again_when_its_worker_dies(watche
 
 async def test_stopping_takes_a_worker_from_its_work(watched: Watched) -> None:
     watched.pool.solve(Solve(1, ENDLESS, 3, MODULUS))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(SECONDS_MAX):
         await watched.pool.stop()
     assert watched.pool.pids == []
 

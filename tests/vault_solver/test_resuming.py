@@ -33,7 +33,7 @@ def order(squarings: int) -> tuple[SubmitPuzzle, int]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             if holds():
                 return
@@ -204,7 +204,7 @@ async def test_work_that_is_kept_on_stop_goes_on_after_a_restart(server: Server,
         solver.send(signal.SIGTERM)
         await solver.event("solver.draining")
         solver.send(signal.SIGTERM)
-        assert await solver.wait(5) == 0
+        assert await solver.wait(20) == 0
         done = solver.squarings
         suspended = await solver.event("assignment.suspended")
         await solver.start()

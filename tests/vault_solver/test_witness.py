@@ -146,6 +146,6 @@ async def test_stopping_gives_up_what_is_under_way(stand: Stand) -> None:
     stand.answered(8, 5, squarings=10**8, state=None)
     stand.witness.look_into(Examine(4, 8, int((time.time() + 1000) * 1000)))
     await asyncio.sleep(0.5)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await stand.witness.stop()
     assert stand.findings.empty()

@@ -112,7 +112,7 @@ async def test_a_response_under_way_is_finished_and_an_endless_one_is_not_waited
         await get(web.port, "/hello")  # by now the request for the story has been read
         if may_end:
             page.may_end.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await web.stop()
         told = await asked.rest()
         assert (b"the end" in told) is may_end
