@@ -1,8 +1,10 @@
-"""Databases for tests: a fresh SQLite file, or an empty database in the one real PostgreSQL of the run."""
+"""Databases for tests: an empty SQLite file, or an empty database in the one real PostgreSQL of the run."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import shutil
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -42,7 +44,8 @@ def dialect(request: pytest.FixtureRequest) -> str:
 def new_database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
     """A factory of the test's own empty database."""
     if dialect == "sqlite":
-        return lambda: SqliteDatabase(tmp_path / "vault.db")
+        template: Path = request.getfixturevalue("sqlite_template")
+        return lambda: SqliteDatabase(made_from(template, tmp_path / "vault.db"))
     url: PostgresUrl = request.getfixturevalue("postgres_url")
     return lambda: PostgresDatabase(url, CONNECTIONS)
 
@@ -51,7 +54,8 @@ def new_database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -
 def empty_database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
     """A factory of empty databases, one after the other: for the examples of a property."""
     if dialect == "sqlite":
-        return lambda: SqliteDatabase(tmp_path / f"{next(_numbers)}.db")
+        template: Path = request.getfixturevalue("sqlite_template")
+        return lambda: SqliteDatabase(made_from(template, tmp_path / f"{next(_numbers)}.db"))
     url, cleaner = request.getfixturevalue("postgres_for_tests")
 
     def empty() -> Database:
@@ -59,6 +63,27 @@ def empty_database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path)
         return PostgresDatabase(url, CONNECTIONS)
 
     return empty
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema and no rows, as a server makes it: copying it costs a fifth of making one."""
+    path = tmp_path_factory.mktemp("template") / "vault.db"
+
+    async def make() -> None:
+        made = SqliteDatabase(path)
+        await made.start()
+        await made.stop()
+
+    asyncio.run(make())
+    return path
+
+
+def made_from(template: Path, path: Path) -> Path:
+    """A copy of the template, unless there is a file already."""
+    if not path.exists():
+        shutil.copy(template, path)
+    return path
 
 
 @pytest.fixture
