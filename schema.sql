@@ -120,11 +120,11 @@ CREATE INDEX tasks_of_client ON tasks (client_id, db_key);
 CREATE INDEX tasks_trapping ON tasks (db_key) WHERE is_trap = 1 AND open_slots > 0;
 CREATE INDEX tasks_by_status ON tasks (status);                             -- counted for /metrics
 
-CREATE TABLE task_assignments (
+CREATE TABLE task_assignments (        -- foreign keys are checked by COMMIT: see the head of the vault's queries.sql
     db_key             INTEGER PRIMARY KEY AUTOINCREMENT,
-    task_id            TEXT NOT NULL REFERENCES tasks (fingerprint),
-    task_key           BIGINT NOT NULL REFERENCES tasks (db_key),
-    solver_id          TEXT NOT NULL REFERENCES solvers (solver_id),
+    task_id            TEXT NOT NULL REFERENCES tasks (fingerprint) DEFERRABLE INITIALLY DEFERRED,
+    task_key           BIGINT NOT NULL REFERENCES tasks (db_key) DEFERRABLE INITIALLY DEFERRED,
+    solver_id          TEXT NOT NULL REFERENCES solvers (solver_id) DEFERRABLE INITIALLY DEFERRED,
     slot               INTEGER NOT NULL CHECK (slot IN (1, 2)),
     status             TEXT NOT NULL CHECK (status IN
                            ('offered', 'accepted', 'delivered', 'valid', 'invalid', 'unproved', 'expired', 'released')),

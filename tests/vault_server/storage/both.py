@@ -33,11 +33,22 @@ class Raw:
         return value
 
     def refuses(self, statement: str) -> bool:
-        """Whether a rule of the schema stands against the statement. Other errors are raised."""
+        """Whether a rule of the schema stands against the statement, at once or at COMMIT. Other errors are raised."""
         self._execute("SAVEPOINT refused")
         try:
             self._execute(statement)
+            if not self._commit_would_refuse():
+                return False
         except Refused:
-            self._execute("ROLLBACK TO SAVEPOINT refused")
-            return True
+            pass
+        self._execute("ROLLBACK TO SAVEPOINT refused")
+        return True
+
+    def _commit_would_refuse(self) -> bool:
+        """Ask for the assignments' foreign keys, which are checked by COMMIT. On PostgreSQL the answer is an error."""
+        if self.is_sqlite:
+            return bool(self.rows("PRAGMA foreign_key_check(task_assignments)"))
+        keys = ", ".join(f"task_assignments_{name}_fkey" for name in ("task_id", "task_key", "solver_id"))
+        self._execute(f"SET CONSTRAINTS {keys} IMMEDIATE")
+        self._execute(f"SET CONSTRAINTS {keys} DEFERRED")
         return False

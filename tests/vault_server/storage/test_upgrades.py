@@ -93,7 +93,12 @@ BEGIN
     UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
 END
 """
-UNDONE_6 = f"DROP TRIGGER on_task_assignment_end; DROP TRIGGER on_task_end; {OLD_TRIGGERS}"
+UNDONE_6 = f"""
+DROP TRIGGER on_task_assignment_end; DROP TRIGGER on_task_end; {OLD_TRIGGERS};
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(sql, ' DEFERRABLE INITIALLY DEFERRED', '') WHERE name = 'task_assignments';
+PRAGMA writable_schema = RESET
+"""
 UNDONE_6_POSTGRES = """
 CREATE OR REPLACE FUNCTION on_task_assignment_end() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -110,7 +115,10 @@ BEGIN
     UPDATE clients SET open_tasks = open_tasks - 1 WHERE client_id = NEW.client_id;
     RETURN NEW;
 END
-$$
+$$;
+ALTER TABLE task_assignments ALTER CONSTRAINT task_assignments_task_id_fkey NOT DEFERRABLE;
+ALTER TABLE task_assignments ALTER CONSTRAINT task_assignments_task_key_fkey NOT DEFERRABLE;
+ALTER TABLE task_assignments ALTER CONSTRAINT task_assignments_solver_id_fkey NOT DEFERRABLE
 """
 
 UNDONE_5 = """
@@ -157,41 +165,49 @@ async def test_version_4_of_a_postgresql_database_becomes_what_a_new_one_is(own_
     assert columns_at(own_postgres_url) == new
 
 
-def triggers_in(path: Path) -> list[object]:
+def schema_in(path: Path) -> list[object]:
     with closing(sqlite3.connect(path)) as raw:
-        return raw.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name").fetchall()
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        told = "SELECT name, {} FROM sqlite_master WHERE type = '{}' ORDER BY name"
+        keys = raw.execute("SELECT * FROM pragma_foreign_key_list('task_assignments')").fetchall()
+        return [
+            raw.execute(told.format("sql", "trigger")).fetchall(),
+            raw.execute(told.format("replace(sql, '\"', '')", "table")).fetchall(),
+            keys,
+        ]
 
 
-def triggers_at(url: PostgresUrl) -> list[object]:
+def schema_at(url: PostgresUrl) -> list[object]:
     triggers = "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname, tgrelid"
     functions = (
         "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname, prosrc"
     )
+    keys = "SELECT conname, condeferrable, condeferred FROM pg_constraint WHERE contype = 'f' ORDER BY conname"
     with psycopg.connect(url.secret) as raw:
-        return [raw.execute(told.encode()).fetchall() for told in (triggers, functions)]
+        return [raw.execute(told.encode()).fetchall() for told in (triggers, functions, keys)]
 
 
-async def test_version_5_of_a_file_gets_the_triggers_that_a_new_one_has(tmp_path: Path) -> None:
+async def test_version_5_of_a_file_becomes_what_a_new_one_is(tmp_path: Path) -> None:
     path = tmp_path / "vault.db"
     await started_and_stopped(SqliteDatabase(path))
-    new = triggers_in(path)
+    new = schema_in(path)
     with closing(sqlite3.connect(path)) as raw:
         raw.executescript(UNDONE_6 + "; PRAGMA user_version = 5")
-    assert triggers_in(path) != new
+    assert schema_in(path) != new
     await started_and_stopped(SqliteDatabase(path))
-    assert triggers_in(path) == new
+    assert schema_in(path) == new
 
 
-async def test_version_5_of_a_postgresql_database_gets_the_triggers_that_a_new_one_has(
+async def test_version_5_of_a_postgresql_database_becomes_what_a_new_one_is(
     own_postgres_url: PostgresUrl,
 ) -> None:
     await started_and_stopped(PostgresDatabase(own_postgres_url, CONNECTIONS))
-    new = triggers_at(own_postgres_url)
+    new = schema_at(own_postgres_url)
     with psycopg.connect(own_postgres_url.secret) as raw:
         raw.execute(f"{UNDONE_6_POSTGRES}; UPDATE meta SET value = '5' WHERE name = 'schema_version'".encode())
-    assert triggers_at(own_postgres_url) != new
+    assert schema_at(own_postgres_url) != new
     await started_and_stopped(PostgresDatabase(own_postgres_url, CONNECTIONS))
-    assert triggers_at(own_postgres_url) == new
+    assert schema_at(own_postgres_url) == new
 
 
 async def started_and_stopped(database: Database) -> None:

@@ -34,3 +34,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
+
+-- The foreign keys of assignments are checked by COMMIT, as on SQLite, where that spares copies of pages.
+ALTER TABLE task_assignments ALTER CONSTRAINT task_assignments_task_id_fkey DEFERRABLE INITIALLY DEFERRED;
+ALTER TABLE task_assignments ALTER CONSTRAINT task_assignments_task_key_fkey DEFERRABLE INITIALLY DEFERRED;
+ALTER TABLE task_assignments ALTER CONSTRAINT task_assignments_solver_id_fkey DEFERRABLE INITIALLY DEFERRED;

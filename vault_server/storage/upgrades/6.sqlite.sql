@@ -27,3 +27,13 @@ BEGIN
     INSERT INTO deadlines (name, subject, due)
     SELECT 'settle_task', NEW.fingerprint, NEW.complaint_deadline + 1 WHERE NEW.status = 'answered';
 END;
+
+-- The foreign keys of assignments are checked by COMMIT. SQLite has no ALTER for that; its text in the schema is all
+-- there is of a foreign key, so nothing stored changes.
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(replace(replace(sql,
+    'REFERENCES tasks (fingerprint)', 'REFERENCES tasks (fingerprint) DEFERRABLE INITIALLY DEFERRED'),
+    'REFERENCES tasks (db_key)', 'REFERENCES tasks (db_key) DEFERRABLE INITIALLY DEFERRED'),
+    'REFERENCES solvers (solver_id)', 'REFERENCES solvers (solver_id) DEFERRABLE INITIALLY DEFERRED')
+WHERE type = 'table' AND name = 'task_assignments' AND sql NOT LIKE '%DEFERRED%';
+PRAGMA writable_schema = RESET;

@@ -11,3 +11,9 @@ WHERE db_key = :db_key AND status = :expected;
 
 -- name: end_assignment!
 UPDATE task_assignments SET status = :status, ended_at = :ended_at WHERE db_key = :db_key AND status = :expected;
+
+-- name: insert_assignment^
+INSERT INTO task_assignments (task_id, task_key, solver_id, slot, status, deadline, complaint_deadline, ranking,
+                              assigned_at)
+VALUES (:task_id, :task_key, :solver_id, :slot, :status, :deadline, :complaint_deadline, :ranking, :assigned_at)
+RETURNING db_key;

@@ -1,5 +1,6 @@
 -- OR ROLLBACK stands where a statement's triggers write to several tables. Else SQLite copies each page that it touches,
 -- to be able to undo this statement alone. Here a transaction in which a constraint fails is undone as a whole anyway.
+-- An INSERT is spared that only where its table's foreign keys are checked by COMMIT.
 
 -- name: count_request!
 UPDATE clients SET tasks_requested = tasks_requested + 1, open_tasks = open_tasks + 1
@@ -169,7 +170,7 @@ SELECT solver_id FROM solvers WHERE is_online = 1 AND band = 0 AND state = 'read
 ORDER BY last_assigned_at, solver_id LIMIT :count;
 
 -- name: insert_assignment^
-INSERT INTO task_assignments (task_id, task_key, solver_id, slot, status, deadline, complaint_deadline, ranking,
+INSERT OR ROLLBACK INTO task_assignments (task_id, task_key, solver_id, slot, status, deadline, complaint_deadline, ranking,
                               assigned_at)
 VALUES (:task_id, :task_key, :solver_id, :slot, :status, :deadline, :complaint_deadline, :ranking, :assigned_at)
 RETURNING db_key;

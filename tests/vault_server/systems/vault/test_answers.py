@@ -233,3 +233,23 @@ async def test_what_a_trigger_refuses_is_undone_and_nothing_beside_it(vault: Vau
     assert (solver["in_hand"], solver["last_trap_at"]) == (0, 5)
     assert await vault.offers(A) != []
     await vault.database.transact([lambda tx: tx.run(hold, solver_id=A.fingerprint, hands=1)])
+
+
+async def test_an_assignment_of_nobody_is_refused_and_nothing_beside_it(vault: Vault) -> None:
+    task, [a, b] = await start(vault, COMPUTED)
+    insert = Query(
+        "insert_nobodys",
+        "INSERT INTO task_assignments (task_id, task_key, solver_id, slot, status, deadline, complaint_deadline,"
+        " ranking, assigned_at, ended_at) SELECT fingerprint, db_key, :nobody, 2, 'released', 9, 9, '[]', 5, 5"
+        " FROM tasks WHERE fingerprint = :task",
+    )
+    outcomes = await vault.database.transact(
+        [
+            lambda tx: tx.run(records_q.accept_assignment, db_key=a, solver_id=A.fingerprint, accepted_at=5),
+            lambda tx: tx.run(insert, nobody="9" * 32, task=task),
+            lambda tx: tx.run(records_q.accept_assignment, db_key=b, solver_id=B.fingerprint, accepted_at=5),
+        ]
+    )
+    assert [outcome.error is None for outcome in outcomes] == [True, False, True]
+    assert (await vault.status(a), await vault.status(b)) == ("accepted", "accepted")
+    assert len(await vault.rows("SELECT db_key FROM task_assignments")) == 2
