@@ -60,7 +60,9 @@ class Pump:
         self._has_own = False
         self._seen: deque[Seen | None] = deque()
         self.lookout = Lookout(pushes)
-        self.lookout.saw = self._seen.append
+        self.lookout.saw = self._saw
+        self._is_shown = False
+        self._must_read = False
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
 
@@ -68,6 +70,7 @@ class Pump:
         """Begin after what is in the outbox now."""
         if self._runner is None:
             self._seen.clear()
+            self._is_shown = self._must_read = False
             self._horizon.begin(*await self._database.read(_beginning))
             self.lookout.begin(self._horizon.floor)
             await self._send_new()
@@ -148,13 +151,23 @@ class Pump:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._wake.set()
 
+    def _saw(self, seen: Seen | None) -> None:
+        """From the first one on, all that is added here is shown: to read as well would be in vain."""
+        self._seen.append(seen)
+        self._is_shown = True
+        self._wake.set()
+
     async def _send_new(self) -> None:
+        if self._is_shown and not self._seen and not self._must_read:
+            return
         seq, oldest = self._horizon.floor, None
         present: set[int] = set()
         while True:
             seen = self._seen.popleft() if self._seen else None
             if seen is None:
+                self._must_read = True  # if this fails, the next time
                 seen = await self._database.read(partial(self._read_new, seq=seq))
+                self._must_read = False
             running_from, running_to = seen.running
             oldest = running_from if oldest is None else oldest
             for row in seen.rows:
