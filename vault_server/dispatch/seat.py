@@ -90,7 +90,6 @@ class Seat(asyncio.Protocol):
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-                    start_new_session=is_idle,  # whose priority it can lower
                 )
         except OSError as error:
             ours.close()

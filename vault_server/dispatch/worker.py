@@ -23,7 +23,6 @@ IDLE_PRIORITY = "idle"
 """The argument that asks for a priority below everything else on this machine."""
 NICE = 10
 """Where there is no such priority: a tenth of what another program gets."""
-NICE_MAX = 19
 KILL_ME_FIRST = 500
 """Where memory runs out: a worker is replaced, the server is not."""
 
@@ -60,14 +59,10 @@ def offer_to_be_killed() -> None:
 def give_way() -> str:
     """Run only when nothing else wants to. Where that cannot be had: why, and a low priority instead.
 
-    Linux compares the sessions of terminals and services before it compares their processes (sched_autogroup): one
-    that only holds idle processes counts as much as any other unless it says that it does not.
+    In the server's session: Linux lets whoever is woken have the processor at once only within one (sched_autogroup).
     """
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        if os.getsid(0) == os.getpid():  # else it would speak for the server, too
-            with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
-                group.write(str(NICE_MAX))
     except (AttributeError, OSError) as error:
         os.nice(NICE)
         return str(error)
