@@ -108,7 +108,7 @@ EVENTS: dict[str, str] = {
     "alarm.failed": "A defect in looking for deadlines; it goes on.",
     "job.failed": "A defect in a slow job, or two worker processes died of it; it is found again at the next start.",
     "worker.died": "A worker process was killed or crashed; with its exit code. What it computed is computed again.",
-    "writer.died": "The process that writes the database was killed or crashed, with how. The server ends: start it again.",
+    "writer.died": "The database's own process was killed or crashed, with how. The server ends: start it again.",
     "workers.starved": "Others leave workers of idle priority no time: those of normal priority judge for so long (s).",
     "workers.not_idle": "Idle priority cannot be had here, with the reason; workers at nice 10 delay replies more.",
 }
