@@ -11,10 +11,21 @@ import pytest
 
 from protocol.errors import Code, MessageError
 from protocol.identity import Identity
+from protocol.puzzle import square_repeatedly
 from protocol.session import Ping, Pong
-from protocol.vault import AskStatus, PuzzleAccepted, PuzzleAnswered, TaskState
+from protocol.vault import (
+    AcceptAssignment,
+    AnswerTaken,
+    AskStatus,
+    AssignmentAccepted,
+    PuzzleAccepted,
+    PuzzleAnswered,
+    PuzzleOffered,
+    SubmitAnswer,
+    TaskState,
+)
 from tests.acceptance import rows
-from tests.acceptance.conversation import accept, answer, dial_solver
+from tests.acceptance.conversation import accept, answer, dial_solver, next_envelope
 from tests.acceptance.operators import is_sound
 from tests.acceptance.puzzles import Maker
 from tests.dialling import dial
@@ -95,3 +106,21 @@ async def test_ctrl_c_reaches_the_writer_too_and_it_writes_to_the_end(server: Se
     assert not writer.is_running()
     assert not server.database.with_name(server.database.name + "-wal").exists(), "its log is folded into the file"
     assert rows.count(server.database, f"SELECT count(*) FROM tasks WHERE fingerprint = '{task}'") == 1
+
+
+async def test_a_reply_comes_before_the_pushes_of_its_transaction(server: Server, maker: Maker) -> None:
+    """Else a solver with one hand is offered the next puzzle while it still holds the one that it has answered."""
+    async with await dial(server.url) as client, await dial_solver(server) as solver:
+        for _ in range(20):
+            await client.send(maker.order(1000)[0])
+        offer = await accept(solver)
+        for _ in range(19):
+            asked = await solver.send(SubmitAnswer(assignment=offer.assignment, answer=right_answer(offer)))
+            reply = await next_envelope(solver)
+            assert (reply.re, type(reply.message)) == (asked, AnswerTaken)
+            offer = await solver.take(PuzzleOffered)
+            await solver.ask(AcceptAssignment(assignment=offer.assignment), AssignmentAccepted)
+
+
+def right_answer(offer: PuzzleOffered) -> int:
+    return square_repeatedly(offer.baseg, offer.t, offer.product)

@@ -152,10 +152,13 @@ class Pump:
                 self._wake.set()
 
     def _saw(self, seen: Seen | None) -> None:
-        """From the first one on, all that is added here is shown: to read as well would be in vain."""
+        """From the first one on, all that is added here is shown: to read as well would be in vain.
+
+        It is looked at when the batch's replies are out (`wake`): a solver that reads of more work before it reads that
+        its answer was taken has no hand free, and gives the work back.
+        """
         self._seen.append(seen)
         self._is_shown = True
-        self._wake.set()
 
     async def _send_new(self) -> None:
         if self._is_shown and not self._seen and not self._must_read:
