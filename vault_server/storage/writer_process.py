@@ -293,7 +293,19 @@ def _carry_out(raw: sqlite3.Connection, orders: list[_Order], lookout: Lookout, 
         seen = look_out(raw, lookout)
     each = iter(outcomes)
     batches = [[next(each) for _ in order.works] for order in orders]
-    return _frame(_Report([_Results.of(batch) for batch in batches], seen))
+    try:
+        return _frame(_Report([_Results.of(batch) for batch in batches], seen))
+    except Exception:  # a defect of one reply must not end the process: the batch is on disk, and others wait
+        return _frame(_Report([_Results.of([_told_of(outcome) for outcome in batch]) for batch in batches], None))
+
+
+def _told_of(outcome: Outcome) -> Outcome:
+    """What can be said of it."""
+    try:
+        _frame(_Results.of([outcome]))
+    except Exception as error:
+        return Outcome(error=_told(error))
+    return outcome
 
 
 def _sendable(error: Exception) -> Exception:

@@ -73,6 +73,11 @@ def fail(tx: Transaction) -> None:
     raise Wrong("a ", "defect")
 
 
+def answer_with_a_function(tx: Transaction) -> Any:
+    note(tx, 5)
+    return lambda: tx
+
+
 def count(tx: Transaction) -> int:
     return _count(tx)
 
@@ -121,12 +126,17 @@ async def batches(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
     assert watch.seen == [(writer.pid, 2, [1])]
     assert watch.learned == [], "the other process has a copy"
     assert await database.read(_count) == 2
+    # What cannot cross is a defect of its own work alone; it is on disk all the same.
+    strange, usual = await database.transact([answer_with_a_function, count])
+    assert "pickle" in str(strange.error)
+    assert (usual.value, usual.error) == (3, None)
+    assert watch.seen[1:] == [None], "the pump has to read for itself"
     # As many as there are: each in its order, what has arrived together in one transaction.
     many = [database.transact([partial(note, number=10 + n), count]) for n in range(50)]
     results = await asyncio.gather(*many)
-    assert [outcomes[1].value for outcomes in results] == list(range(3, 53))
-    assert 1 < len(watch.seen) < 50
-    assert watch.seen[-1] == (writer.pid, 52, list(range(1, 52)))
+    assert [outcomes[1].value for outcomes in results] == list(range(4, 54))
+    assert 2 < len(watch.seen) < 50
+    assert watch.seen[-1] == (writer.pid, 53, list(range(1, 53)))
     assert (folder / "vault.db-wal").stat().st_size > 0
     assert await database.transact([]) == []
     await database.stop()
