@@ -112,7 +112,7 @@ async def test_a_reply_comes_before_the_pushes_of_its_transaction(server: Server
     """Else a solver with one hand is offered the next puzzle while it still holds the one that it has answered."""
     async with await dial(server.url) as client, await dial_solver(server) as solver:
         for _ in range(20):
-            await client.send(maker.order(1000)[0])
+            await client.ask(maker.order(1000)[0], PuzzleAccepted)
         offer = await accept(solver)
         for _ in range(19):
             asked = await solver.send(SubmitAnswer(assignment=offer.assignment, answer=right_answer(offer)))
@@ -120,6 +120,7 @@ async def test_a_reply_comes_before_the_pushes_of_its_transaction(server: Server
             assert (reply.re, type(reply.message)) == (asked, AnswerTaken)
             offer = await solver.take(PuzzleOffered)
             await solver.ask(AcceptAssignment(assignment=offer.assignment), AssignmentAccepted)
+            assert (await client.take(PuzzleAnswered)).judged_by == "computed"
 
 
 def right_answer(offer: PuzzleOffered) -> int:
