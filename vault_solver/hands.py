@@ -171,8 +171,11 @@ class Hands:
             return "draining"
         if offer.product.bit_length() > self._bits_max or offer.product < 3 or offer.product % 2 == 0:
             return "unsupported_modulus"
-        # This one included; what came too late for the first place is in nobody's count.
-        working = sum(not held.returning and held.late_until_ms is None for held in self.held.values())
+        # This one included; what came too late for the first place is in nobody's count, and what is answered may be out
+        # of the server's before its reply is read.
+        working = sum(
+            not (held.returning or held.answer_sent) and held.late_until_ms is None for held in self.held.values()
+        )
         return "over_capacity" if working > self.capacity else None
 
     def _look(self, held: Held) -> list[Effect]:

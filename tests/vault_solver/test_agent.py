@@ -153,6 +153,14 @@ def test_an_offer_above_capacity_is_handed_back_and_one_at_capacity_is_not() -> 
     assert acts(agent.pushed(offer(4))) == [give_back(4)]
 
 
+def test_what_is_answered_takes_no_place_though_the_reply_is_under_way() -> None:
+    agent = ready_agent(capacity=1)
+    agent.pushed(offer(1))
+    agent.reported(Solved(1, 9))
+    assert acts(agent.pushed(offer(2))) == [accept(2), start(2)]
+    assert acts(agent.pushed(offer(3))) == [give_back(3)]
+
+
 def test_what_kills_every_worker_is_handed_back_and_the_next_begun() -> None:
     agent = ready_agent()
     agent.pushed(offer(1))

@@ -59,6 +59,7 @@ class Pump:
         self._has_foreign = False
         self._has_own = False
         self._seen: deque[Seen | None] = deque()
+        self._unreplied: list[Seen | None] = []
         self.lookout = Lookout(pushes)
         self.lookout.saw = self._saw
         self._is_shown = False
@@ -70,6 +71,7 @@ class Pump:
         """Begin after what is in the outbox now."""
         if self._runner is None:
             self._seen.clear()
+            self._unreplied.clear()
             self._is_shown = self._must_read = False
             self._horizon.begin(*await self._database.read(_beginning))
             self.lookout.begin(self._horizon.floor)
@@ -86,7 +88,9 @@ class Pump:
             self._runner = None
 
     def wake(self) -> None:
-        """Rows may have been added here."""
+        """A batch is over, and its replies are out: rows may have been added here."""
+        self._seen += self._unreplied
+        self._unreplied.clear()
         self._has_own = True
         self._wake.set()
 
@@ -157,7 +161,7 @@ class Pump:
         It is looked at when the batch's replies are out (`wake`): a solver that reads of more work before it reads that
         its answer was taken has no hand free, and gives the work back.
         """
-        self._seen.append(seen)
+        self._unreplied.append(seen)
         self._is_shown = True
 
     async def _send_new(self) -> None:
@@ -243,11 +247,13 @@ class Pump:
             return
         count = room + sum(seq > line.last_seq for seq in line.sent)
         found, rendered = await self._database.read(partial(self._read_backlog, line=line, count=count))
-        for row, message in rendered:
+        # What was added since _send_new comes with the next one, be it in this snapshot or not: nothing is missed, and
+        # nothing comes before the replies of its transaction.
+        ripe = [(row, message) for row, message in rendered if self._horizon.is_handled(row.seq)]
+        for row, message in ripe:
             line.last_seq = max(line.last_seq, row.seq)
             self._send(line, row, message)
-        # What was added since _send_new is in this snapshot, or comes with the next _send_new: nothing is missed.
-        line.is_behind = found == count
+        line.is_behind = found == count and len(ripe) == len(rendered)
         if not line.is_behind or len(line.unacknowledged) >= self._window:
             self._behind.pop(line, None)
 

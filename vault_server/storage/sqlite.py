@@ -142,12 +142,18 @@ class SqliteDatabase:
     async def read(self, function: Callable[[Reader], T]) -> T:
         """Run `function` in a reader's thread, on one snapshot."""
         reader = await self._readers.get()
+        process = self._process
         try:
-            return await _in_thread(reader, run_read, function)
+            if process is None:
+                return await _in_thread(reader, run_read, function)
+            result: T
+            result, commits = await _in_thread(reader, _read_and_ask, function, process.commits_begun)
         except sqlite3.Error as error:
             raise storage_error(error) from error
         finally:
             self._readers.put_nowait(reader)
+        await process.until_on_disk(commits)
+        return result
 
     def hint(self, topic: str) -> None:
         """There are no other nodes."""
@@ -201,6 +207,13 @@ async def _in_thread(connection: aiosqlite.Connection, function: Callable[..., T
     # The one private call: a public one per statement would cost a hop per statement. Guarded by a test.
     result: T = await connection._execute(function, connection._conn, *arguments)  # type: ignore[no-untyped-call]
     return result
+
+
+def _read_and_ask(
+    raw: sqlite3.Connection, function: Callable[[Reader], T], commits: Callable[[], int]
+) -> tuple[T, int]:
+    """What was read, and how many commits may have been seen: asked behind the first row, which takes the view."""
+    return run_read(raw, function), commits()
 
 
 def _prepare(raw: sqlite3.Connection) -> None:

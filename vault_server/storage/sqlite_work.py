@@ -1,4 +1,4 @@
-"""A batch on one SQLite connection: BEGIN, every work, COMMIT (which waits for the disk).
+"""A batch on one SQLite connection: BEGIN, every work, COMMIT.
 
 A work that raises after it has written makes the batch run again with a savepoint before each work, and only that one
 is undone. If COMMIT fails, the batch is rolled back and each work is run again alone, so one bad work cannot take the
@@ -64,10 +64,12 @@ def set_up(raw: sqlite3.Connection) -> None:
     raw.execute("PRAGMA temp_store = MEMORY")  # else statements with triggers copy pages to a file
 
 
-def set_up_writer(raw: sqlite3.Connection) -> None:
-    """What a connection that writes needs beside: COMMIT waits for the disk."""
+def set_up_writer(raw: sqlite3.Connection, synchronous: str = "FULL") -> None:
+    """What a connection that writes needs beside. FULL: COMMIT waits for the disk. NORMAL: only checkpoints do, and
+    whoever commits sees to the rest (commits.py).
+    """
     raw.execute("PRAGMA journal_mode = WAL").fetchone()
-    raw.execute("PRAGMA synchronous = FULL")
+    raw.execute(f"PRAGMA synchronous = {synchronous}")
     raw.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
     raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}").fetchone()
 
@@ -146,27 +148,37 @@ class _WroteAndRaised(Exception):
     """A work changed rows and then raised: the batch has to be run with a savepoint before each work."""
 
 
-def run_batch(raw: sqlite3.Connection, batch: Sequence[Work]) -> list[Outcome]:
-    """What became of each work; what succeeded is on disk."""
+def _nothing() -> None:
+    pass
+
+
+def run_batch(
+    raw: sqlite3.Connection, batch: Sequence[Work], committing: Callable[[], None] = _nothing
+) -> list[Outcome]:
+    """What became of each work; what succeeded is committed. `committing` is called before every COMMIT."""
     try:
         try:
-            return _run_together(raw, batch, _run_one)
+            return _run_together(raw, batch, _run_one, committing)
         except _WroteAndRaised:
             rollback(raw)
-        return _run_together(raw, batch, _run_in_savepoint)
+        return _run_together(raw, batch, _run_in_savepoint, committing)
     except sqlite3.Error as error:
         rollback(raw)
         if len(batch) == 1:
             return [Outcome(error=storage_error(error))]
-    return [outcome for work in batch for outcome in run_batch(raw, [work])]
+    return [outcome for work in batch for outcome in run_batch(raw, [work], committing)]
 
 
 def _run_together(
-    raw: sqlite3.Connection, batch: Sequence[Work], run_one: Callable[[sqlite3.Connection, Work], Outcome]
+    raw: sqlite3.Connection,
+    batch: Sequence[Work],
+    run_one: Callable[[sqlite3.Connection, Work], Outcome],
+    committing: Callable[[], None],
 ) -> list[Outcome]:
     """One transaction; raises sqlite3.Error when the transaction as a whole is lost."""
     raw.execute("BEGIN IMMEDIATE")
     outcomes = [run_one(raw, work) for work in batch]
+    committing()
     raw.execute("COMMIT")
     return outcomes
 

@@ -17,11 +17,14 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
 from vault_server.core.operation import LogEvent, Refusal
 from vault_server.descendant import end_with_parent, ignore_signals
+from vault_server.storage.commits import Commits, WriteAheadLog
 from vault_server.storage.database import Lookout, Outcome, StorageError, Work
 from vault_server.storage.sqlite_work import CONNECTION, look_out, run_batch, set_up, set_up_writer
 
@@ -75,10 +78,13 @@ class _Results(NamedTuple):
 
 
 class _Report(NamedTuple):
-    """What became of each batch, and what was seen behind their commit."""
+    """What became of each batch, what was seen behind their commit, and how many commits there have been by then: all
+    of them are on disk when this arrives.
+    """
 
     batches: list[_Results]
     seen: Any
+    commits: int
 
 
 class _Waiting(NamedTuple):
@@ -92,8 +98,11 @@ class _Waiting(NamedTuple):
 class WriterProcess(asyncio.Protocol):
     """The server's side. `lost` is done when the process has ended by itself, with the reason."""
 
-    def __init__(self, pid: int, ours: socket.socket) -> None:
+    def __init__(self, pid: int, ours: socket.socket, commits: Commits) -> None:
         self._pid = pid
+        self._commits = commits
+        self._on_disk = 0
+        self._views: list[tuple[int, asyncio.Future[None]]] = []
         self._socket: socket.socket | None = ours
         self._transport: asyncio.Transport | None = None
         self._arrived = bytearray()
@@ -106,14 +115,15 @@ class WriterProcess(asyncio.Protocol):
     def fork(cls, path: Path, lookout: Lookout, bind: Bind, begin: Callable[[], None], works_max: int) -> WriterProcess:
         """See `SqliteDatabase.fork`. The file is opened with the first batch."""
         ours, theirs = socket.socketpair()
+        commits = Commits()
         gc.freeze()  # what both have from here on is not copied by either's collector
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _live(server, ours, theirs, path, lookout, bind, begin, works_max)
+            _live(server, ours, theirs, path, lookout, bind, begin, works_max, commits)
         theirs.close()
         ours.setblocking(False)
-        return cls(pid, ours)
+        return cls(pid, ours, commits)
 
     async def start(self) -> None:
         """Take batches."""
@@ -130,6 +140,19 @@ class WriterProcess(asyncio.Protocol):
         self._transport.write(_frame(_Order(batch, lookout is not None, news)))
         self._waiting.append(_Waiting(answer, len(batch), lookout))
         return await answer
+
+    def commits_begun(self) -> int:
+        """At least what a view shows that was taken before; for any thread."""
+        return self._commits.begun
+
+    async def until_on_disk(self, commits: int) -> None:
+        """So many commits are on disk. Raises StorageError when nobody will know any more."""
+        if commits > self._on_disk:
+            if self._transport is None or self._transport.is_closing():
+                raise _ended(in_doubt=False)
+            there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._views.append((commits, there))
+            await there
 
     async def stop(self) -> None:
         """Done when the process has closed the file and ended. Safe twice, and without `start`."""
@@ -161,10 +184,17 @@ class WriterProcess(asyncio.Protocol):
             if not waiting.answer.done():
                 waiting.answer.set_result(_gone(waiting.works, in_doubt=True))
         self._waiting.clear()
+        for _, there in self._views:
+            if not there.done():
+                there.set_exception(_ended(in_doubt=False))
+        self._views.clear()
         reaping = asyncio.get_running_loop().run_in_executor(None, _reap, self._pid)
         reaping.add_done_callback(self._reaped)
 
     def _take_in(self, report: _Report) -> None:
+        self._on_disk = report.commits
+        if self._views:
+            self._release_views()
         answered = [self._waiting.popleft() for _ in report.batches]
         lookout = answered[-1].lookout
         if lookout is not None:
@@ -172,6 +202,14 @@ class WriterProcess(asyncio.Protocol):
         for waiting, results in zip(answered, report.batches, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(results.outcomes())
+
+    def _release_views(self) -> None:
+        waiting, self._views = self._views, []
+        for commits, there in waiting:
+            if commits > self._on_disk:
+                self._views.append((commits, there))
+            elif not there.done():
+                there.set_result(None)
 
     def _reaped(self, reaping: asyncio.Future[str]) -> None:
         assert self._ended is not None, "it was started"
@@ -181,9 +219,12 @@ class WriterProcess(asyncio.Protocol):
         self._ended.set_result(None)
 
 
+def _ended(*, in_doubt: bool) -> StorageError:
+    return StorageError("the process that writes the database has ended", in_doubt=in_doubt)
+
+
 def _gone(works: int, *, in_doubt: bool) -> list[Outcome]:
-    error = StorageError("the process that writes the database has ended", in_doubt=in_doubt)
-    return [Outcome(error=error) for _ in range(works)]
+    return [Outcome(error=_ended(in_doubt=in_doubt)) for _ in range(works)]
 
 
 def _reap(pid: int) -> str:
@@ -222,6 +263,7 @@ def _live(
     bind: Bind,
     begin: Callable[[], None],
     works_max: int,
+    commits: Commits,
 ) -> NoReturn:
     """All that the process ever does. Whatever its server has prepared for its own end is not this one's."""
     code = 1
@@ -230,7 +272,7 @@ def _live(
         ignore_signals()
         end_with_parent(server)
         begin()
-        _write(theirs, path, lookout, bind, works_max)
+        _write(theirs, path, lookout, bind, works_max, commits)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -239,34 +281,71 @@ def _live(
         os._exit(code)
 
 
-def _write(channel: socket.socket, path: Path, lookout: Lookout, bind: Bind, works_max: int) -> None:
-    """Until the server has said that nothing more comes."""
-    raw: sqlite3.Connection | None = None
-    for orders in _together(channel, works_max):
-        if raw is None:
-            raw = sqlite3.connect(path, **CONNECTION)
-            set_up(raw)
-            set_up_writer(raw)
-        report = _carry_out(raw, orders, lookout, bind)
+class _Writer:
+    """The connection that writes, opened with the first orders: the file is what it should be by then."""
+
+    def __init__(self, channel: socket.socket, path: Path, lookout: Lookout, bind: Bind, commits: Commits) -> None:
+        self._lookout = lookout
+        self._bind = bind
+        self._commits = commits
+        self._raw = sqlite3.connect(path, **CONNECTION)
+        set_up(self._raw)
+        set_up_writer(self._raw, "NORMAL")
+        self._log = WriteAheadLog(path, partial(_send, channel))
+
+    def close(self) -> None:
+        """All that was carried out is reported."""
+        self._log.close()
+        self._raw.close()
+
+    def carry_out(self, orders: list[_Order]) -> None:
+        """One transaction. It is reported when it is on disk, which the next one does not wait for."""
+        works = [self._bind(work) for order in orders for work in order.works]
+        outcomes = run_batch(self._raw, works, self._commits.begin)
+        self._log.committed()
+        self._log.report(self._report(orders, outcomes))
+
+    def _report(self, orders: list[_Order], outcomes: list[Outcome]) -> bytes:
+        for order in orders:
+            if order.is_watched:
+                self._lookout.learn(order.news)
+        seen = look_out(self._raw, self._lookout) if orders[-1].is_watched else None
+        each = iter(outcomes)
+        batches = [[next(each) for _ in order.works] for order in orders]
+        commits = self._commits.begun
         try:
-            channel.sendall(report)
-        except (BrokenPipeError, ConnectionResetError):
-            break  # the server is gone, and whoever waited with it
-    if raw is not None:
-        raw.close()
+            return _frame(_Report([_Results.of(batch) for batch in batches], seen, commits))
+        except Exception:  # a defect of one reply must not end the process: the batch is on disk, and others wait
+            told = [_Results.of([_told_of(outcome) for outcome in batch]) for batch in batches]
+            return _frame(_Report(told, None, commits))
+
+
+def _write(channel: socket.socket, path: Path, lookout: Lookout, bind: Bind, works_max: int, commits: Commits) -> None:
+    """Until the server has said that nothing more comes."""
+    writer: _Writer | None = None
+    for orders in _together(channel, works_max):
+        if writer is None:
+            writer = _Writer(channel, path, lookout, bind, commits)
+        writer.carry_out(orders)
+    if writer is not None:
+        writer.close()
+
+
+def _send(channel: socket.socket, report: bytes) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # the server is gone, and whoever waited with it
+        channel.sendall(report)
 
 
 def _together(channel: socket.socket, works_max: int) -> Iterator[list[_Order]]:
     """At least one batch at a time, and as many as have arrived meanwhile and fit into one transaction."""
     arrived, orders = bytearray(), deque[_Order]()
     while True:
-        if orders:
-            channel.setblocking(False)
         try:
-            data = channel.recv(READ_BYTES)
+            data = channel.recv(READ_BYTES, socket.MSG_DONTWAIT if orders else 0)
         except BlockingIOError:
             data = None
-        channel.setblocking(True)
+        except ConnectionResetError:
+            data = b""
         if data:
             arrived += data
             orders += (pickle.loads(frame) for frame in _whole_frames(arrived))
@@ -281,22 +360,6 @@ def _first(orders: deque[_Order], works_max: int) -> Iterator[_Order]:
     while orders and (not count or count + len(orders[0].works) <= works_max):
         count += len(orders[0].works)
         yield orders.popleft()
-
-
-def _carry_out(raw: sqlite3.Connection, orders: list[_Order], lookout: Lookout, bind: Bind) -> bytes:
-    outcomes = run_batch(raw, [bind(work) for order in orders for work in order.works])
-    seen = None
-    for order in orders:
-        if order.is_watched:
-            lookout.learn(order.news)
-    if orders[-1].is_watched:
-        seen = look_out(raw, lookout)
-    each = iter(outcomes)
-    batches = [[next(each) for _ in order.works] for order in orders]
-    try:
-        return _frame(_Report([_Results.of(batch) for batch in batches], seen))
-    except Exception:  # a defect of one reply must not end the process: the batch is on disk, and others wait
-        return _frame(_Report([_Results.of([_told_of(outcome) for outcome in batch]) for batch in batches], None))
 
 
 def _told_of(outcome: Outcome) -> Outcome:
