@@ -6,20 +6,25 @@ Each is run by an interpreter of its own, since a process is forked before there
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from protocol.errors import Code
 from tests.vault_server.storage.rows import NOTES, sql
 from vault_server.core.operation import LogEvent, Reader, Refusal, Transaction
+from vault_server.storage import commits
 from vault_server.storage.database import StorageError, Work
 from vault_server.storage.sqlite import SqliteDatabase
 
@@ -144,6 +149,43 @@ async def batches(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
     assert not (folder / "vault.db-wal").exists(), "who closes last folds the log into the file"
 
 
+async def flushed(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
+    """Nothing is said of a commit, and nothing of it is read, before the disk has it; the next one is run meanwhile."""
+    await database.transact([make_notes])
+    with _the_disk_stands_still(folder) as other:
+        writing = asyncio.create_task(database.transact([partial(note, number=1)]))
+        await asyncio.to_thread(_until_there, folder / "flushing")
+        assert other.execute("SELECT count(*) FROM notes").fetchone()[0] == 1, "SQLite has committed it"
+        reading = asyncio.create_task(database.read(_count))
+        behind = asyncio.create_task(database.transact([partial(note, number=2), count]))
+        await asyncio.to_thread(_until_two, folder / "vault.db")
+        await asyncio.sleep(0.1)
+        assert [one.done() for one in (writing, reading, behind)] == [False] * 3
+    assert (await writing)[0].error is None
+    assert await reading in (1, 2)
+    assert (await behind)[1].value == 2
+    assert await database.read(_count) == 2
+    assert set((folder / "flushed").read_text().splitlines()) == {str(folder / "vault.db-wal")}
+
+
+async def disk_failed(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
+    """What was not flushed is in doubt: the process ends, and does not ask the disk again."""
+    await database.transact([make_notes])
+    assert database.lost is not None
+    with _the_disk_stands_still(folder):
+        writing = asyncio.create_task(database.transact([partial(note, number=1)]))
+        await asyncio.to_thread(_until_there, folder / "flushing")
+        reading = asyncio.create_task(database.read(_count))
+        await asyncio.sleep(0.1)
+        (folder / "broken").touch()
+    [outcome] = await writing
+    assert isinstance(outcome.error, StorageError)
+    assert outcome.error.in_doubt
+    with pytest.raises(StorageError, match="has ended"):
+        await reading
+    assert (await database.lost).endswith("exit code 1")
+
+
 async def killed(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
     await database.transact([make_notes])
     assert database.lost is not None
@@ -180,16 +222,50 @@ def main(name: str, folder: Path) -> None:
         asyncio.run(database.stop())
         assert writers() == []
         return
-    stories: dict[str, Story] = {"batches": batches, "killed": killed, "unused": unused}
+    stories: dict[str, Story] = {
+        "batches": batches, "flushed": flushed, "disk_failed": disk_failed, "killed": killed, "unused": unused,
+    }  # fmt: skip
+    commits.flush_to_disk = partial(_flush, folder, commits.flush_to_disk)
     began = folder / "began"
     database.fork(watch, _as_it_is, began.touch)
 
     async def tell() -> None:
         await database.start()
-        await stories[name](database, watch, folder)
+        try:
+            await stories[name](database, watch, folder)
+        finally:
+            await database.stop()
 
     asyncio.run(tell())
     assert began.exists()
+
+
+def _flush(folder: Path, flush: Callable[[int], None], descriptor: int) -> None:
+    """As the server does, when the disk stands still no more."""
+    if (folder / "still").exists():
+        (folder / "flushing").touch()
+        while (folder / "still").exists():
+            time.sleep(0.01)
+    if (folder / "broken").exists():
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    flush(descriptor)
+    with (folder / "flushed").open("a") as names:
+        names.write(str(Path(f"/proc/self/fd/{descriptor}").readlink()) + "\n")
+
+
+@contextmanager
+def _the_disk_stands_still(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Gives somebody else's connection to the same file."""
+    (folder / "still").touch()
+    with closing(sqlite3.connect(folder / "vault.db")) as other:
+        yield other
+    (folder / "still").unlink()
+
+
+def _until_two(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        while other.execute("SELECT count(*) FROM notes").fetchone()[0] < 2:
+            time.sleep(0.01)
 
 
 def _until_there(path: Path) -> None:

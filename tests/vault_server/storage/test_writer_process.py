@@ -17,10 +17,20 @@ from vault_server.storage.database import StorageError
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("story", ["batches", "killed", "unused", "unstarted"])
+@pytest.mark.parametrize("story", ["batches", "flushed", "killed", "unused", "unstarted"])
 def test_another_process_writes(story: str, tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.vault_server.storage.forked", story, tmp_path],
+    ended = _tell(story, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_disk_that_fails_ends_it(tmp_path: Path) -> None:
+    ended = _tell("disk_failed", tmp_path)
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (0, "OSError: [Errno 5] Input/output error")
+
+
+def _tell(story: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.vault_server.storage.forked", story, folder],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -28,7 +38,6 @@ def test_another_process_writes(story: str, tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_refusals_and_storage_errors_cross_whole() -> None:
