@@ -23,6 +23,8 @@ CONTAINERS = frozenset({dict, list, tuple})
 BUFFER_BYTES = 1024
 """What a conversation keeps for packing; it grows with the largest message."""
 
+_number = ENVELOPE_NUMBER.parse
+
 
 class DecodeError(MessageError):
     """A frame that is no message. `re` is the request's number where it could be read; `fault` what is wrong with the
@@ -88,7 +90,12 @@ class Codec:
                 f"The frame has {len(payload)} bytes.",
                 f"Send at most {self.frame_bytes_max} bytes (frame_bytes_max).",
             )
-        return self._read(self._parse(payload))
+        raw = self._parse(payload)
+        try:
+            return self._read(raw)
+        except DecodeError:
+            self._check_items(raw)  # what is wrong with the map comes before what is wrong with a field
+            raise
 
     def _parse(self, payload: bytes) -> dict[str, Any]:
         try:
@@ -99,17 +106,23 @@ class Codec:
             raise _malformed(f"The frame is not {'msgpack' if self.binary else 'JSON'}.") from None
         if not isinstance(raw, dict):
             raise _malformed("The frame holds no map.")
+        return raw
+
+    def _check_items(self, raw: dict[str, Any]) -> None:
+        """Keys are strings, and nothing nests too deeply."""
         for key, value in raw.items():
             if type(key) is not str:  # msgpack lets a key be bytes
                 raise _malformed("A key of the map is no string.")
             if type(value) in CONTAINERS:
                 _check_depth(value, self._depth_max - 1, self._depth_max)
-        return raw
 
     def _read(self, raw: dict[str, Any]) -> Envelope:
-        request_id = _number(raw, "id") if "id" in raw else None
-        re = _number(raw, "re") if "re" in raw else None
-        seq = _number(raw, "seq") if "seq" in raw else None
+        try:
+            request_id = _number("id", raw["id"], True) if "id" in raw else None
+            re = _number("re", raw["re"], True) if "re" in raw else None
+            seq = _number("seq", raw["seq"], True) if "seq" in raw else None
+        except MessageError as refusal:
+            raise DecodeError(refusal.code, refusal.message, refusal.suggestion) from None
         wire_type = raw.get("type")
         if not isinstance(wire_type, str):
             raise DecodeError(
@@ -123,33 +136,31 @@ class Codec:
                 f"Send one of {', '.join(sorted(self._reads))}.",
                 request_id,
             )
+        shape = cls.SHAPE
+        if not shape.is_flat or not shape.known.issuperset(raw):  # else the fields' own checks cover every item
+            self._check_items(raw)
         try:
-            values = self._values(cls.SHAPE, raw)
+            values = self._values(shape, raw)
         except MessageError as refusal:
             raise DecodeError(refusal.code, refusal.message, refusal.suggestion, request_id) from None
-        return Envelope(cls(**values), request_id, re, seq)
+        return Envelope(cls(*values), request_id, re, seq)
 
-    def _values(self, shape: Shape, raw: dict[str, Any]) -> dict[str, Any]:
-        """The fields of one message, each checked, and nothing else in the map."""
+    def _values(self, shape: Shape, raw: dict[str, Any]) -> list[Any]:
+        """The fields of one message in their order, each checked, and nothing else in the map."""
         binary = self.binary
-        values: dict[str, Any] = {}
+        values: list[Any] = []
         for name, parse, optional in shape.readers:
             if name in raw:
-                values[name] = parse(name, raw[name], binary)
-            elif not optional:
+                values.append(parse(name, raw[name], binary))
+            elif optional:
+                values.append(None)
+            else:
                 raise _missing(shape, name)
         if shape.needed is not None and shape.needed not in raw:
             raise _missing(shape, shape.needed)
-        if self._strict and not raw.keys() <= shape.known:
+        if self._strict and not shape.known.issuperset(raw):
             raise _unknown(shape, min(raw.keys() - shape.known))
         return values
-
-
-def _number(raw: dict[str, Any], name: str) -> int:
-    try:
-        return ENVELOPE_NUMBER.parse(name, raw[name], True)
-    except MessageError as refusal:
-        raise DecodeError(refusal.code, refusal.message, refusal.suggestion) from None
 
 
 def _missing(shape: Shape, name: str) -> MessageError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, TypeVar, dataclass_transform
 
-from protocol.fields import Integer
+from protocol.fields import FLAT, Integer
 from protocol.records import FieldSpec, specs_of
 
 ENVELOPE_NUMBER = Integer(minimum=0)
@@ -38,7 +38,7 @@ ENVELOPE_NAMES = frozenset({"type", "id", "re", "seq"})
 class Shape:
     """What the codec needs to know of one message class, laid out for it once."""
 
-    __slots__ = ("fields", "kind", "known", "names", "needed", "readers", "wire_type", "writers")
+    __slots__ = ("fields", "is_flat", "kind", "known", "names", "needed", "readers", "wire_type", "writers")
 
     def __init__(self, wire_type: str, kind: Kind, fields: tuple[FieldSpec, ...]) -> None:
         self.wire_type = wire_type
@@ -47,6 +47,7 @@ class Shape:
         self.names = frozenset(spec.name for spec in fields)
         self.known = self.names | ENVELOPE_NAMES
         self.needed = {Kind.REQUEST: "id", Kind.PUSH: "seq"}.get(kind)
+        self.is_flat = all(type(spec.field) in FLAT for spec in fields)
         self.readers = tuple((spec.name, spec.field.parse, spec.optional) for spec in fields)
         self.writers = tuple((spec.name, None if spec.field.as_is else spec.field.dump) for spec in fields)
 
@@ -66,9 +67,9 @@ def message(wire_type: str, kind: Kind) -> Callable[[M], M]:
     """Turn a class of annotated fields into a message of that wire name."""
 
     def build(cls: M) -> M:
-        # The type checker holds them frozen; at run time that would treble the cost of making one, and a server
-        # makes one for every frame.
-        built = dataclass(kw_only=True, slots=True)(cls)
+        # The type checker holds them frozen and made by keywords; at run time that would treble the cost of making
+        # one, and a server makes one for every frame. The codec makes them by position.
+        built = dataclass(slots=True)(cls)
         built.SHAPE = Shape(wire_type, kind, specs_of(built))
         return built  # type: ignore[return-value]
 

@@ -21,6 +21,7 @@ Schema = dict[str, Any]
 """A JSON Schema."""
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
+_HEX_DIGITS = re.compile(r"[0-9a-f]+")
 _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -92,13 +93,13 @@ class Natural:
     bytes_max: int = 1024
 
     def parse(self, name: str, value: Any, binary: bool) -> int:
-        raw = _octets(name, value, binary, self)
+        raw = value if binary and type(value) is bytes else _octets(name, value, binary, self)
         if not 1 <= len(raw) <= self.bytes_max:
             raise unfit(name, value, self)
         return int.from_bytes(raw, "big")
 
     def dump(self, value: int, binary: bool) -> bytes | str:
-        raw = value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big")
+        raw = value.to_bytes((value.bit_length() + 7) // 8 or 1, "big")
         return raw if binary else raw.hex()
 
     def describe(self) -> str:
@@ -280,7 +281,7 @@ class HexKey:
     digits: int
 
     def parse(self, name: str, value: Any, binary: bool) -> str:
-        if not isinstance(value, str) or len(value) != self.digits or not _HEX.fullmatch(value):
+        if not isinstance(value, str) or len(value) != self.digits or not _HEX_DIGITS.fullmatch(value):
             raise unfit(name, value, self)
         return value
 
@@ -371,6 +372,9 @@ class Words:
     def schema(self) -> Schema:
         return {"type": "array", "uniqueItems": True, "items": {"type": "string", "enum": list(self.words)}}
 
+
+FLAT = frozenset({Natural, Octets, Integer, Number, Flag, Text, Choice, HexKey, Word})
+"""Fields that refuse every list and every map: how deep a value nests need not be looked at before they do."""
 
 MILLISECONDS = Integer()
 """UTC milliseconds since 1970, or a span of them."""

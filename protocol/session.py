@@ -84,7 +84,7 @@ class Error(Message):
     def of(cls, error: MessageError) -> Error:
         """The wire form of a refusal."""
         return cls(
-            code=error.code.value,
+            code=str(error.code),
             message=error.message,
             suggestion=error.suggestion,
             retryable=ERRORS[error.code].retryable,

@@ -11,8 +11,9 @@ from typing import Any
 
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
-from protocol.session import Exit
+from protocol.session import Ack, Exit
 from vault_server.core.operation import Caller, Endpoint, Operation
+from vault_server.exchange import outbox
 from vault_server.exchange.quota import Quota
 from vault_server.exchange.windows import Windows
 from vault_server.settings import Settings
@@ -80,7 +81,7 @@ class Admission:
         self._window_s = settings.rate_limit_window
         self._arrivals = Windows(RENEWALS_MAX, self._window_s * 1000, KEYS_MAX)
         self._allowances_max = GRANTS_PER_ASSIGNMENT * settings.capacity_max + settings.push_window
-        self._allowance_of: dict[type, Callable[[Any], Hashable | None]] = {
+        self._allowance_of: dict[type, Callable[[Any], Hashable | None]] = {Ack: outbox.allowance} | {
             operation.order: operation.allowance for operation in operations if operation.allowance is not None
         }
         self._windows = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 from protocol.session import Ack
 from vault_server.core.operation import Caller, Endpoint, Operation, Reader, Row, Transaction
@@ -90,21 +91,28 @@ def running(reader: Reader) -> tuple[int, int]:
     return row["oldest"], row["next"]
 
 
-def acknowledge(tx: Transaction, caller: Caller, order: Ack, _now_ms: int) -> None:
-    """The operation behind `ack`: forget a push of the caller. Unknown numbers are ignored: the ack was a double."""
-    tx.run(q.acknowledge_push, seq=order.push, receiver=caller.subject, endpoint=caller.endpoint.value)
+class Acknowledged(NamedTuple):
+    """What a connection's `ack`s of one turn of the event loop name: they have no replies, so they are one order."""
+
+    pushes: tuple[int, ...]
 
 
-def allowance(order: Ack) -> Hashable:
-    """What sending the push numbered `seq` grants: one acknowledgement."""
-    return acknowledgement(order.push)
+def acknowledge(tx: Transaction, caller: Caller, order: Acknowledged, _now_ms: int) -> None:
+    """Forget pushes of the caller. Unknown numbers are ignored: the ack was a double."""
+    for seq in order.pushes:
+        tx.run(q.acknowledge_push, seq=seq, receiver=caller.subject, endpoint=caller.endpoint.value)
+
+
+def allowance(message: Ack) -> Hashable:
+    """What sending the push that it names has granted."""
+    return acknowledgement(message.push)
 
 
 def acknowledgement(seq: int) -> Hashable:
-    """The allowance by the push's number."""
+    """What sending the push numbered `seq` grants: one acknowledgement."""
     return ("ack", seq)
 
 
 RECEIVERS = frozenset({Endpoint.CLIENT, Endpoint.SOLVER, Endpoint.SUBNET, Endpoint.HIVE})
 
-ACKNOWLEDGE = Operation(Ack, RECEIVERS, acknowledge, allowance=allowance)
+ACKNOWLEDGE = Operation(Acknowledged, RECEIVERS, acknowledge)

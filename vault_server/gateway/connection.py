@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from websockets.protocol import State as WebSocketState
@@ -15,6 +15,7 @@ from protocol.sealing import Spent
 from protocol.session import Ack, Error, Exit, Ping, Pong
 from vault_server.core.tally import OK
 from vault_server.exchange.admission import Allowances
+from vault_server.exchange.outbox import Acknowledged
 from vault_server.gateway.arrival import Arrival
 from vault_server.gateway.excess import HOLD_SECONDS, Excess
 from vault_server.gateway.guest import Guest
@@ -40,6 +41,7 @@ class Connection(Arrival):
         self._pending = 0
         self._bad_messages = 0
         self._granted = Allowances(0)
+        self._acknowledged: list[int] = []
         self._frame_bytes = 0
         self._excess: Excess | None = None
 
@@ -211,13 +213,22 @@ class Connection(Arrival):
             return
         if isinstance(message, Ack):
             self._listener.pump.acknowledged(self, message.push)
-        self._order(guest, envelope)
+            if not self._acknowledged:
+                self._loop.call_soon(self._forget_pushes, guest, envelope)
+            self._acknowledged.append(message.push)
+            return
+        self._order(guest, envelope, message)
 
-    def _order(self, guest: Guest, envelope: Envelope) -> None:
+    def _forget_pushes(self, guest: Guest, envelope: Envelope) -> None:
+        """All that were acknowledged in this turn of the event loop; `envelope` is the first to say so."""
+        pushes, self._acknowledged = tuple(self._acknowledged), []
+        self._order(guest, envelope, Acknowledged(pushes))
+
+    def _order(self, guest: Guest, envelope: Envelope, order: Any) -> None:
         self._pending += 1
         try:
             self._check_queue()
-            self._listener.dispatcher.submit(guest.caller, envelope.message, _Reply(self, envelope))
+            self._listener.dispatcher.submit(guest.caller, order, _Reply(self, envelope))
         except MessageError as refusal:
             self.replied(envelope, None, refusal)
 

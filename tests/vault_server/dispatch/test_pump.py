@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from protocol.envelope import Message
-from protocol.session import Ack
 from tests.vault_server.dispatch.conftest import eventually, reply
 from tests.vault_server.people import client, solver
 from tests.vault_server.storage.rows import committed, sql
@@ -20,6 +19,7 @@ from vault_server.dispatch import pump as module
 from vault_server.dispatch.lookout import News
 from vault_server.dispatch.pump import Pump
 from vault_server.exchange import outbox
+from vault_server.exchange.outbox import Acknowledged
 from vault_server.settings import Settings
 from vault_server.storage.database import Database
 from vault_server.storage.postgres import PostgresDatabase
@@ -94,7 +94,7 @@ def connect(pump: Pump, who: Caller = ANN) -> Connection:
 
 
 async def acknowledge(database: Database, pump: Pump, connection: Connection, seq: int) -> None:
-    await committed(database, lambda tx: outbox.acknowledge(tx, ANN, Ack(push=seq), 1))
+    await committed(database, lambda tx: outbox.acknowledge(tx, ANN, Acknowledged((seq,)), 1))
     pump.acknowledged(connection, seq)
 
 

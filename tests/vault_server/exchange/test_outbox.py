@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.session import Ack
 from tests.vault_server.people import client, solver
 from tests.vault_server.storage.rows import committed, sql
 from vault_server.core.operation import Caller, Endpoint, Transaction
 from vault_server.exchange import outbox
+from vault_server.exchange.outbox import Acknowledged
 from vault_server.storage.database import Database
 
 ANN, BOB = client("ann"), client("bob")
@@ -25,7 +25,7 @@ async def push(database: Database, receiver: Caller = ANN, *, subject: str = "t1
 
 
 async def acknowledge(database: Database, who: Caller, seq: int) -> None:
-    await committed(database, lambda tx: outbox.acknowledge(tx, who, Ack(push=seq), 9))
+    await committed(database, lambda tx: outbox.acknowledge(tx, who, Acknowledged((seq,)), 9))
 
 
 async def waiting(database: Database, who: Caller, after: int = 0, count: int = 100) -> list[int]:

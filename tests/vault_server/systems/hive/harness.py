@@ -20,12 +20,12 @@ from protocol import hive_records as shown
 from protocol import hive_replies as reply
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
-from protocol.session import Ack
 from vault_server.core.operation import OPERATOR, SERVER, Caller, Effect, Endpoint, LogEvent, Query, Reader, Transaction
 from vault_server.dispatch.router import Router
 from vault_server.exchange import deadlines, outbox
 from vault_server.exchange import invariants as of_the_exchange
 from vault_server.exchange.cipher import Cipher
+from vault_server.exchange.outbox import Acknowledged
 from vault_server.settings import Settings
 from vault_server.storage.database import Database
 from vault_server.systems.hive import invariants as of_the_hive
@@ -267,7 +267,7 @@ class Hive:
         """Acknowledge all that waits."""
         for receiver in receivers:
             for seq, _ in await self.waiting(receiver):
-                await self.give(receiver, Ack(push=seq))
+                await self.give(receiver, Acknowledged((seq,)))
 
     async def waiting(self, receiver: Caller) -> list[tuple[int, Message]]:
         """The same with their numbers."""

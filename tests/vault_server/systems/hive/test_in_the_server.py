@@ -13,11 +13,11 @@ from protocol import hive as wire
 from protocol import hive_replies as reply
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
-from protocol.session import Ack
 from tests.vault_server.systems.hive.harness import PASSWORD_HASH, agent, user
 from vault_server import keys
 from vault_server.app import App
 from vault_server.core.operation import OPERATOR, SERVER, Caller, Endpoint, Query
+from vault_server.exchange.outbox import Acknowledged
 from vault_server.exchange.rekeying import RotateMasterKey
 from vault_server.settings import Settings
 from vault_server.systems.hive.orders import RegisterUser
@@ -97,7 +97,7 @@ async def test_a_task_through_the_dispatcher_and_its_events_through_the_pump(ser
     await server.restart()
     again = server.connect(robot)
     assert await pushed(again) == (seq, event)  # not acknowledged: it comes again, under the same number
-    await server.give(robot, Ack(push=seq))
+    await server.give(robot, Acknowledged((seq,)))
     delivered: reply.DeliverableShown = await server.give(robot, wire.Deliver(task_id=posted.task.id, content="1, 2"))
     await server.give(ann, wire.AcceptDeliverable(task_id=posted.task.id, deliverable_id=delivered.deliverable.id))
     assert isinstance((await pushed(again))[1], reply.DeliverableAccepted)

@@ -17,13 +17,13 @@ import pytest
 from protocol import subnet as wire
 from protocol.envelope import Message
 from protocol.errors import Code, MessageError
-from protocol.session import Ack
 from tests.vault_server.people import participant
 from vault_server.core.operation import SERVER, Caller, Effect, LogEvent, Query, Reader, Transaction
 from vault_server.dispatch.router import Router
 from vault_server.exchange import deadlines, outbox
 from vault_server.exchange import invariants as of_the_exchange
 from vault_server.exchange.cipher import Cipher
+from vault_server.exchange.outbox import Acknowledged
 from vault_server.settings import Settings
 from vault_server.storage.database import Database
 from vault_server.systems.subnet import invariants as of_the_subnet
@@ -221,7 +221,7 @@ class Subnet:
         """Acknowledge all that waits."""
         for receiver in receivers:
             for seq, _ in await self.waiting(receiver):
-                await self.give(receiver, Ack(push=seq))
+                await self.give(receiver, Acknowledged((seq,)))
 
     async def waiting(self, receiver: Caller) -> list[tuple[int, Message]]:
         """The same with their numbers."""

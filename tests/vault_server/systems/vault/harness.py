@@ -17,7 +17,6 @@ from protocol.envelope import Message
 from protocol.proof import Statement
 from protocol.prover import prove
 from protocol.puzzle import commit, square_repeatedly
-from protocol.session import Ack
 from protocol.vault import (
     AcceptAssignment,
     AnswerTaken,
@@ -34,6 +33,7 @@ from vault_server.core.operation import SERVER, Caller, Effect, Job, JobDue, Log
 from vault_server.dispatch.router import Router
 from vault_server.exchange import deadlines, outbox
 from vault_server.exchange.cipher import Cipher
+from vault_server.exchange.outbox import Acknowledged
 from vault_server.settings import Settings
 from vault_server.storage.database import Database
 from vault_server.systems.vault.judging import JUDGE
@@ -309,7 +309,7 @@ class Vault:
     async def acknowledge(self, receiver: Caller) -> None:
         """Acknowledge all that waits."""
         for seq, _ in await self.waiting(receiver):
-            await self.give(receiver, Ack(push=seq))
+            await self.give(receiver, Acknowledged((seq,)))
 
     async def waiting(self, receiver: Caller) -> list[tuple[int, Message]]:
         """The same with their numbers."""

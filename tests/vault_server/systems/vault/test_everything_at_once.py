@@ -26,7 +26,6 @@ from protocol.proof import Proof
 from protocol.prover import kept_indices
 from protocol.puzzle import square_repeatedly
 from protocol.relay import encode
-from protocol.session import Ack
 from protocol.vault import (
     CancelTask,
     Complain,
@@ -57,6 +56,7 @@ from tests.vault_server.systems.vault.harness import (
 from tests.vault_server.systems.vault.invariants import Rows, check
 from tests.vault_server.systems.vault.witness import Witness
 from vault_server.core.operation import Caller
+from vault_server.exchange.outbox import Acknowledged
 from vault_server.systems.vault.states import IN_HAND
 
 T = TypeVar("T")
@@ -199,7 +199,7 @@ class EverythingAtOnce(RuleBasedStateMachine):
         """Some of what waits; what a solver is to work on stays."""
         waiting = [(seq, push) for seq, push in self.do(self.vault.waiting(who)) if seq % every == 0]
         for seq, push in waiting:
-            self.do(self.vault.give(who, Ack(push=seq)))
+            self.do(self.vault.give(who, Acknowledged((seq,))))
             if not isinstance(push, PuzzleOffered):
                 self.witness.acknowledged[seq] = who.subject, who.endpoint.value, push
         left = dict(self.do(self.vault.waiting(who)))
