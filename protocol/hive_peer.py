@@ -44,7 +44,7 @@ class HiveCodec(Codec):
         # A page of tasks in another script than Latin would be three times as long with every letter escaped.
         return json.dumps(raw, separators=(",", ":"), ensure_ascii=False).encode()
 
-    def _values(self, shape: Shape, raw: dict[str, Any]) -> dict[str, Any]:
+    def _values(self, shape: Shape, raw: dict[str, Any]) -> list[Any]:
         clears = {spec.name for spec in shape.fields if isinstance(spec.field, OrNull)}
         held = {name: value for name, value in raw.items() if value is not None or name in clears}
         return super()._values(shape, held)

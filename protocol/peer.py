@@ -205,13 +205,17 @@ class DiallingPeer(Peer):
         Raises HandshakeError (HandshakeRefused when the other end refuses, which nobody has signed),
         address.PinMismatch, MessageError (a frame that does not open).
         """
+        if self.welcome is None:
+            self._shake_hands(frame)
+            return None
         envelope = self.decode(frame)
-        message = envelope.message
-        if self.state is State.OPEN:
-            if envelope.seq is not None and envelope.seq in self._acknowledged:
-                self._outgoing.append(self.acknowledge(envelope.seq))
-                return None
-            return envelope
+        if envelope.seq is not None and envelope.seq in self._acknowledged:
+            self._outgoing.append(self.acknowledge(envelope.seq))
+            return None
+        return envelope
+
+    def _shake_hands(self, frame: Frame) -> None:
+        message = self._decode_early(frame).message
         if isinstance(message, Error):
             raise _handshake_refusal(message)
         if isinstance(message, Challenge) and self.state is State.OPENING:
@@ -220,15 +224,14 @@ class DiallingPeer(Peer):
             self._enter(message)
         else:
             raise HandshakeError(f"the server sent {message.SHAPE.wire_type!r} where the handshake has no place for it")
-        return None
 
-    def decode(self, frame: Frame) -> Envelope:
-        """As `Peer.decode`; a refusal of the hello comes unsealed, for the server shares no key before the welcome.
+    def _decode_early(self, frame: Frame) -> Envelope:
+        """As `decode`; a refusal of the hello comes unsealed, for the server shares no key before the welcome.
 
         Nobody has signed that refusal, so it becomes a HandshakeRefused and never the reply to a request.
         """
         try:
-            return super().decode(frame)
+            return self.decode(frame)
         except MessageError as refusal:
             if self.state is State.GREETED and refusal.code is Code.BAD_SEAL:
                 assert isinstance(frame, bytes), "only binary frames are sealed"
@@ -245,8 +248,8 @@ class DiallingPeer(Peer):
 
     def request(self, message: Message) -> tuple[int, Frame]:
         """A request's number and its frame."""
-        self._last_id += 1
-        return self._last_id, self.encode(Envelope(message, id=self._last_id))
+        self._last_id = number = self._last_id + 1
+        return number, self.encode(Envelope(message, number))
 
     def signal(self, message: Message) -> Frame:
         """The frame of a message that nobody answers."""
@@ -256,7 +259,7 @@ class DiallingPeer(Peer):
     def acknowledge(self, seq: int) -> Frame:
         """The frame that ends a push; a double of it is dropped from now on."""
         self._acknowledged.add(seq)
-        return self.signal(Ack(push=seq))
+        return self.encode(Envelope(Ack(push=seq)))
 
     def _greet(self, challenge: Challenge) -> None:
         if challenge.version != PROTOCOL_VERSION:

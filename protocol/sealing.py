@@ -125,12 +125,13 @@ class _Direction:
         self._bytes_max = bytes_max
 
     def _advance(self, size: int) -> bytes:
-        if self._frames >= self._frames_max or self._bytes + size > self._bytes_max:
+        frames = self._frames
+        total = self._bytes + size
+        if frames >= self._frames_max or total > self._bytes_max:
             raise Spent
-        nonce = self._frames.to_bytes(12, "big")
-        self._frames += 1
-        self._bytes += size
-        return nonce
+        self._frames = frames + 1
+        self._bytes = total
+        return frames.to_bytes(12, "big")
 
 
 class Sealer(_Direction):
