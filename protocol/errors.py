@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from functools import partial
 from typing import Any
 
 
@@ -276,4 +275,10 @@ class MessageError(ProtocolError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Refusals pass between processes of one server."""
-        return partial(type(self), retry_after_ms=self.retry_after_ms), (self.code, self.message, self.suggestion)
+        return _again, (type(self), self.code.value, self.message, self.suggestion, self.retry_after_ms)
+
+
+def _again(
+    kind: type[MessageError], code: str, message: str, suggestion: str, retry_after_ms: int | None
+) -> MessageError:
+    return kind(Code(code), message, suggestion, retry_after_ms=retry_after_ms)
