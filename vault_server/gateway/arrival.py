@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 from websockets.http11 import Request, Response
-from websockets.protocol import State as WebSocketState
 from websockets.typing import Subprotocol
 
 from protocol.envelope import Envelope
@@ -23,7 +22,7 @@ from vault_server.gateway.addresses import Verdict, Visit, plain_address
 from vault_server.gateway.by_account import ByAccount
 from vault_server.gateway.by_key import ByKey
 from vault_server.gateway.guest import Guest, Speaker, Way
-from vault_server.gateway.websocket import WebSocket
+from vault_server.gateway.websocket import OPEN, WebSocket
 
 if TYPE_CHECKING:
     from vault_server.gateway.listener import Listener
@@ -249,7 +248,7 @@ class Arrival(WebSocket):
         self.close(code, refusal.code.value)
 
     def _send(self, envelope: Envelope) -> None:
-        if self._speaker is None or self._ws.state is not WebSocketState.OPEN:
+        if self._speaker is None or self._ws.state is not OPEN:
             return
         try:
             self._write(self._speaker.encode(envelope))

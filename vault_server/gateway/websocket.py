@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
@@ -34,6 +35,12 @@ FRAGMENTS_MAX = 8192
 CLOSING_SECONDS = 5.0
 """How long a peer gets to answer a close frame."""
 
+OPEN, BINARY, TEXT = WebSocketState.OPEN, Opcode.BINARY, Opcode.TEXT
+"""Looked up once: an enumeration's member costs as much as a call."""
+
+FIN_AND_BINARY = 0x80 | BINARY
+SHORT, LONG, HUGE = struct.Struct("!BB"), struct.Struct("!BBH"), struct.Struct("!BBQ")
+
 
 class WebSocket(asyncio.Protocol, ABC):
     """The server's end of one socket. Layers above say what a request, a message and an end mean."""
@@ -55,6 +62,7 @@ class WebSocket(asyncio.Protocol, ABC):
         self._fragments: list[bytes] = []
         self._is_text = False
         self._pongs_due = 0
+        self._chunks: list[bytes] = []
         self._flush_due = False
         self._timers: list[asyncio.TimerHandle] = []
         self.heard_at = self._loop.time()
@@ -110,10 +118,10 @@ class WebSocket(asyncio.Protocol, ABC):
             if self._holding is not None:
                 break
             event = self._events.popleft()
-            if isinstance(event, Request):
-                self._open(event)
-            elif isinstance(event, Frame):
+            if isinstance(event, Frame):
                 self._take_frame(event)
+            elif isinstance(event, Request):
+                self._open(event)
         self._flush()
         if self._transport is None:
             return
@@ -165,7 +173,7 @@ class WebSocket(asyncio.Protocol, ABC):
 
     def close(self, code: int, reason: str) -> None:
         """Say why and end the conversation; the socket follows."""
-        if self._ws.state is WebSocketState.OPEN:
+        if self._ws.state is OPEN:
             self._has_closed = True
             self._ws.send_close(code, reason)
             self._flush()
@@ -181,7 +189,7 @@ class WebSocket(asyncio.Protocol, ABC):
 
     def ping(self) -> None:
         """Have the peer's library show that it is there."""
-        if self._ws.state is WebSocketState.OPEN:
+        if self._ws.state is OPEN:
             self._ws.send_ping(b"")
             self._pongs_due += 1
             self._flush()
@@ -191,23 +199,25 @@ class WebSocket(asyncio.Protocol, ABC):
     def _take_frame(self, frame: Frame) -> None:
         if self._has_closed:
             return
-        if frame.opcode is Opcode.BINARY or frame.opcode is Opcode.TEXT:
-            self._is_text = frame.opcode is Opcode.TEXT
-            self._fragments = [bytes(frame.data)]
-        elif frame.opcode is Opcode.CONT:
+        opcode = frame.opcode
+        # What the peer said before its close counts, even if the library has read that close already.
+        if opcode is BINARY or opcode is TEXT:
+            self._is_text = opcode is TEXT
+            if frame.fin:
+                self._take_message(bytes(frame.data))
+            else:
+                self._fragments = [bytes(frame.data)]
+        elif opcode is Opcode.CONT:
             # The library bounds the bytes of a message, not the number of its fragments, which may be empty.
             self._fragments.append(bytes(frame.data))
             if len(self._fragments) > FRAGMENTS_MAX:
                 self.close(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
-                return
+            elif frame.fin:
+                payload = b"".join(self._fragments)
+                self._fragments = []
+                self._take_message(payload)
         else:
-            self._take_control(frame.opcode)  # the library has answered it
-            return
-        # What the peer said before its close counts, even if the library has read that close already.
-        if frame.fin:
-            payload = b"".join(self._fragments)
-            self._fragments = []
-            self._take_message(payload)
+            self._take_control(opcode)  # the library has answered it
 
     def _take_control(self, opcode: Opcode) -> None:
         """Pings, and pongs that nobody asked for, count as messages do."""
@@ -219,8 +229,12 @@ class WebSocket(asyncio.Protocol, ABC):
     # frames out
 
     def _write(self, frame: bytes | str) -> None:
+        """Raises the library's InvalidState when the socket is not open."""
         if isinstance(frame, str):
             self._ws.send_text(frame.encode())
+        elif self._ws.state is OPEN:
+            self._chunks += self._ws.data_to_send()  # what the library has answered meanwhile stays before it
+            self._chunks.append(_binary_header(len(frame)) + frame)
         else:
             self._ws.send_binary(frame)
         if not self._flush_due:
@@ -229,14 +243,15 @@ class WebSocket(asyncio.Protocol, ABC):
 
     def _flush(self) -> None:
         self._flush_due = False
-        chunks = self._ws.data_to_send()
+        chunks, self._chunks = self._chunks, []
+        chunks += self._ws.data_to_send()
         if self._transport is None or not chunks:
             return
         is_last = chunks[-1] == b""
         self._transport.write(b"".join(chunks))
         if is_last or self._ws.state is WebSocketState.CLOSED:
             self._end_our_side(self._transport)
-        elif self._ws.state is WebSocketState.OPEN and self._is_behind(self._transport):
+        elif self._ws.state is OPEN and self._is_behind(self._transport):
             self._is_slow()
             self._has_closed = True
             self._ws.send_close(Close.TOO_SLOW, "the peer reads too slowly")
@@ -255,3 +270,12 @@ class WebSocket(asyncio.Protocol, ABC):
             return
         transport.write_eof()
         self._timers.append(self._loop.call_later(CLOSING_SECONDS, self.abort))
+
+
+def _binary_header(size: int) -> bytes:
+    """Of a whole binary frame, not masked (RFC 6455 section 5.2)."""
+    if size < 126:
+        return SHORT.pack(FIN_AND_BINARY, size)
+    if size < 2**16:
+        return LONG.pack(FIN_AND_BINARY, 126, size)
+    return HUGE.pack(FIN_AND_BINARY, 127, size)
