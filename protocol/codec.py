@@ -83,7 +83,11 @@ class Codec:
         return json.dumps(raw, separators=(",", ":")).encode()
 
     def decode(self, payload: bytes) -> Envelope:
-        """Read one message. Raises DecodeError."""
+        """Read one message. Raises DecodeError.
+
+        An ordinary map needs no search for foreign keys and nested values: its keys are its message's names, and its
+        fields refuse lists and maps. Any other is searched before anything else is said against it.
+        """
         if len(payload) > self.frame_bytes_max:
             raise DecodeError(
                 Code.TOO_LARGE,
@@ -94,7 +98,7 @@ class Codec:
         try:
             return self._read(raw)
         except DecodeError:
-            self._check_items(raw)  # what is wrong with the map comes before what is wrong with a field
+            self._check_items(raw)
             raise
 
     def _parse(self, payload: bytes) -> dict[str, Any]:
@@ -137,7 +141,7 @@ class Codec:
                 request_id,
             )
         shape = cls.SHAPE
-        if not shape.is_flat or not shape.known.issuperset(raw):  # else the fields' own checks cover every item
+        if not shape.is_flat:
             self._check_items(raw)
         try:
             values = self._values(shape, raw)
@@ -158,8 +162,10 @@ class Codec:
                 raise _missing(shape, name)
         if shape.needed is not None and shape.needed not in raw:
             raise _missing(shape, shape.needed)
-        if self._strict and not shape.known.issuperset(raw):
-            raise _unknown(shape, min(raw.keys() - shape.known))
+        if not shape.known.issuperset(raw):
+            self._check_items(raw)
+            if self._strict:
+                raise _unknown(shape, min(raw.keys() - shape.known))
         return values
 
 

@@ -114,15 +114,14 @@ class Peer:
 
     def decode(self, frame: Frame) -> Envelope:
         """Open and read one frame. Raises MessageError (BAD_SEAL ends the session), sealing.Spent."""
+        if self._opener is not None and isinstance(frame, bytes):
+            return self._codec.decode(self._opener.open(frame))
         if isinstance(frame, str) is self.subprotocol.binary:
             due = "binary" if self.subprotocol.binary else "text"
             raise MessageError(
                 Code.WRONG_FRAME, f"{self.subprotocol.name} has {due} frames only.", f"Send {due} frames."
             )
-        payload = frame.encode() if isinstance(frame, str) else frame
-        if self._opener is not None:
-            payload = self._opener.open(payload)
-        return self._codec.decode(payload)
+        return self._codec.decode(frame.encode() if isinstance(frame, str) else frame)
 
     def _seal_with(self, secret: bytes, handshake: bytes, sends: bytes, receives: bytes) -> None:
         if self.subprotocol.sealed:

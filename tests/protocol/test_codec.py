@@ -108,6 +108,19 @@ def test_nesting_is_bounded_wherever_it_stands(binary: bool) -> None:
         assert refused(pack({"type": "ping", "id": 1, "x": nested(levels)}, binary), binary).code is Code.TOO_DEEP
 
 
+@pytest.mark.parametrize("reads", [TO_SERVER, FROM_SERVER], ids=["to", "from"])
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("other", [{}, {"id": None}, {"type": 1}, {"type": "tlp_"}, {"push": "1"}, {"x": 1}])
+def test_a_key_that_is_bytes_comes_before_every_fault_of_a_field(
+    reads: Mapping[str, type[Message]], strict: bool, other: dict[str, Any]
+) -> None:
+    name = "ack" if reads is TO_SERVER else "pong"
+    raw = {"type": name, "id": 1, "push": 1, "server_time_ms": 1} | other | {b"x": 1}
+    with pytest.raises(DecodeError) as caught:
+        codec(BINARY, reads, strict=strict).decode(pack(raw, BINARY))
+    assert (caught.value.code, caught.value.re) == (Code.MALFORMED, None)
+
+
 @pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1a", b"\x81\xa4type\x91"])
 def test_msgpack_that_only_nests_is_too_deep(opening: bytes) -> None:
     assert refused(opening * (60_000 // len(opening)), BINARY).code is Code.TOO_DEEP
@@ -241,6 +254,18 @@ EVERY_FIELD = [
     for name, cls in reads.items()
     for spec in cls.SHAPE.fields
 ]
+
+
+@FORMATS
+@pytest.mark.parametrize(("reads", "name", "field"), EVERY_FIELD)
+def test_what_nests_too_deeply_is_refused_as_such_in_every_field(
+    binary: bool, reads: Mapping[str, type[Message]], name: str, field: str
+) -> None:
+    raw = required_fields(reads[name], binary) | {"type": name, "id": 1, "seq": 1, field: nested(DEPTH_MAX)}
+    for strict in (True, False):
+        with pytest.raises(DecodeError) as caught:
+            codec(binary, reads, strict=strict).decode(pack(raw, binary))
+        assert (caught.value.code, caught.value.re) == (Code.TOO_DEEP, None)
 
 
 @FORMATS

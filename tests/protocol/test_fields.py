@@ -12,6 +12,7 @@ from hypothesis import given
 from protocol.errors import Code, MessageError
 from protocol.fields import (
     FINGERPRINT,
+    FLAT,
     HOTKEY,
     INTEGER_MAX,
     Choice,
@@ -182,6 +183,19 @@ def test_a_field_refuses_what_is_beyond(name: str, binary: bool, value: Any) -> 
 def test_null_is_no_value_of_any_field(name: str, binary: bool) -> None:
     with pytest.raises(MessageError):
         FIELDS[name].parse("x", None, binary)
+
+
+@pytest.mark.parametrize("binary", [BINARY, JSON])
+@pytest.mark.parametrize("value", [[], {}, [1], ["red"], {"a": 1}])
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if type(field) in FLAT])
+def test_a_flat_field_takes_neither_a_list_nor_a_map(name: str, value: Any, binary: bool) -> None:
+    with pytest.raises(MessageError) as caught:
+        FIELDS[name].parse("x", value, binary)
+    assert caught.value.code is Code.BAD_FIELD
+
+
+def test_every_flat_field_is_among_those_that_are_tested() -> None:
+    assert not FLAT - {type(field) for field in FIELDS.values()}
 
 
 def test_the_default_limits_of_integers_are_those_of_every_json_reader() -> None:
