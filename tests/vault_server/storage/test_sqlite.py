@@ -226,7 +226,7 @@ async def test_a_reader_whose_transaction_could_not_be_ended_reads_again(databas
 
     def fail_to_end(reader: Reader) -> None:
         """The next COMMIT or ROLLBACK of this reader is denied, as by a disk with an input/output error."""
-        raw = reader._execute.__self__  # type: ignore[attr-defined]
+        raw = reader._execute.__self__.connection  # type: ignore[attr-defined]
         denials = [sqlite3.SQLITE_DENY]
 
         def deny_once(action: int, *_: object) -> int:
