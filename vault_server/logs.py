@@ -127,18 +127,26 @@ class LineWriter:
         raw_lines = [line.encode(errors="replace") if isinstance(line, str) else line for line in lines]
         if self._kept is not None:
             self._kept.add(raw_lines)
+        size = sum(map(len, raw_lines)) + len(raw_lines)
         with self._lock:
-            for raw in raw_lines:
-                if self._bytes + len(raw) >= self._waiting_bytes_max:
-                    self._dropped += 1
-                    self.dropped_total += 1
-                else:
-                    self._bytes += len(raw) + 1
-                    self._lines.append(raw)
+            if self._bytes + size <= self._waiting_bytes_max:
+                self._bytes += size
+                self._lines += raw_lines
+            else:
+                self._take_what_fits(raw_lines)
             if self._lines and self._idle.is_set():
                 self._idle.clear()
         if self._lines and not self._due.is_set():
             self._due.set()
+
+    def _take_what_fits(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            if self._bytes + len(line) >= self._waiting_bytes_max:
+                self._dropped += 1
+                self.dropped_total += 1
+            else:
+                self._bytes += len(line) + 1
+                self._lines.append(line)
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
         """Wait until everything is written, but not for ever: a paused reader does not keep the process alive."""
