@@ -94,7 +94,9 @@ class App:
         operations = [outbox.ACKNOWLEDGE, *(operation for system in systems for operation in system.operations)]
         self._router = Router(operations)
         self.pump = Pump(settings, self._database, pushes, self._tally)
-        self._dispatcher = Dispatcher(settings, self._clock, self._database, self._router, self._carry_out)
+        self._dispatcher = Dispatcher(
+            settings, self._clock, self._database, self._router, self._carry_out, self.pump.wake
+        )
         self.replaced = asyncio.Event()
         """Set when another server has taken this node's name: two of one name must not both serve."""
         self._heartbeat = Heartbeat(
@@ -204,11 +206,13 @@ class App:
 
     def _carry_out(self, effects: list[Effect]) -> None:
         """What a committed batch wants done."""
-        logs.write_events(effect for effect in effects if isinstance(effect, LogEvent))
+        events = [effect for effect in effects if isinstance(effect, LogEvent)]
+        logs.write_events(events)
+        self._pace.count([effect.event for effect in events])
         for effect in effects:
             if isinstance(effect, LogEvent):
-                self._pace.count(effect.event)
-            elif isinstance(effect, Relay):
+                continue
+            if isinstance(effect, Relay):
                 self._relay(effect)
             elif isinstance(effect, JobDue):
                 self._jobs.add(effect)
@@ -219,7 +223,6 @@ class App:
             elif isinstance(effect, AccountChanged):
                 self._accounts.changed(effect.account)
                 self._database.hint(account_watch.HINT + effect.account)
-        self.pump.wake()
 
     def _hinted(self, hint: str) -> None:
         """What another node says that is neither of pushes nor of bans."""

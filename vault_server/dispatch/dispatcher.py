@@ -7,6 +7,7 @@ reads is carried out beside that, on what is on disk.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,14 +48,13 @@ class _Waiting:
     done: Done
     guard: Guard | None
     since: float = 0.0
-    """When it was put in line, on the event loop's clock."""
-
-    def errand(self, now_ms: int) -> Errand:
-        return Errand(self.caller, self.order, now_ms, self.guard, self.operation)
+    """When it was put in line, by `time.monotonic`."""
 
 
 class Dispatcher:
-    """`submit` from the event loop only. `effects` is told what each batch wants done once it is on disk."""
+    """`submit` from the event loop only. When a batch is on disk, `concluding` is told that its replies go out now, in
+    the same turn of the loop, and then `effects` what it wants done.
+    """
 
     def __init__(
         self,
@@ -63,12 +63,14 @@ class Dispatcher:
         database: Database,
         router: Router,
         effects: Callable[[list[Effect]], None],
+        concluding: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._database = database
         self._router = router
         self._effects = effects
+        self._concluding = concluding
         self._lanes: Lanes[_Waiting, list[Outcome]] | None = None
         self._takes_checks = False
         self._checkers: ThreadPoolExecutor | None = None
@@ -147,7 +149,7 @@ class Dispatcher:
     def _enqueue(self, waiting: _Waiting) -> None:
         if self._lanes is None:
             raise _draining()
-        waiting.since = asyncio.get_running_loop().time()
+        waiting.since = time.monotonic()
         self._lanes.add(waiting)
 
     def _read(self, waiting: _Waiting) -> None:
@@ -201,13 +203,16 @@ class Dispatcher:
 
     async def _write(self, batch: list[_Waiting]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
-        waited = asyncio.get_running_loop().time() - batch[0].since
+        waited = time.monotonic() - batch[0].since
         if self._database.is_shared and waited > LINE_SECONDS_MAX:
             return [Outcome(error=StorageError(f"all connections to the database were busy for {waited:.0f} s"))]
-        return await self._database.transact([waiting.errand(now_ms) for waiting in batch])
+        return await self._database.transact(
+            [Errand(waiting.caller, waiting.order, now_ms, waiting.guard, waiting.operation) for waiting in batch]
+        )
 
     def _conclude(self, batch: list[_Waiting], result: list[Outcome] | Exception) -> None:
         outcomes = [Outcome(error=result) for _ in batch] if isinstance(result, Exception) else result
+        self._concluding()
         effects: list[Effect] = []
         for waiting, outcome in zip(batch, outcomes, strict=True):
             effects.extend(outcome.effects)

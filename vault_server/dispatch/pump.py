@@ -88,7 +88,10 @@ class Pump:
             self._runner = None
 
     def wake(self) -> None:
-        """A batch is over, and its replies are out: rows may have been added here."""
+        """A batch is over, and its replies go out in this turn of the loop: rows may have been added here.
+
+        Said before the replies, so that what is pushed in the next turn leaves in one write with them.
+        """
         self._seen += self._unreplied
         self._unreplied.clear()
         self._has_own = True

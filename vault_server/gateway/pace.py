@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 SECONDS = 10
 """A rate is the mean of this many whole seconds."""
@@ -17,12 +17,12 @@ class Pace:
         self._started = seconds()
         self._buckets: deque[tuple[int, Counter[str]]] = deque(maxlen=SECONDS + 1)
 
-    def count(self, name: str) -> None:
-        """It has happened now."""
+    def count(self, names: Iterable[str]) -> None:
+        """These have happened now."""
         now = int(self._seconds())
         if not self._buckets or self._buckets[-1][0] != now:
             self._buckets.append((now, Counter()))
-        self._buckets[-1][1][name] += 1
+        self._buckets[-1][1].update(names)
 
     def rates(self) -> Mapping[str, float]:
         """Times a second over the last whole seconds; what did not happen is left out."""

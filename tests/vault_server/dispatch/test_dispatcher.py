@@ -110,6 +110,28 @@ async def test_a_receiver_that_fails_does_not_stop_the_others(dispatcher: Dispat
     assert [line["event"] for line in log] == ["reply.failed"]
 
 
+async def test_who_pushes_is_told_in_the_same_turn_before_the_replies(settings: Settings, notes: Database) -> None:
+    told: list[str] = []
+
+    def concluding() -> None:
+        told.append("concluding")
+        asyncio.get_running_loop().call_soon(told.append, "next turn")
+
+    dispatcher = Dispatcher(
+        settings,
+        Clock(),
+        notes,
+        Router(OPERATIONS),
+        lambda _effects: told.append("effects"),
+        concluding,
+    )
+    await dispatcher.start()
+    dispatcher.submit(ANN, WriteNote(1), lambda _reply, _refusal: told.append("reply"))
+    await dispatcher.stop()
+    await asyncio.sleep(0)
+    assert told == ["concluding", "reply", "effects", "next turn"]
+
+
 async def test_a_caller_that_has_stopped_waiting_is_no_trouble(dispatcher: Dispatcher, notes: Database) -> None:
     calling = asyncio.create_task(dispatcher.call(ANN, WriteNote(1)))
     await asyncio.sleep(0)

@@ -79,7 +79,7 @@ def test_a_rate_is_the_mean_of_the_last_whole_seconds() -> None:
     now = [100.5]
     pace = Pace(lambda: now[0])
     for now[0] in (100.6, 101.2, 101.9):
-        pace.count("x")
+        pace.count(["x"])
     now[0] = 102.1
     assert pace.rates() == {"x": 1.5}
     now[0] = 111.0
@@ -90,7 +90,7 @@ def test_a_rate_is_the_mean_of_the_last_whole_seconds() -> None:
 
 def test_what_happens_in_this_second_is_not_counted_yet() -> None:
     pace = Pace(lambda: 100.0)
-    pace.count("x")
+    pace.count(["x"])
     assert pace.rates() == {}
 
 
