@@ -192,19 +192,20 @@ class Pump:
             self._read_all_again()
 
     def _hand_out(self, row: Pushed, seen: Seen) -> None:
-        lines = self._lines.get((row.receiver, row.endpoint))
-        if self._horizon.is_handled(row.seq):
+        seq = row.seq
+        if self._horizon.is_handled(seq):
             return
+        lines = self._lines.get((row.receiver, row.endpoint))
         if lines is None:
             self._has_foreign = True
             return
         for line in lines:
-            if row.seq in line.sent:
+            if seq in line.sent:
                 continue
-            if line.is_behind or row.seq not in seen.messages:  # who has come since it was looked at reads it himself
-                self._read_again(line, row.seq)
+            if line.is_behind or seq not in seen.messages:  # who has come since it was looked at reads it himself
+                self._read_again(line, seq)
             else:
-                self._send(line, row, seen.messages[row.seq])
+                self._send(line, row, seen.messages[seq])
 
     def _read_again(self, line: Line, seq: int) -> None:
         """Its backlog is read from there on, if it has been read beyond."""
@@ -272,16 +273,14 @@ class Pump:
         line.note(seq, self._horizon.floor)
         if message is None:
             return
+        push = self._pushes[row.kind]
+        self._tally.pushed[row.kind] += 1
+        if push.grants is not None:
+            line.subscriber.grant(push.grants(message))
         if not row.standing:
-            revokes = self._pushes[row.kind].revokes
-            line.unacknowledged[seq] = () if revokes is None else tuple(revokes(message))
+            line.unacknowledged[seq] = () if push.revokes is None else tuple(push.revokes(message))
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True
-        self._tally.pushed[row.kind] += 1
-        grants = self._pushes[row.kind].grants
-        if grants is not None:
-            line.subscriber.grant(grants(message))
-        if not row.standing:
             line.subscriber.grant((outbox.acknowledgement(seq),))
         line.subscriber.push(seq, message)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from websockets.protocol import State as WebSocketState
 
 from protocol.envelope import Envelope, Message
 from protocol.errors import Close, Code, MessageError
@@ -19,6 +19,7 @@ from vault_server.exchange.outbox import Acknowledged
 from vault_server.gateway.arrival import Arrival
 from vault_server.gateway.excess import HOLD_SECONDS, Excess
 from vault_server.gateway.guest import Guest
+from vault_server.gateway.websocket import OPEN
 
 if TYPE_CHECKING:
     from vault_server.gateway.listener import Listener
@@ -139,7 +140,7 @@ class Connection(Arrival):
             return
         guest = self._guest
         if guest is None:
-            if self._ws.state is WebSocketState.OPEN:
+            if self._ws.state is OPEN:
                 self._way.hear(frame)
             return
         self._frame_bytes = len(payload)
@@ -228,7 +229,7 @@ class Connection(Arrival):
         self._pending += 1
         try:
             self._check_queue()
-            self._listener.dispatcher.submit(guest.caller, order, _Reply(self, envelope))
+            self._listener.dispatcher.submit(guest.caller, order, partial(self.replied, envelope))
         except MessageError as refusal:
             self.replied(envelope, None, refusal)
 
@@ -270,16 +271,3 @@ class Connection(Arrival):
 
     def _who(self) -> Mapping[str, str]:
         return {"address": self.address} if self._guest is None else self._guest.names
-
-
-class _Reply:
-    """Where the reply to one request goes."""
-
-    __slots__ = ("_asked", "_connection")
-
-    def __init__(self, connection: Connection, asked: Envelope) -> None:
-        self._connection = connection
-        self._asked = asked
-
-    def __call__(self, reply: Message | None, refusal: MessageError | None) -> None:
-        self._connection.replied(self._asked, reply, refusal)
