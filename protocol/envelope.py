@@ -7,10 +7,11 @@ a durable push that its receiver acknowledges (design §6).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, TypeVar, dataclass_transform
+from operator import attrgetter
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from protocol.fields import FLAT, Integer
 from protocol.records import FieldSpec, specs_of
@@ -38,12 +39,24 @@ ENVELOPE_NAMES = frozenset({"type", "id", "re", "seq"})
 class Shape:
     """What the codec needs to know of one message class, laid out for it once."""
 
-    __slots__ = ("fields", "is_flat", "kind", "known", "names", "needed", "readers", "wire_type", "writers")
+    __slots__ = (
+        "fields",
+        "is_flat",
+        "kind",
+        "known",
+        "names",
+        "needed",
+        "readers",
+        "values_of",
+        "wire_type",
+        "writers",
+    )
 
     def __init__(self, wire_type: str, kind: Kind, fields: tuple[FieldSpec, ...]) -> None:
         self.wire_type = wire_type
         self.kind = kind
         self.fields = fields
+        self.values_of = _values_of([spec.name for spec in fields])
         self.names = frozenset(spec.name for spec in fields)
         self.known = self.names | ENVELOPE_NAMES
         self.needed = {Kind.REQUEST: "id", Kind.PUSH: "seq"}.get(kind)
@@ -52,11 +65,22 @@ class Shape:
         self.writers = tuple((spec.name, None if spec.field.as_is else spec.field.dump) for spec in fields)
 
 
+def _values_of(names: Sequence[str]) -> Callable[[Message], tuple[Any, ...]]:
+    """Gets a message's values in the order of its fields."""
+    if len(names) < 2:  # attrgetter would give no tuple
+        return lambda message: tuple([getattr(message, name) for name in names])
+    return attrgetter(*names)
+
+
 class Message:
     """Base of all messages; `SHAPE` is filled in by `@message`."""
 
     __slots__ = ()
     SHAPE: ClassVar[Shape]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Messages pass between processes of one server. By position: by name it costs a third more."""
+        return type(self), self.SHAPE.values_of(self)
 
 
 M = TypeVar("M", bound=type[Message])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +56,15 @@ def test_every_message_comes_back_as_it_was(
     envelope = data.draw(envelopes(reads[name]))
     both = codec(binary, reads, frame_bytes_max=2**20)
     assert both.decode(both.encode(envelope)) == envelope
+
+
+@pytest.mark.parametrize("cls", dict.fromkeys([*TO_SERVER.values(), *FROM_SERVER.values()]))
+@settings(max_examples=10)
+@given(data=st.data())
+def test_every_message_passes_between_processes(cls: type[Message], data: st.DataObject) -> None:
+    message = data.draw(envelopes(cls)).message
+    assert pickle.loads(pickle.dumps(message)) == message
+    assert copy.deepcopy(message) == message
 
 
 def test_one_name_may_mean_two_things_but_not_in_one_direction() -> None:
