@@ -38,6 +38,22 @@ FULL = MessageError(Code.TOO_MANY_CONNECTIONS, "All connections are taken.", "Tr
 class Arrival(WebSocket):
     """The first part of a connection's life, whichever way somebody comes in; `_begin` starts the second."""
 
+    __slots__ = (
+        "_door",
+        "_early_pings",
+        "_expectation",
+        "_guest",
+        "_has_joined",
+        "_is_thinking",
+        "_listener",
+        "_speaker",
+        "_tally",
+        "_visit",
+        "_way",
+        "address",
+        "offered",
+    )
+
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener.settings)
         self._listener = listener

@@ -35,6 +35,17 @@ REFUSALS_LOGGED = 16
 class Connection(Arrival):
     """`listener` owns the shared parts; a connection enters and leaves its books by itself."""
 
+    __slots__ = (
+        "_acknowledged",
+        "_bad_messages",
+        "_excess",
+        "_frame_bytes",
+        "_granted",
+        "_has_left",
+        "_pending",
+        "_refused",
+    )
+
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener)
         self._has_left = False

@@ -45,6 +45,26 @@ SHORT, LONG, HUGE = struct.Struct("!BB"), struct.Struct("!BBH"), struct.Struct("
 class WebSocket(asyncio.Protocol, ABC):
     """The server's end of one socket. Layers above say what a request, a message and an end mean."""
 
+    # Here and in the layers above: an object of more than thirty attributes loses what makes looking them up quick.
+    __slots__ = (
+        "_chunks",
+        "_events",
+        "_flush_due",
+        "_fragments",
+        "_has_closed",
+        "_holding",
+        "_is_paused",
+        "_is_text",
+        "_is_working",
+        "_loop",
+        "_pongs_due",
+        "_settings",
+        "_timers",
+        "_transport",
+        "_ws",
+        "heard_at",
+    )
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
