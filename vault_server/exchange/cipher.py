@@ -35,11 +35,12 @@ class WrongMasterKey(Exception):
 class _Key:
     """One version of the master key, and the keys of owners that were drawn from it."""
 
-    __slots__ = ("_master_key", "aes", "prefix", "version")
+    __slots__ = ("_master_key", "_suffix", "aes", "prefix", "version")
 
     def __init__(self, version: int, master_key: bytes) -> None:
         self.version = version
         self.prefix = version.to_bytes(VERSION_BYTES, "big")
+        self._suffix = f"\0{version}"
         self._master_key = master_key
         self.aes = lru_cache(OWNERS_CACHED)(self._derive)
 
@@ -48,7 +49,7 @@ class _Key:
 
     def place(self, table: str, row: str, column: str, owner: str) -> bytes:
         # Names of columns, ids and fingerprints hold no NUL, so no two places share these bytes.
-        return f"{table}\0{column}\0{row}\0{owner}\0{self.version}".encode()
+        return f"{table}\0{column}\0{row}\0{owner}{self._suffix}".encode()
 
     def _derive(self, owner: str) -> AESGCM:
         info = parts(_LABEL, owner.encode())

@@ -24,20 +24,21 @@ def answer_task(
     Its client is told, and the answer settles, by the trigger `on_task_end`.
     """
     expected, task.status = task.status, TASK.after(task.status, "answer")
+    judged_by = way.value
     changed = tx.run(
         q.answer_task,
         db_key=task.key,
         status=task.status,
         answer=seal_task_answer(parts.cipher, raw, task),
-        judged_by=way.value,
+        judged_by=judged_by,
         updated_at=now_ms,
         complaint_deadline=assignment["complain_until"],
         expected=expected,
     )
     assert changed == 1, f"task {task.fingerprint} is no longer {expected}"
     if way is Judgement.PROOF:
-        tx.run(q.set_proved, fingerprint=task.fingerprint, judged_by=way.value, proved_by=assignment["db_key"])
-    log(tx, "task.answered", task=task.fingerprint, judged_by=way.value, solver=assignment["solver_id"])
+        tx.run(q.set_proved, fingerprint=task.fingerprint, judged_by=judged_by, proved_by=assignment["db_key"])
+    log(tx, "task.answered", task=task.fingerprint, judged_by=judged_by, solver=assignment["solver_id"])
     _release_others(parts, tx, task, assignment, now_ms)
 
 

@@ -9,6 +9,7 @@ from vault_server.core.operation import Push, Reader, Row
 from vault_server.exchange.standing import STANDING_CHANGED
 from vault_server.systems.vault import allowances
 from vault_server.systems.vault.records import (
+    JUDGEMENTS,
     Parts,
     as_dict,
     open_puzzle,
@@ -36,7 +37,7 @@ def pushes(parts: Parts) -> list[Push]:
         for known, puzzle in last:
             if known == sealed:
                 return puzzle
-        puzzle = open_puzzle(parts.cipher, row)
+        puzzle = open_puzzle(parts.cipher, as_dict(row))
         last[:] = [(sealed, puzzle)]
         return puzzle
 
@@ -45,7 +46,7 @@ def pushes(parts: Parts) -> list[Push]:
         row = reader.one(q.offered_assignment, db_key=key)
         if row is None or row["assignment_status"] not in IN_HAND:
             return None
-        puzzle = opened(as_dict(row))
+        puzzle = opened(row)
         return wire.PuzzleOffered(
             assignment=key,
             task=row["fingerprint"],
@@ -53,7 +54,7 @@ def pushes(parts: Parts) -> list[Push]:
             baseg=puzzle.base,
             product=puzzle.modulus,
             deadline=row["deadline"],
-            proof="none" if row["judging"] == Judgement.COMPUTED.value else row["proof"],
+            proof="none" if JUDGEMENTS[row["judging"]] is Judgement.COMPUTED else row["proof"],
         )
 
     def answered(reader: Reader, push: Row) -> wire.PuzzleAnswered | None:

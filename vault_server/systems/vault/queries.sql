@@ -58,8 +58,8 @@ UPDATE tasks SET status = :status, reason = :reason, open_slots = 0, updated_at 
 WHERE fingerprint = :fingerprint AND status = :expected;
 
 -- name: available_solvers
-SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
-       observed_speed FROM solvers
+SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, speeds, observed_speed
+FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id
   AND valid_answers >= :valid_answers_min
@@ -76,8 +76,8 @@ WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_
 ORDER BY band DESC, in_hand, last_assigned_at, solver_id LIMIT :count;
 
 -- name: available_newcomer^
-SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
-       observed_speed FROM solvers
+SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, speeds, observed_speed
+FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id AND valid_answers < :newcomer_answers AND band > 0
   AND valid_answers >= :valid_answers_min
@@ -86,8 +86,8 @@ WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_
 ORDER BY in_hand, last_assigned_at, solver_id LIMIT 1;
 
 -- name: available_elsewhere^
-SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
-       observed_speed FROM solvers
+SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, speeds, observed_speed
+FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND solver_id <> :client_id AND address <> :address AND band > 0
   AND valid_answers >= :valid_answers_min
@@ -122,8 +122,8 @@ WHERE open_slots > 0 AND modulus_bits <= :modulus_bits_max AND client_id <> :sol
 ORDER BY db_key LIMIT :count /*for update skip locked*/;
 
 -- name: available_for_trap
-SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, valid_answers, speeds,
-       observed_speed FROM solvers
+SELECT solver_id, band, reputation_score, in_hand, last_assigned_at, address, speeds, observed_speed
+FROM solvers
 WHERE is_online = 1 AND state = 'ready' AND in_hand < capacity AND modulus_bits_max >= :modulus_bits
   AND NOT EXISTS (SELECT 1 FROM task_assignments a WHERE a.task_id = :task_id AND a.solver_id = solvers.solver_id)
 ORDER BY last_trap_at, reputation_score, solver_id LIMIT :count;
@@ -250,7 +250,7 @@ SELECT fingerprint, client_id, answer, judged_by, proved_by FROM tasks WHERE fin
 SELECT late_until FROM task_assignments WHERE db_key = :db_key;
 
 -- name: other_live_assignments
-SELECT db_key, solver_id, slot, status, deadline,
+SELECT db_key, solver_id, status,
        EXISTS (SELECT 1 FROM proofs p WHERE p.assignment_id = db_key AND p.status = 'waiting') AS has_proof_waiting
 FROM task_assignments
 WHERE task_id = :task_id AND db_key <> :db_key AND ended_at IS NULL ORDER BY slot /*for update*/;

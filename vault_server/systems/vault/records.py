@@ -330,7 +330,6 @@ def candidate(row: Row) -> Candidate:
         in_hand=row["in_hand"],
         last_assigned_ms=row["last_assigned_at"],
         address=row["address"],
-        valid_answers=row["valid_answers"],
         speeds_text=row["speeds"],
         observed_speed=row["observed_speed"],
     )

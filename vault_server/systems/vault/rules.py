@@ -38,18 +38,12 @@ class Candidate(NamedTuple):
     in_hand: int
     last_assigned_ms: int
     address: str
-    valid_answers: int
     speeds_text: str
     observed_speed: float
 
     def announced_speed(self, modulus_bits: int) -> float | None:
         """Squarings a second at this size, by what the solver announced; None when that is nothing."""
         return _announced_speed(self.speeds_text, modulus_bits)
-
-    @property
-    def is_newcomer(self) -> bool:
-        """Whether it still ranks as a new key."""
-        return self.valid_answers < NEWCOMER_ANSWERS
 
 
 def band(reputation: float, valid_answers: int) -> int:

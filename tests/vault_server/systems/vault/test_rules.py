@@ -23,10 +23,8 @@ from vault_server.systems.vault.rules import (
 )
 
 
-def candidate(
-    name: str, band: int = 5, in_hand: int = 0, last: int = 0, address: str | None = None, answers: int = 9
-) -> Candidate:
-    return Candidate(name, band, 50.0, in_hand, last, name if address is None else address, answers, "{}", 0.0)
+def candidate(name: str, band: int = 5, in_hand: int = 0, last: int = 0, address: str | None = None) -> Candidate:
+    return Candidate(name, band, 50.0, in_hand, last, name if address is None else address, "{}", 0.0)
 
 
 candidates = st.lists(
@@ -38,7 +36,6 @@ candidates = st.lists(
         in_hand=st.integers(0, 5),
         last_assigned_ms=st.integers(0, 5),
         address=st.sampled_from(["x", "y", "z"]),
-        valid_answers=st.integers(0, 10),
         speeds_text=st.just("{}"),
         observed_speed=st.just(0.0),
     ),
@@ -64,8 +61,8 @@ def test_the_order_is_band_then_hands_then_longest_unserved_then_name() -> None:
 
 
 def test_the_score_within_a_band_does_not_count() -> None:
-    strong = Candidate("z", 5, 59.9, 0, 0, "", 9, "{}", 0.0)
-    weak = Candidate("a", 5, 50.0, 0, 0, "", 9, "{}", 0.0)
+    strong = Candidate("z", 5, 59.9, 0, 0, "", "{}", 0.0)
+    weak = Candidate("a", 5, 50.0, 0, 0, "", "{}", 0.0)
     assert rank([strong, weak]) == [weak, strong]
 
 
@@ -104,8 +101,8 @@ def test_bands_of_ten_points_and_a_new_key_as_25(reputation: float, answers: int
 
 def test_a_newcomer_has_fewer_than_five_valid_answers() -> None:
     assert NEWCOMER_ANSWERS == 5
-    assert candidate("a", answers=4).is_newcomer
-    assert not candidate("a", answers=5).is_newcomer
+    assert band(100.0, 4) == NEWCOMER_BAND
+    assert band(100.0, 5) == 10
 
 
 # choosing
@@ -128,13 +125,13 @@ def test_the_second_comes_from_another_address_where_possible() -> None:
 
 
 def test_a_newcomer_gets_its_turn_in_the_second_slot() -> None:
-    a, b, new = candidate("a"), candidate("b"), candidate("new", answers=0)
+    a, b, new = candidate("a"), candidate("b"), candidate("new")
     assert choose([a, b], count=2, taken_address=None, newcomer=new) == [a, new]
     assert choose([a, b], count=1, taken_address=None, newcomer=new) == [new]
 
 
 def test_a_newcomer_that_is_the_best_anyway_is_asked_once() -> None:
-    new, b = candidate("new", answers=0), candidate("b")
+    new, b = candidate("new"), candidate("b")
     assert choose([new, b], count=2, taken_address=None, newcomer=new) == [new, b]
     assert choose([new], count=2, taken_address=None, newcomer=new) == [new]
 
