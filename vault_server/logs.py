@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO, RawIOBase
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import orjson
@@ -113,7 +114,7 @@ class LineWriter:
         self._dropped = 0
         self.dropped_total = 0
         self._is_torn = False
-        self._due = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
         threading.Thread(target=self._run, name="log", daemon=True).start()
@@ -129,15 +130,16 @@ class LineWriter:
             self._kept.add(raw_lines)
         size = sum(map(len, raw_lines)) + len(raw_lines)
         with self._lock:
+            is_awake = bool(self._lines)  # or about to be: it takes these with those
             if self._bytes + size <= self._waiting_bytes_max:
                 self._bytes += size
                 self._lines += raw_lines
             else:
                 self._take_what_fits(raw_lines)
-            if self._lines and self._idle.is_set():
-                self._idle.clear()
-        if self._lines and not self._due.is_set():
-            self._due.set()
+            if is_awake or not self._lines:
+                return
+            self._idle.clear()
+        self._wake.put(None)
 
     def _take_what_fits(self, lines: Iterable[bytes]) -> None:
         for line in lines:
@@ -154,12 +156,10 @@ class LineWriter:
 
     def _run(self) -> None:
         while True:
-            self._due.wait()
-            self._due.clear()
+            self._wake.get()
             with self._lock:
                 lines, self._lines = self._lines, []
-            if lines:
-                self._write(b"\n".join(lines) + b"\n")
+            self._write(b"\n".join(lines) + b"\n")
 
     def _write(self, batch: bytes) -> None:
         with suppress(OSError):
