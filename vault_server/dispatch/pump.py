@@ -275,13 +275,13 @@ class Pump:
             return
         push = self._pushes[row.kind]
         self._tally.pushed[row.kind] += 1
-        if push.grants is not None:
-            line.subscriber.grant(push.grants(message))
+        allowances = [] if push.grants is None else [*push.grants(message)]
         if not row.standing:
             line.unacknowledged[seq] = () if push.revokes is None else tuple(push.revokes(message))
             if len(line.unacknowledged) >= self._window:
                 line.is_behind = True
-            line.subscriber.grant((outbox.acknowledgement(seq),))
+            allowances.append(outbox.acknowledgement(seq))
+        line.subscriber.grant(allowances)
         line.subscriber.push(seq, message)
 
 

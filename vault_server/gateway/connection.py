@@ -43,6 +43,7 @@ class Connection(Arrival):
         "_granted",
         "_has_left",
         "_pending",
+        "_pending_max",
         "_refused",
     )
 
@@ -51,6 +52,7 @@ class Connection(Arrival):
         self._has_left = False
         self._refused = 0
         self._pending = 0
+        self._pending_max = self._settings.queue_messages_max
         self._bad_messages = 0
         self._granted = Allowances(0)
         self._acknowledged: list[int] = []
@@ -239,24 +241,24 @@ class Connection(Arrival):
     def _order(self, guest: Guest, envelope: Envelope, order: Any) -> None:
         self._pending += 1
         try:
-            self._check_queue()
+            if self._pending > self._pending_max or self._listener.is_draining:
+                raise self._no_room()
             self._listener.dispatcher.submit(guest.caller, order, partial(self.replied, envelope))
         except MessageError as refusal:
             self.replied(envelope, None, refusal)
 
-    def _check_queue(self) -> None:
+    def _no_room(self) -> MessageError:
         if self._listener.is_draining:
-            raise MessageError(
+            return MessageError(
                 Code.DRAINING, "The server is stopping.", "Connect again in a moment.", retry_after_ms=1000
             )
-        limit = self._settings.queue_messages_max
-        if self._pending > limit:
-            raise MessageError(
-                Code.QUEUE_FULL,
-                f"{limit} of your requests wait for their replies.",
-                f"Wait for a reply before the next request; {limit} may wait (queue_messages_max).",
-                retry_after_ms=100,
-            )
+        limit = self._pending_max
+        return MessageError(
+            Code.QUEUE_FULL,
+            f"{limit} of your requests wait for their replies.",
+            f"Wait for a reply before the next request; {limit} may wait (queue_messages_max).",
+            retry_after_ms=100,
+        )
 
     # replies out
 
