@@ -106,10 +106,14 @@ def _assign_trap(parts: Parts, tx: Transaction, task: Task, wanted: int, now_ms:
     return len(chosen)
 
 
-def offer_open_tasks(parts: Parts, tx: Transaction, solver_id: str, now_ms: int) -> int:
-    """Give a solver that has come online or has a hand free the tasks that wait; the number given."""
-    if tx.one(q.any_open_task) is None:
+def offer_open_tasks(parts: Parts, tx: Transaction, solvers: Sequence[str], now_ms: int) -> int:
+    """Give solvers that have come online or have a hand free the tasks that wait; the number given."""
+    if not solvers or tx.one(q.any_open_task) is None:
         return 0  # nearly always, and the cheapest question
+    return sum(_offer(parts, tx, solver_id, now_ms) for solver_id in solvers)
+
+
+def _offer(parts: Parts, tx: Transaction, solver_id: str, now_ms: int) -> int:
     row = tx.one(q.solver, solver_id=solver_id)
     if row is None or not row["is_online"] or row["state"] != "ready":
         return 0
@@ -146,7 +150,7 @@ def offer_to_distrusted(parts: Parts, tx: Transaction, now_ms: int) -> None:
     if tx.one(q.any_open_task) is None:
         return
     for row in tx.all(q.idle_distrusted, count=CANDIDATES_MAX):
-        offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+        _offer(parts, tx, row["solver_id"], now_ms)
 
 
 def _available(parts: Parts, tx: Transaction, task: Task, count: int) -> Sequence[Row]:

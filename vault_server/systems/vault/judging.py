@@ -13,7 +13,7 @@ from protocol.puzzle import Puzzle, commit
 from vault_server.core.operation import Job, JobDue, Reader, Row, Transaction, log
 from vault_server.systems.vault import rules, timing
 from vault_server.systems.vault.arithmetic import Given, is_right
-from vault_server.systems.vault.assigning import end_assignment
+from vault_server.systems.vault.assigning import end_assignment, offer_open_tasks
 from vault_server.systems.vault.evidence import against_solver, reward_valid_answer
 from vault_server.systems.vault.orders import RecordJudgement
 from vault_server.systems.vault.outcomes import answer_task, fail_task, look_further
@@ -39,12 +39,21 @@ CONFIRM, REFUTE, LEAVE = "confirm", "refute", "leave_unproved"
 
 
 def judge(parts: Parts, tx: Transaction, row: Row, puzzle: Puzzle, raw: bytes, proof: bytes | None, now_ms: int) -> str:
-    """Store and judge an answer; the verdict: valid, invalid, unproved or pending.
+    """Store and judge an answer, and offer those it sets free what waits; the verdict: valid, invalid, unproved or
+    pending.
 
     `row` joins the assignment, offered or accepted, with its task; `raw` is the answer's bytes, `proof` what came with
     it, well-formed. What can be judged at once is written once, with its verdict.
     """
     task = Task.of(row, parts.cipher, puzzle.squarings)
+    verdict = _judge(parts, tx, row, task, puzzle, raw, proof, now_ms)
+    offer_open_tasks(parts, tx, [*task.freed, row["solver_id"]], now_ms)
+    return verdict
+
+
+def _judge(
+    parts: Parts, tx: Transaction, row: Row, task: Task, puzzle: Puzzle, raw: bytes, proof: bytes | None, now_ms: int
+) -> str:
     event = _verdict_at_once(task, puzzle, raw, has_proof=proof is not None)
     status = ASSIGNMENT.after(row["assignment_status"], "deliver")
     if event is not None:
@@ -132,6 +141,7 @@ def conclude(
     else:
         rejudge(tx, assignment["db_key"], assignment["status"], event)
     _follow(parts, tx, task, {**assignment, "status": verdict}, raw, way, now_ms)
+    offer_open_tasks(parts, tx, task.freed, now_ms)
     return verdict
 
 

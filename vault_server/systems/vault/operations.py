@@ -152,7 +152,7 @@ def cancel_task(
             continue
         end_assignment(tx, row, "release" if in_hand else "leave_unproved", now_ms, tell=True)
         if in_hand:
-            offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+            offer_open_tasks(parts, tx, [row["solver_id"]], now_ms)
     return wire.TaskCancelled(task=task.fingerprint)
 
 
@@ -183,7 +183,7 @@ def update_status(
         speeds=json.dumps(order.speeds, separators=(",", ":")),
     )
     log(tx, "solver.status", solver=caller.fingerprint, state=order.state, announced=announced, capacity=capacity)
-    given = offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
+    given = offer_open_tasks(parts, tx, [caller.fingerprint], now_ms)
     if parts.settings.trap_first and order.state == "ready" and not before["valid_answers"] + before["in_hand"] + given:
         make_first_trap(parts, tx, now_ms)
     offer_to_distrusted(parts, tx, now_ms)  # this one may be no longer what they waited for
@@ -238,7 +238,6 @@ def submit_answer(
         verdict = deliver_late(parts, tx, row, raw, order.proof, now_ms)
     else:
         verdict = judge(parts, tx, row, puzzle, raw, order.proof, now_ms)
-        offer_open_tasks(parts, tx, caller.fingerprint, now_ms)
     return wire.AnswerTaken(assignment=order.assignment, verdict=verdict)
 
 

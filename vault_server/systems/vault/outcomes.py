@@ -19,7 +19,8 @@ SETTLE = "settle_task"
 def answer_task(
     parts: Parts, tx: Transaction, task: Task, assignment: Row, raw: bytes, way: Judgement, now_ms: int
 ) -> None:
-    """The task has its answer: release who is still at it without blame.
+    """The task has its answer: release who is still at it without blame. They are among `task.freed` from then on, and
+    what waits is theirs to be offered.
 
     Its client is told, and the answer settles, by the trigger `on_task_end`.
     """
@@ -39,10 +40,10 @@ def answer_task(
     if way is Judgement.PROOF:
         tx.run(q.set_proved, fingerprint=task.fingerprint, judged_by=judged_by, proved_by=assignment["db_key"])
     log(tx, "task.answered", task=task.fingerprint, judged_by=judged_by, solver=assignment["solver_id"])
-    _release_others(parts, tx, task, assignment, now_ms)
+    _release_others(tx, task, assignment, now_ms)
 
 
-def _release_others(parts: Parts, tx: Transaction, task: Task, first: Row, now_ms: int) -> None:
+def _release_others(tx: Transaction, task: Task, first: Row, now_ms: int) -> None:
     """Release without blame who is still working, and let a proved answer that is nearly there count; an answer that
     waits for its judge keeps waiting, one that waits for another to agree does not."""
     late_ms = rules.late_ms(first["delivered_at"] - first["assigned_at"])
@@ -52,7 +53,7 @@ def _release_others(parts: Parts, tx: Transaction, task: Task, first: Row, now_m
             if late_ms and task.needs_proof:  # where nothing is proved, nothing can come late
                 tx.run(q.allow_late, db_key=row["db_key"], late_until=now_ms + late_ms)
             log(tx, "assignment.released", task=task.fingerprint, assignment=row["db_key"], solver=row["solver_id"])
-            offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+            task.freed.append(row["solver_id"])
         elif not is_being_judged(task, row):
             end_assignment(tx, row, "leave_unproved", now_ms, tell=True)
 
@@ -92,7 +93,7 @@ def ask_others(parts: Parts, tx: Transaction, row: Row, now_ms: int, *, returned
     task.num_returned += returned
     assert task.status in OPEN, f"task {task.fingerprint} has ended with a live assignment"
     look_further(parts, tx, task, [row["assignment_key"]], now_ms)
-    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+    offer_open_tasks(parts, tx, [row["solver_id"]], now_ms)
 
 
 def fail_task(tx: Transaction, task: Task, event: str, reason: str, now_ms: int) -> None:

@@ -70,6 +70,8 @@ class Task:
     wants_proof: bool
     is_trap: bool = False
     is_promised: bool = True
+    freed: list[str] = field(default_factory=list)
+    """Who was released from it without blame and has been offered nothing yet."""
 
     @classmethod
     def of(cls, row: Row, cipher: Cipher, squarings: int | None = None) -> Task:

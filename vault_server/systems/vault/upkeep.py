@@ -137,7 +137,7 @@ def record_judgement(
     assignment = assignment_of(row, row["assignment_status"])
     verdict = conclude(parts, tx, Task.of(row, parts.cipher), assignment, raw, event, Judgement.COMPUTED, now_ms)
     outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", str(order.assignment), now_ms, detail=verdict)
-    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+    offer_open_tasks(parts, tx, [row["solver_id"]], now_ms)
 
 
 def record_proof(parts: Parts, tx: Transaction, _caller: Caller, order: orders.RecordProof, now_ms: int) -> None:
@@ -159,4 +159,4 @@ def record_proof(parts: Parts, tx: Transaction, _caller: Caller, order: orders.R
             key = str(order.assignment)
             outbox.push(tx, row["solver_id"], At.SOLVER, "assignment_ended", key, now_ms, detail=verdict)
     hear_proof(parts, tx, order.assignment, now_ms)
-    offer_open_tasks(parts, tx, row["solver_id"], now_ms)
+    offer_open_tasks(parts, tx, [row["solver_id"]], now_ms)
