@@ -171,8 +171,8 @@ class Hands:
             return "draining"
         if offer.product.bit_length() > self._bits_max or offer.product < 3 or offer.product % 2 == 0:
             return "unsupported_modulus"
-        # This one included; what came too late for the first place is in nobody's count, and what is answered may be out
-        # of the server's before its reply is read.
+        # This one included; what came too late for the first place is in nobody's count, and what is answered may have
+        # left the server's before its reply is read.
         working = sum(
             not (held.returning or held.answer_sent) and held.late_until_ms is None for held in self.held.values()
         )
