@@ -1,8 +1,8 @@
 """Tasks per second, end to end through real sockets, beside a bare echo of messages of the same sizes.
 
-A task's messages are counted as they pass; one echo is worth two of them. Floor and server take turns, medians are
-reported, and the server's CPU time is split by thread. Loads go to 127.0.0.1, bounded in time. With --proofs: what
-proofs of repeated squaring cost, instead.
+A task's messages are counted as they pass; one echo is worth two of them. Floor and server take short turns, each ratio
+is that of two neighbours, and their median is reported, with the server's CPU time split by its parts. Loads go to
+127.0.0.1, bounded in time. With --proofs: what proofs of repeated squaring cost, instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,11 @@ from scripts.load import EchoClient, InstantSolver, LoadClient, Tally, a_few_mod
 
 HOST = "127.0.0.1"
 MODULI = 8
+TURN_SECONDS = 1.0
+CLUSTER_SECONDS = 5.0
+WARM_UP_SECONDS = 1.5
+RAMP_SECONDS = 0.2
+"""Until a load is up to speed, and until nothing of it is under way."""
 SETTINGS = {
     "VAULT_HTTP_PORT": "0",
     "VAULT_OPEN_TASKS_MAX": "100000",
@@ -53,7 +58,7 @@ uvloop.run(main())
 
 @dataclass(slots=True)
 class Shape:
-    """How large the load is."""
+    """How large the load is, and how long one turn of it is measured."""
 
     seconds: float
     clients: int
@@ -63,15 +68,34 @@ class Shape:
 
 
 @dataclass(slots=True)
-class ServerRun:
-    """What one run of the server gave."""
+class Turn:
+    """What one turn gave: of the server, and right behind it of the echo."""
 
+    tasks: int
     tasks_per_second: float
     messages_in: float
     messages_out: float
     bytes_per_message: float
-    cpu_by_thread: dict[str, float]
-    load_cpu: float
+    cpu_seconds: dict[str, float]
+    load_seconds: float
+    echoes_per_second: float = 0.0
+
+    @property
+    def echoes_per_task(self) -> float:
+        """One echo is two messages."""
+        return (self.messages_in + self.messages_out) / 2
+
+    @property
+    def ratio(self) -> float:
+        """To the floor, which the same seconds of the same machine gave."""
+        return self.tasks_per_second * self.echoes_per_task / self.echoes_per_second
+
+
+@dataclass(slots=True)
+class Run:
+    """What one fresh server gave in all its turns."""
+
+    turns: list[Turn]
     wrong: int
     errors: dict[str, int]
 
@@ -99,104 +123,166 @@ def first_port(running: subprocess.Popen[str]) -> int:
     return int(line) if line.strip().isdigit() else int(line.split('"port":')[1].split(",")[0])
 
 
-async def measure_server(port: int, pid: int, shape: Shape, moduli: list[int]) -> ServerRun:
-    """Load a running server for `shape.seconds` after a short warm-up."""
-    tally = Tally()
-    solvers = [await dial(port, lambda: InstantSolver(port)) for _ in range(shape.solvers)]
-    for solver in solvers:
-        solver.request(wire.UpdateStatus(state="ready", capacity=1024, speeds={"4096": 1_000_000}))
-    clients = [await dial(port, lambda: LoadClient(port, moduli, shape.under_way, tally)) for _ in range(shape.clients)]
-    await asyncio.sleep(0.3)
-    for client in clients:
-        client.begin()
-    await asyncio.sleep(min(2.0, shape.seconds / 3))
-    everyone = [*solvers, *clients]
+class ServerLoad:
+    """Connections to a running server, which are loaded turn by turn."""
 
-    def counts() -> tuple[int, int, int]:
-        frames_in = sum(s.frames_in for s in everyone)
-        frames_out = sum(s.frames_out for s in everyone)
-        return frames_in, frames_out, sum(s.bytes_in + s.bytes_out for s in everyone)
+    def __init__(self, pid: int, shape: Shape) -> None:
+        self._pid = pid
+        self._shape = shape
+        self._clients: list[LoadClient] = []
+        self._solvers: list[InstantSolver] = []
+        self.tally = Tally()
 
-    before, cpu_before, answered, started = counts(), cpu_seconds(pid), tally.answered, time.perf_counter()
-    load_before = time.process_time()
-    await asyncio.sleep(shape.seconds)
-    seconds, load_seconds = time.perf_counter() - started, time.process_time() - load_before
-    after, cpu_after, tasks = counts(), cpu_seconds(pid), tally.answered - answered
-    for client in clients:
-        client.is_stopping = True
-    for _ in range(500):
-        if all(client.is_done for client in clients):
-            break
-        await asyncio.sleep(0.01)
-    assert all(client.is_done for client in clients), f"tasks were left without an answer: {tally}"
-    for socket in everyone:
-        socket.close()
-    messages = after[0] - before[0] + after[1] - before[1]
-    return ServerRun(
-        tasks / seconds,
-        (after[1] - before[1]) / tasks,
-        (after[0] - before[0]) / tasks,
-        (after[2] - before[2]) / messages,
-        {name: (cpu_after[name] - cpu_before.get(name, 0.0)) / tasks * 1e6 for name in cpu_after},
-        load_seconds / tasks * 1e6,
-        tally.wrong,
-        tally.errors,
-    )
+    async def connect(self, port: int, moduli: list[int]) -> None:
+        """Solvers first."""
+        shape = self._shape
+        self._solvers = [await dial(port, lambda: InstantSolver(port)) for _ in range(shape.solvers)]
+        for solver in self._solvers:
+            solver.request(wire.UpdateStatus(state="ready", capacity=1024, speeds={"4096": 1_000_000}))
+        self._clients = [
+            await dial(port, lambda: LoadClient(port, moduli, shape.under_way, self.tally))
+            for _ in range(shape.clients)
+        ]
+        await asyncio.sleep(0.3)
+
+    async def turn(self) -> Turn:
+        """Load it, measure when it is up to speed, and wait until all is answered."""
+        await self._begin(RAMP_SECONDS)
+        counts, cpu, answered, started = (
+            self._counts(),
+            cpu_seconds(self._pid),
+            self.tally.answered,
+            time.perf_counter(),
+        )
+        load = time.process_time()
+        await asyncio.sleep(self._shape.seconds)
+        seconds, load = time.perf_counter() - started, time.process_time() - load
+        tasks = self.tally.answered - answered
+        cpu = {name: used - cpu.get(name, 0.0) for name, used in cpu_seconds(self._pid).items()}
+        received, sent, size = (after - before for before, after in zip(counts, self._counts(), strict=True))
+        await self.drain()
+        return Turn(tasks, tasks / seconds, sent / tasks, received / tasks, size / (received + sent), cpu, load)
+
+    async def warm_up(self) -> None:
+        """The server looks at each modulus once, for some milliseconds, and starts its worker processes."""
+        await self._begin(WARM_UP_SECONDS)
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Submit nothing new, and wait for the answers."""
+        for client in self._clients:
+            client.is_stopping = True
+        for _ in range(500):
+            if all(client.is_done for client in self._clients):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"tasks were left without an answer: {self.tally}")
+
+    def close(self) -> None:
+        """All connections."""
+        for socket in [*self._clients, *self._solvers]:
+            socket.close()
+
+    async def _begin(self, seconds: float) -> None:
+        for client in self._clients:
+            client.is_stopping = False
+            client.begin()
+        await asyncio.sleep(seconds)
+
+    def _counts(self) -> tuple[int, int, int]:
+        everyone = [*self._clients, *self._solvers]
+        received, sent = sum(s.frames_in for s in everyone), sum(s.frames_out for s in everyone)
+        return received, sent, sum(s.bytes_in + s.bytes_out for s in everyone)
 
 
 def cpu_seconds(pid: int) -> dict[str, float]:
-    """CPU seconds of a server by thread: the event loop's is the one with the process's own number. What another
-    process writes for it is that process's as a whole.
+    """CPU seconds of a server by part. The event loop's thread is the one with the process's own number, the process
+    that writes the first that it has started.
     """
     server = psutil.Process(pid)
-    seconds = {"loop" if t.id == pid else f"thread {t.id}": t.user_time + t.system_time for t in server.threads()}
-    for child in server.children():
+    seconds = dict.fromkeys(("event loop", "process that writes", "other threads", "other processes"), 0.0)
+    for thread in server.threads():
+        seconds["event loop" if thread.id == pid else "other threads"] += thread.user_time + thread.system_time
+    children = sorted(server.children(), key=lambda child: (child.create_time(), child.pid))
+    for number, child in enumerate(children):
         times = child.cpu_times()
-        seconds[f"process {child.pid}"] = times.user + times.system
+        seconds["other processes" if number else "process that writes"] += times.user + times.system
     return seconds
 
 
-async def measure_echo(port: int, shape: Shape, payloads: list[bytes]) -> float:
-    """Echoes a second at an echo server, with as many connections and messages under way as the server has."""
-    connections = shape.clients + shape.solvers
-    under_way = max(1, shape.clients * shape.under_way // connections)
-    clients = [await dial(port, lambda: EchoClient(port, payloads, under_way)) for _ in range(connections)]
-    await asyncio.sleep(min(1.0, shape.seconds / 3))
-    before, started = sum(c.echoed for c in clients), time.perf_counter()
-    await asyncio.sleep(shape.seconds)
-    echoes = (sum(c.echoed for c in clients) - before) / (time.perf_counter() - started)
-    for client in clients:
-        client.close()
-    return echoes
+class EchoLoad:
+    """As many connections to an echo server, with as many messages under way, as the server has."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._clients: list[EchoClient] = []
+
+    async def connect(self, port: int) -> None:
+        """Nothing is sent yet."""
+        connections = self._shape.clients + self._shape.solvers
+        under_way = max(1, self._shape.clients * self._shape.under_way // connections)
+        self._clients = [await dial(port, lambda: EchoClient(port, under_way)) for _ in range(connections)]
+
+    async def turn(self, size: int) -> float:
+        """Echoes a second of messages of that size."""
+        payload = os.urandom(size)
+        for client in self._clients:
+            client.begin(payload)
+        await asyncio.sleep(RAMP_SECONDS)
+        before, started = sum(client.echoed for client in self._clients), time.perf_counter()
+        await asyncio.sleep(self._shape.seconds)
+        echoes = (sum(client.echoed for client in self._clients) - before) / (time.perf_counter() - started)
+        for client in self._clients:
+            client.is_stopping = True
+        await asyncio.sleep(RAMP_SECONDS)
+        return echoes
+
+    def close(self) -> None:
+        """All connections."""
+        for client in self._clients:
+            client.close()
 
 
-def run_server(shape: Shape, moduli: list[int]) -> ServerRun:
-    """A fresh server on a fresh file, loaded once. Its log goes to a file, as an operator's would."""
-    with tempfile.TemporaryDirectory() as name:
+async def measure(ports: tuple[int, int], pid: int, shape: Shape, turns: int, moduli: list[int]) -> Run:
+    """Server and echo in turns: a machine's speed changes within seconds, and both should see the same of it."""
+    server, echo = ServerLoad(pid, shape), EchoLoad(shape)
+    await server.connect(ports[0], moduli)
+    await echo.connect(ports[1])
+    await server.warm_up()
+    measured = []
+    for _ in range(turns):
+        turn = await server.turn()
+        turn.echoes_per_second = await echo.turn(round(turn.bytes_per_message))
+        measured.append(turn)
+    server.close()
+    echo.close()
+    return Run(measured, server.tally.wrong, server.tally.errors)
+
+
+def run(shape: Shape, turns: int, moduli: list[int]) -> Run:
+    """A fresh server on a fresh file, and an echo beside it. Its log goes to a file, as an operator's would."""
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as other:
         folder = Path(name)
-        log = (folder / "log").open("w+")
-        with process([sys.executable, "-m", "vault_server", "serve", "--port", "0"], folder, SETTINGS) as running:
-            port = first_port(running)
-            assert running.stdout is not None, "standard output is a pipe"
-            drain = subprocess.Popen(["cat"], stdin=running.stdout, stdout=log)
-            run = uvloop.run(measure_server(port, running.pid, shape, moduli))
-            running.terminate()
+        serve = [sys.executable, "-m", "vault_server", "serve", "--port", "0"]
+        with (
+            (folder / "log").open("w") as log,
+            process([sys.executable, "-c", ECHO], Path(other)) as echo,
+            process(serve, folder, SETTINGS) as server,
+        ):
+            ports = first_port(server), first_port(echo)
+            drain = subprocess.Popen(["cat"], stdin=server.stdout, stdout=log)
+            measured = uvloop.run(measure(ports, server.pid, shape, turns, moduli))
+            server.terminate()
             drain.wait(timeout=20)
-        log.close()
-        return run
-
-
-def run_echo(shape: Shape, size: int) -> float:
-    """A fresh echo server, loaded once with payloads of the size that the server's messages have."""
-    with tempfile.TemporaryDirectory() as name, process([sys.executable, "-c", ECHO], Path(name)) as running:
-        return uvloop.run(measure_echo(first_port(running), shape, [os.urandom(size)]))
+        return measured
 
 
 def main() -> None:
     """Take turns, report medians."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="measured time of each run")
-    parser.add_argument("--runs", type=int, default=3, help="turns; medians are reported")
+    parser.add_argument("--seconds", type=float, help="measured time of each turn (1; --cluster: 5)")
+    parser.add_argument("--runs", type=int, default=3, help="fresh servers; medians are reported")
+    parser.add_argument("--turns", type=int, default=8, help="of server and echo on each fresh server")
     parser.add_argument("--clients", type=int, default=4, help="client connections")
     parser.add_argument("--solvers", type=int, default=4, help="solver connections")
     parser.add_argument("--under-way", type=int, default=64, help="tasks under way at each client; --cluster: at all")
@@ -219,44 +305,54 @@ def main() -> None:
     if options.proofs is not None:
         proving.report(options.proofs, options.bits, options.runs)
         return
-    shape = Shape(options.seconds, options.clients, options.solvers, options.under_way, options.bits)
-    moduli = a_few_moduli(MODULI, shape.bits)
+    moduli = a_few_moduli(MODULI, options.bits)
     if options.cluster:
-        bench_cluster.report(shape.seconds, options.runs, shape.under_way, options.pushes, moduli)
+        seconds = options.seconds or CLUSTER_SECONDS
+        bench_cluster.report(seconds, options.runs, options.under_way, options.pushes, moduli)
         return
-    servers: list[ServerRun] = []
-    echoes: list[float] = []
-    for turn in range(options.runs):
-        servers.append(run_server(shape, moduli))
-        echoes.append(run_echo(shape, round(servers[-1].bytes_per_message)))
-        print(f"run {turn + 1}: {servers[-1].tasks_per_second:7.0f} tasks/s {echoes[-1]:8.0f} echoes/s", flush=True)
-    report(shape, servers, echoes)
+    shape = Shape(options.seconds or TURN_SECONDS, options.clients, options.solvers, options.under_way, options.bits)
+    runs: list[Run] = []
+    for number in range(options.runs):
+        runs.append(run(shape, options.turns, moduli))
+        for turn in runs[-1].turns:
+            print(
+                f"server {number + 1}: {turn.tasks_per_second:6.0f} tasks/s  {turn.echoes_per_second:6.0f} echoes/s"
+                f"  ratio {turn.ratio:.3f}",
+                flush=True,
+            )
+    report(shape, runs)
 
 
-def report(shape: Shape, servers: list[ServerRun], echoes: list[float]) -> None:
+def report(shape: Shape, runs: list[Run]) -> None:
     """The figures, as ratios to the floor."""
-    tasks = statistics.median(run.tasks_per_second for run in servers)
-    echo = statistics.median(echoes)
-    sent = statistics.median(run.messages_in for run in servers)
-    received = statistics.median(run.messages_out for run in servers)
-    echoes_a_task = (sent + received) / 2
-    floor = echo / echoes_a_task
-    wrong, errors = sum(run.wrong for run in servers), [run.errors for run in servers if run.errors]
+    turns = [turn for one in runs for turn in one.turns]
+
+    def median(of: Callable[[Turn], float]) -> float:
+        return statistics.median(of(turn) for turn in turns)
+
+    low, ratio, high = statistics.quantiles([turn.ratio for turn in turns], method="inclusive")
+    tasks = sum(turn.tasks for turn in turns)
+    wrong, errors = sum(one.wrong for one in runs), [one.errors for one in runs if one.errors]
     print(
         f"\n{shape.clients} clients, {shape.solvers} instant solvers, {shape.under_way} tasks under way each, "
-        f"{shape.bits} bits, t = 1, fsync on, sealed frames, log on"
+        f"{shape.bits} bits, t = 1, fsync on, sealed frames, log on; {len(turns)} turns of {shape.seconds:g} s, medians"
     )
-    print(f"messages a task: {sent:.2f} in, {received:.2f} out: worth {echoes_a_task:.2f} echoes")
-    print(f"bytes a message: {statistics.median(run.bytes_per_message for run in servers):.0f}")
-    print(f"floor: {echo:.0f} echoes/s of the bare library, {floor:.0f} tasks/s")
-    print(f"server: {tasks:.0f} tasks/s; wrong answers {wrong}; refusals {errors or 'none'}")
-    print(f"ratio to the floor: {tasks / floor:.2f}")
-    print("CPU microseconds a task, by thread of the server:")
-    by_thread = sorted(servers[-1].cpu_by_thread.items(), key=lambda item: -item[1])
-    for name, microseconds in by_thread:
-        if microseconds >= 1:
-            print(f"  {name:16} {microseconds:6.0f}")
-    print(f"and of the load, which shares the machine: {servers[-1].load_cpu:.0f}")
+    print(
+        f"messages a task: {median(lambda turn: turn.messages_in):.2f} in, "
+        f"{median(lambda turn: turn.messages_out):.2f} out: "
+        f"worth {median(lambda turn: turn.echoes_per_task):.2f} echoes"
+    )
+    print(f"bytes a message: {median(lambda turn: turn.bytes_per_message):.0f}")
+    floor = median(lambda turn: turn.echoes_per_second / turn.echoes_per_task)
+    echoes = median(lambda turn: turn.echoes_per_second)
+    print(f"floor: {echoes:.0f} echoes/s of the bare library, {floor:.0f} tasks/s")
+    print(f"server: {median(lambda turn: turn.tasks_per_second):.0f} tasks/s; wrong answers {wrong}; ", end="")
+    print(f"refusals {errors or 'none'}")
+    print(f"ratio to the floor of the same seconds: {ratio:.3f} (half of the turns: {low:.3f} to {high:.3f})")
+    print("CPU microseconds a task:")
+    for part in ("event loop", "process that writes", "other threads", "other processes"):
+        print(f"  {part:20} {sum(turn.cpu_seconds.get(part, 0.0) for turn in turns) / tasks * 1e6:6.0f}")
+    print(f"  {'the load, beside it':20} {sum(turn.load_seconds for turn in turns) / tasks * 1e6:6.0f}")
 
 
 if __name__ == "__main__":

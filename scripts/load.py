@@ -50,6 +50,7 @@ class Socket(asyncio.Protocol, ABC):
         self.bytes_in = 0
         self.bytes_out = 0
         self.is_lost = False
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -107,7 +108,6 @@ class Conversation(Socket, ABC):
         opening = Opening(path, (SEALED.name,), SEALED.name)
         self.identity = Identity.generate()
         self.peer = DiallingPeer(self.identity, opening, f"{HOST}:{port}", "bench", lambda *_: None)
-        self.ready = asyncio.get_running_loop().create_future()
 
     def take(self, frame: bytes) -> None:
         envelope = self.peer.receive(frame)
@@ -200,37 +200,38 @@ class LoadClient(Conversation):
 
 
 class EchoClient(Socket):
-    """Keeps `under_way` payloads under way at an echo server, taken in turn from `payloads`."""
+    """Keeps `under_way` payloads under way at an echo server, from `begin` until it `is_stopping`."""
 
-    def __init__(self, port: int, payloads: list[bytes], under_way: int) -> None:
+    def __init__(self, port: int, under_way: int) -> None:
         super().__init__(port, "/", None)
-        self._payloads = payloads
         self._under_way = under_way
-        self._number = 0
+        self._payload = b""
+        self.is_stopping = False
         self.echoed = 0
 
     def opened(self) -> None:
-        for _ in range(self._under_way):
-            self._next()
+        self.ready.set_result(None)
 
-    def _next(self) -> None:
-        self.send(self._payloads[self._number % len(self._payloads)])
-        self._number += 1
+    def begin(self, payload: bytes) -> None:
+        self._payload = payload
+        self.is_stopping = False
+        for _ in range(self._under_way):
+            self.send(payload)
 
     def take(self, _frame: bytes) -> None:
         self.echoed += 1
-        self._next()
+        if not self.is_stopping:
+            self.send(self._payload)
 
 
 S = TypeVar("S", bound=Socket)
 
 
 async def dial(port: int, make: Callable[[], S]) -> S:
-    """Connect one; conversations are open when this returns."""
+    """Connect one; it can be used when this returns."""
     loop = asyncio.get_running_loop()
     _, socket = await loop.create_connection(make, HOST, port)
-    if isinstance(socket, Conversation):
-        await socket.ready
+    await socket.ready
     return socket
 
 
