@@ -133,7 +133,7 @@ async def batches(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
     assert await database.read(_count) == 2
     # What cannot cross is a defect of its own work alone; it is on disk all the same.
     strange, usual = await database.transact([answer_with_a_function, count])
-    assert "pickle" in str(strange.error)
+    assert "answer_with_a_function.<locals>" in str(strange.error)
     assert (usual.value, usual.error) == (3, None)
     assert watch.seen[1:] == [None], "the pump has to read for itself"
     # As many as there are: each in its order, what has arrived together in one transaction.
