@@ -87,10 +87,17 @@ class _Report(NamedTuple):
     commits: int
 
 
+class _Answer(NamedTuple):
+    """What became of a batch. `saw`: the last one of a transaction tells its lookout what was seen."""
+
+    outcomes: list[Outcome]
+    saw: Callable[[], None] | None = None
+
+
 class _Waiting(NamedTuple):
     """A batch under way."""
 
-    answer: asyncio.Future[list[Outcome]]
+    answer: asyncio.Future[_Answer]
     works: int
     lookout: Lookout | None
 
@@ -136,10 +143,13 @@ class WriterProcess(asyncio.Protocol):
         """See `storage.database.Database.transact`."""
         if self._transport is None or self._transport.is_closing():
             return _gone(len(batch), in_doubt=False)
-        answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._transport.write(_frame(_Order(batch, lookout is not None, news)))
         self._waiting.append(_Waiting(answer, len(batch), lookout))
-        return await answer
+        outcomes, saw = await answer
+        if saw is not None:
+            saw()  # not before: the batch of an earlier report may only now be answered, and would wake the pump for it
+        return outcomes
 
     def commits_begun(self) -> int:
         """At least what a view shows that was taken before; for any thread."""
@@ -182,7 +192,7 @@ class WriterProcess(asyncio.Protocol):
         """The process has ended, or is about to."""
         for waiting in self._waiting:
             if not waiting.answer.done():
-                waiting.answer.set_result(_gone(waiting.works, in_doubt=True))
+                waiting.answer.set_result(_Answer(_gone(waiting.works, in_doubt=True)))
         self._waiting.clear()
         for _, there in self._views:
             if not there.done():
@@ -196,12 +206,13 @@ class WriterProcess(asyncio.Protocol):
         if self._views:
             self._release_views()
         answered = [self._waiting.popleft() for _ in report.batches]
-        lookout = answered[-1].lookout
-        if lookout is not None:
-            lookout.saw(report.seen)
+        last = answered[-1]
+        saw = None if last.lookout is None else partial(last.lookout.saw, report.seen)
         for waiting, results in zip(answered, report.batches, strict=True):
             if not waiting.answer.done():
-                waiting.answer.set_result(results.outcomes())
+                waiting.answer.set_result(_Answer(results.outcomes(), saw if waiting is last else None))
+            elif waiting is last and saw is not None:
+                saw()  # nobody waits for the answer
 
     def _release_views(self) -> None:
         waiting, self._views = self._views, []

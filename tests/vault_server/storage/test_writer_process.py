@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocol.errors import Code
 from tests.processes import environment
-from vault_server.core.operation import Refusal
-from vault_server.storage.database import StorageError
+from vault_server.core.operation import Reader, Refusal
+from vault_server.storage.commits import Commits
+from vault_server.storage.database import Outcome, StorageError
+from vault_server.storage.writer_process import WriterProcess, _frame, _Report, _Results
 
 ROOT = Path(__file__).parents[3]
+
+
+class Told:
+    """A lookout that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def news(self) -> None:
+        return None
+
+    def learn(self, news: None) -> None:
+        pass
+
+    def look(self, reader: Reader) -> None:
+        pass
+
+    def saw(self, seen: Any) -> None:
+        self.seen.append(seen)
+
+
+class Mute(asyncio.Transport):
+    """Nobody reads what is written."""
+
+    def write(self, data: object) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
 
 
 @pytest.mark.parametrize("story", ["batches", "flushed", "killed", "unused", "unstarted"])
@@ -48,3 +82,21 @@ def test_refusals_and_storage_errors_cross_whole() -> None:
         assert type(got) is type(sent)
         assert str(got) == str(sent)
         assert vars(got) == vars(sent)
+
+
+async def test_what_is_seen_behind_a_transaction_is_not_told_with_the_answer_to_the_one_before() -> None:
+    """Its own replies come first; the pump is woken for every batch that is answered."""
+    with socket.socket() as unused:
+        process, told = WriterProcess(0, unused, Commits()), Told()
+    process.connection_made(Mute())
+    answered: list[list[str]] = []
+    writing = [asyncio.ensure_future(process.transact([print], told, None)) for _ in range(2)]
+    for one in writing:
+        one.add_done_callback(lambda _one: answered.append(list(told.seen)))
+    await asyncio.sleep(0)
+    for commits, seen in enumerate(("first", "second"), 1):
+        process.data_received(_frame(_Report([_Results.of([Outcome(seen)])], seen, commits)))
+        await asyncio.sleep(0)  # the next report is read in the turn in which the answer is taken
+    await asyncio.gather(*writing)
+    await asyncio.sleep(0)
+    assert answered == [["first"], ["first", "second"]]
