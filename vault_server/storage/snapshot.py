@@ -115,6 +115,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _has_log(path: Path) -> bool:
     """Whether somebody writes, or has left something to read, beside the file."""
+    path = path.resolve()  # it lies beside the file itself, not beside a link to it
     return path.with_name(path.name + "-wal").exists()
 
 

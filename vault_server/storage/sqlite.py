@@ -51,6 +51,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file = path.resolve()  # SQLite puts its log beside the file itself, not beside a link to it
         self._writer: aiosqlite.Connection | None = None
         self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         self._opened: list[aiosqlite.Connection] = []
@@ -73,7 +74,7 @@ class SqliteDatabase:
         """
         try:
             self._lock = claim(self._path)
-            self._process = WriterProcess.fork(self._path, lookout, bind, begin, works_max)
+            self._process = WriterProcess.fork(self._file, lookout, bind, begin, works_max)
         except OSError as error:
             raise StorageError(f"cannot use {self._path} as the database: {error}; {NAME_ANOTHER}") from error
         except StorageError as error:
@@ -91,7 +92,7 @@ class SqliteDatabase:
         try:
             if self._lock is None:
                 self._lock = claim(self._path)
-            _make_private(self._path)
+            _make_private(self._file)
             self._writer = await self._open()
             await _in_thread(self._writer, _prepare)
             if self._process is not None:
@@ -162,7 +163,7 @@ class SqliteDatabase:
         """There are no other nodes."""
 
     async def _open(self) -> aiosqlite.Connection:
-        connection = aiosqlite.connect(self._path, **CONNECTION)
+        connection = aiosqlite.connect(self._file, **CONNECTION)
         try:
             await connection
         except BaseException:
@@ -174,13 +175,14 @@ class SqliteDatabase:
 
 
 def claim(path: Path, otherwise: str = NAME_ANOTHER) -> int:
-    """Be the one server of this file, until the descriptor is closed or the process is gone.
+    """Be the one server of this file, by whatever name, until the descriptor is closed or the process is gone.
 
     Raises StorageError, which ends with `otherwise`, when another one is, and still is after PATIENCE_SECONDS.
 
     The lock file stays when the server ends: were it removed, two could hold locks of one name. Not the database file
     itself: SQLite's own locks on it end when any descriptor of it is closed.
     """
+    path = path.resolve()
     lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     give_up = time.monotonic() + PATIENCE_SECONDS
     try:

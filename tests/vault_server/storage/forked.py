@@ -208,6 +208,18 @@ async def killed(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
     await database.stop()
 
 
+async def linked(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
+    """The log and the claim are the file's, whatever name it is given."""
+    for work in (make_notes, partial(note, number=1)):
+        [outcome] = await database.transact([work])
+        assert outcome.error is None
+    assert await database.read(_count) == 1
+    file = folder / "elsewhere" / "vault.db"
+    assert file.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StorageError, match="another server is using it"):
+        await SqliteDatabase(file).start()
+
+
 async def unused(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
     assert len(writers()) == 1
     await database.stop()
@@ -216,6 +228,9 @@ async def unused(database: SqliteDatabase, watch: Watch, folder: Path) -> None:
 
 def main(name: str, folder: Path) -> None:
     """Run one story on a database in that folder."""
+    if name == "linked":
+        (folder / "elsewhere").mkdir()
+        (folder / "vault.db").symlink_to("elsewhere/vault.db")
     database, watch = SqliteDatabase(folder / "vault.db"), Watch()
     if name == "unstarted":
         database.fork(watch, _as_it_is, _nothing)
@@ -223,7 +238,8 @@ def main(name: str, folder: Path) -> None:
         assert writers() == []
         return
     stories: dict[str, Story] = {
-        "batches": batches, "flushed": flushed, "disk_failed": disk_failed, "killed": killed, "unused": unused,
+        "batches": batches, "flushed": flushed, "disk_failed": disk_failed, "killed": killed, "linked": linked,
+        "unused": unused,
     }  # fmt: skip
     commits.flush_to_disk = partial(_flush, folder, commits.flush_to_disk)
     began = folder / "began"

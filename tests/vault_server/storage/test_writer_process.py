@@ -51,7 +51,7 @@ class Mute(asyncio.Transport):
         return False
 
 
-@pytest.mark.parametrize("story", ["batches", "flushed", "killed", "unused", "unstarted"])
+@pytest.mark.parametrize("story", ["batches", "flushed", "killed", "linked", "unused", "unstarted"])
 def test_another_process_writes(story: str, tmp_path: Path) -> None:
     ended = _tell(story, tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
