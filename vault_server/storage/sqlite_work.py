@@ -164,8 +164,8 @@ def run_batch(
         return _run_together(raw, batch, _run_in_savepoint, committing)
     except sqlite3.Error as error:
         rollback(raw)
-        if len(batch) == 1:
-            return [Outcome(error=storage_error(error))]
+        if len(batch) == 1 or _is_busy(error):
+            return [Outcome(error=storage_error(error)) for _ in batch]
     return [outcome for work in batch for outcome in run_batch(raw, [work], committing)]
 
 
@@ -232,6 +232,11 @@ def rollback(raw: sqlite3.Connection) -> None:
     if raw.in_transaction:
         with suppress(sqlite3.Error):  # if even this fails, the next BEGIN will say so
             raw.execute("ROLLBACK")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Whether another program keeps the file locked: each work alone would wait as long as all have together."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def storage_error(error: sqlite3.Error) -> StorageError:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
+import time
 import weakref
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -201,6 +205,21 @@ async def test_other_troubles_of_the_database_do_not_say_that_the_disk_is_full(n
     assert isinstance(outcome.error, StorageError)
     assert not outcome.error.full
     assert "no_such_table" in str(outcome.error)
+
+
+async def test_works_that_find_the_file_locked_wait_once_for_all_of_them(
+    sqlite_notes: SqliteDatabase, tmp_path: Path
+) -> None:
+    notes = sqlite_notes
+    [limited] = await notes.transact([lambda tx: tx.all(sql("PRAGMA busy_timeout = 300"))])
+    assert limited.error is None
+    with closing(sqlite3.connect(tmp_path / "vault.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        since = time.monotonic()
+        outcomes = await notes.transact([note(number) for number in range(10)])
+        assert time.monotonic() - since < 1.5
+    assert [str(outcome.error) for outcome in outcomes] == ["the database refused: database is locked"] * 10
+    assert await committed(notes, note(1)) == 1
 
 
 # the disk is full, as SQLite says it
