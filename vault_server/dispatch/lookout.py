@@ -104,13 +104,20 @@ class Lookout:
                 self._receivers.discard(key)
 
     def look(self, reader: Reader) -> Seen | None:
-        """What has been added since the last look. What fails here is read, and complained of, by the pump."""
+        """All that has been added since the last look: the pump's own read may show it what the next transaction has
+        added, before the replies of that. What fails here is read, and complained of, by the pump."""
         with suppress(Exception):
-            seen = self.read(reader, self._seen_to, lambda row: (row["receiver"], row["endpoint"]) in self._receivers)
+            seen = more = self.read(reader, self._seen_to, self._is_wanted)
+            while len(more.rows) >= outbox.BATCH:
+                more = self.read(reader, more.rows[-1].seq, self._is_wanted)
+                seen = Seen([*seen.rows, *more.rows], {**seen.messages, **more.messages}, seen.running)
             if seen.rows:
                 self._seen_to = seen.rows[-1].seq
             return seen
         return None
+
+    def _is_wanted(self, row: Row) -> bool:
+        return (row["receiver"], row["endpoint"]) in self._receivers
 
     # anywhere
 

@@ -174,10 +174,12 @@ class Pump:
         present: set[int] = set()
         while True:
             seen = self._seen.popleft() if self._seen else None
+            is_whole = seen is not None
             if seen is None:
                 self._must_read = True  # if this fails, the next time
                 seen = await self._database.read(partial(self._read_new, seq=seq))
                 self._must_read = False
+                is_whole = len(seen.rows) < outbox.BATCH
             running_from, running_to = seen.running
             oldest = running_from if oldest is None else oldest
             for row in seen.rows:
@@ -186,7 +188,7 @@ class Pump:
                 present.update(row.seq for row in seen.rows)
                 seq = max(seq, seen.rows[-1].seq)
                 self._horizon.saw(seq, running_to)
-            if len(seen.rows) < outbox.BATCH and not self._seen:
+            if is_whole and not self._seen:
                 break
         if self._horizon.settle(oldest, present):
             self._read_all_again()

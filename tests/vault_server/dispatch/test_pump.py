@@ -210,6 +210,28 @@ async def test_more_new_rows_than_one_look_takes_come_whole_and_in_order(
     assert connections[1].seqs == sorted(connections[1].seqs)
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+async def test_all_that_a_transaction_has_added_is_seen_behind_its_commit(
+    database: Database, pump: Pump, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read may show what the next transaction has added, before the replies of that."""
+    monkeypatch.setattr(outbox, "BATCH", 2)
+    connection = connect(pump)
+    first = await send(1)
+    await eventually(lambda: connection.seqs == first)
+    with monkeypatch.context() as patch:
+        patch.setattr(pump, "_database", None)  # a read would log "pump.failed" and wait
+
+        def work(tx: Transaction) -> None:
+            for subject in range(2, 2 + WINDOW - 1):
+                outbox.push(tx, ANN.fingerprint, ANN.endpoint, "note", str(subject), 1)
+
+        await committed(database, work)
+        pump.wake()
+        await eventually(lambda: len(connection.got) == WINDOW)
+    assert [message for _, message in connection.got] == [reply(n) for n in range(1, WINDOW + 1)]
+
+
 async def test_what_waited_comes_first_and_in_order(pump: Pump, send: Send) -> None:
     old = await send(1, 2)
     connection = connect(pump)
