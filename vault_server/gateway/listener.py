@@ -236,7 +236,8 @@ class Listener:
                 logger.error("presence.failed", code=refusal.code)
                 asyncio.get_running_loop().call_later(LEAVE_AGAIN_SECONDS, self._leave, caller, door)
 
-        self.dispatcher.submit(caller, door.left(), done)
+        with suppress(MessageError):  # the server is stopping: the next one finds out that nobody is here
+            self.dispatcher.submit(caller, door.left(), done)
 
     async def _keep_alive(self) -> None:
         """Close who has been silent for `silence_ms_max`; ping everybody three times in it."""
