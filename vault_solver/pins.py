@@ -32,7 +32,8 @@ class Pins:
             self._known(read_small(self._path) or b"").check(authority, server_key)
         elif self._given != server_key.hex():
             raise PinMismatch(
-                f"the server at {authority} shows key {server_key.hex()[:16]}…, not the {self._given[:16]}… of "
+                # In full: two keys may differ in their last digits alone.
+                f"the server at {authority} shows key {server_key.hex()}, not the {self._given} of "
                 "--server-key. Check the address, and ask the server's operator for its key: somebody may be in between"
             )
 

@@ -124,7 +124,7 @@ def test_a_given_key_decides_alone(tmp_path: Path) -> None:
     pins = Pins(path, KEY_A.hex())
     pins.check(WHERE, KEY_A)
     pins.keep(WHERE, KEY_A)
-    with pytest.raises(PinMismatch, match="--server-key"):
+    with pytest.raises(PinMismatch, match=f"shows key {KEY_B.hex()}, not the {KEY_A.hex()} of --server-key"):
         pins.check(WHERE, KEY_B)
     assert path.read_text() == f"{WHERE} {KEY_B.hex()}\n"
 
