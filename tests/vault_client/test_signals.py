@@ -21,6 +21,7 @@ def test_sigterm_ends_a_command_whoever_started_it(tmp_path: Path, ignores_inter
     (tmp_path / "letter").write_text("shut")
     puzzle, answer, _ = make_locked(10**9, 512)
     lock_file(tmp_path / "letter", tmp_path / "letter.locked", puzzle, answer)
+    (tmp_path / "letter.locked.resume").write_text("a task that an earlier unlock has begun at a server")
     command = [sys.executable, "-m", "vault_client", "unlock", "letter.locked", "--local", "--out", "opened"]
     process = subprocess.Popen(
         command,
@@ -39,6 +40,7 @@ def test_sigterm_ends_a_command_whoever_started_it(tmp_path: Path, ignores_inter
         process.kill()
     assert process.returncode == INTERRUPTED
     assert b"Nothing was written" in said
+    assert b"goes on" not in said, "--local starts over, whatever waits at a server"
     assert not (tmp_path / "opened").exists()
 
 

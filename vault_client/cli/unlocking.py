@@ -66,7 +66,7 @@ def unlock(
         vault-client unlock letter.txt.locked --local --out opened.txt
     """
     target = out or _opened_path(file)
-    with ending(interrupted=lambda: _how_to_go_on(file)):
+    with ending(interrupted=lambda: _how_to_go_on(file, local)):
         locked = LockedFile.examine(file)
         if target.absolute() == file.absolute():
             raise FileError("The opened file would replace the locked one.", "Choose another with --out.")
@@ -144,7 +144,8 @@ def _opened_path(file: Path) -> Path:
     return file.with_suffix("")
 
 
-def _how_to_go_on(file: Path) -> str:
-    if os.path.exists(resume_path(file)):
+def _how_to_go_on(file: Path, local: bool) -> str:
+    # The squarings of --local are gone; a task that an earlier unlock has begun is not what was interrupted.
+    if not local and os.path.exists(resume_path(file)):
         return f"The task goes on without you; run the same command again to go on ({resume_path(file)} says where)."
     return "Nothing was written."
