@@ -161,7 +161,7 @@ class Pump:
     def _saw(self, seen: Seen | None) -> None:
         """From the first one on, all that is added here is shown: to read as well would be in vain.
 
-        It is looked at when the batch's replies are out (`wake`): a solver that reads of more work before it reads that
+        It is looked at behind the batch's replies (`wake`): a solver that reads of more work before it reads that
         its answer was taken has no hand free, and gives the work back.
         """
         self._unreplied.append(seen)

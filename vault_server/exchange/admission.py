@@ -81,6 +81,7 @@ class Admission:
         self._window_s = settings.rate_limit_window
         self._arrivals = Windows(RENEWALS_MAX, self._window_s * 1000, KEYS_MAX)
         self._allowances_max = GRANTS_PER_ASSIGNMENT * settings.capacity_max + settings.push_window
+        # Several `ack`s become one order (outbox.Acknowledged); they are messages of their own all the same.
         self._allowance_of: dict[type, Callable[[Any], Hashable | None]] = {Ack: outbox.allowance} | {
             operation.order: operation.allowance for operation in operations if operation.allowance is not None
         }
